@@ -1,0 +1,88 @@
+/* Turning a vector of f32 into few bytes and back.
+ *
+ * A codec is a line of stages: transform -> sparsify -> quantise -> entropy code. Each stage is a row in
+ * common/compress/codec.c's tables; a codec names one of each with its parameters. The stream is
+ * self-describing: its header says version, count, stages and parameters, so decoding needs nothing but the
+ * bytes and a limit. Encoding and decoding are deterministic: same input, same seed, same bytes, everywhere;
+ * decoding uses no libm, no fused multiply-add.
+ *
+ * A stream is cut into chunks of COVEY_CHUNK_VALUES values that can be decoded alone, so that several threads
+ * can fold one update. Decoders face the internet: they never read past the input, never allocate, and refuse
+ * garbage with CORRUPT (or UNSUPPORTED for a later major version). Everything here is thread-safe; a decoder
+ * belongs to one thread at a time. */
+#ifndef COVEY_CODEC_H
+#define COVEY_CODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "covey/bytes.h"
+#include "covey/status.h"
+
+#define COVEY_CHUNK_VALUES 65536
+#define COVEY_BLOCK_VALUES 64 /* of int8 and int4: values under one scale */
+#define COVEY_DECODE_VALUES 4096 /* what covey_decoder_next gives at the most in one call */
+
+/* A codec, parsed. Plain data; copy at will. */
+struct covey_codec {
+    char name[COVEY_CODEC_NAME_BYTES]; /* as it was written: "int8", "ec:1" */
+    uint8_t transform, sparsify, quantise, entropy; /* rows of the stages' tables */
+    float rate;    /* bits a value, where the codec takes one */
+    uint8_t bits;  /* of fixed-length quantisers */
+    uint8_t unbiased; /* E[decode(encode(x))] = x: fit for devices without a residual */
+};
+
+/* "raw32" "fp16" "int8" "int4" ...; INVALID with the list of names in err. */
+COVEY_MUST_CHECK enum covey_status covey_codec_parse(const char *name, struct covey_codec *out,
+                                                     struct covey_error *err);
+
+/* Upper bound of the bytes of an encoded vector of count values, header included; and the scratch that encoding
+ * it needs (COVEY_ARENA_ALIGN aligned; may be 0). */
+size_t covey_codec_bound(const struct covey_codec *codec, size_t count);
+size_t covey_codec_scratch_bytes(const struct covey_codec *codec, size_t count);
+
+/* x: (count) f32, finite: NOT_FINITE otherwise (err says the index). ends: (tensor_count) first index after each
+ * tensor, the last = count; NULL, 0 = one tensor. seed: of the stochastic rounding (covey_random: seed, device,
+ * round). out: (capacity) bytes; *out_bytes: bytes written. decoded: (count) what a decoder will give, or NULL;
+ * it may be x itself. */
+struct covey_encode_options {
+    uint64_t seed, device;
+    uint32_t round;
+    const size_t *ends;
+    size_t tensor_count;
+    void *scratch;
+    size_t scratch_bytes;
+};
+COVEY_MUST_CHECK enum covey_status covey_codec_encode(const struct covey_codec *codec, const float *x,
+                                                      size_t count, const struct covey_encode_options *options,
+                                                      uint8_t *out, size_t capacity, size_t *out_bytes,
+                                                      float *decoded, struct covey_error *err);
+
+/* A stream being decoded: borrowed bytes and a position. About 1 KiB at the most for these codecs. */
+struct covey_decoder {
+    struct covey_bytes stream;
+    struct covey_codec codec;
+    size_t count;      /* values in the stream */
+    size_t position;   /* next value */
+    size_t body;       /* first byte after the header */
+    uint64_t state[96];/* the stages' own */
+};
+
+/* Reads and checks the header; expected_count must be what it says (MISMATCH otherwise). The stream's length must be
+ * exactly right for fixed-length codecs. `stream` stays borrowed until the decoder is done with. */
+COVEY_MUST_CHECK enum covey_status covey_decoder_init(struct covey_decoder *decoder, struct covey_bytes stream,
+                                                      size_t expected_count, struct covey_error *err);
+/* Next value to decode = first, a multiple of COVEY_CHUNK_VALUES. */
+COVEY_MUST_CHECK enum covey_status covey_decoder_seek(struct covey_decoder *decoder, size_t first);
+/* Decodes the next min(COVEY_DECODE_VALUES, what is left) values into out; *decoded says how many, 0 at the end.
+ * NOT_FINITE when the stream holds NaN or infinity. */
+COVEY_MUST_CHECK enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out,
+                                                      size_t *decoded);
+/* The whole of it: (count) values. */
+COVEY_MUST_CHECK enum covey_status covey_codec_decode(struct covey_bytes stream, size_t count, float *out,
+                                                      struct covey_error *err);
+/* The whole stream, added: x[i] = x[i] + value[i], in f32, in this order of operations (the published line). */
+COVEY_MUST_CHECK enum covey_status covey_codec_apply(struct covey_bytes stream, size_t count, float *x,
+                                                     struct covey_error *err);
+
+#endif
