@@ -1,0 +1,37 @@
+# The third-party libraries, one imported target each: covey_dep_NAME. Used by the build and, installed beside
+# CoveyConfig.cmake, by whoever links Covey's static libraries.
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig QUIET)
+
+# covey_import(NAME header library...): found under COVEY_DEPS first.
+function(covey_import name header)
+    find_path(COVEY_${name}_INCLUDE ${header} HINTS ${COVEY_DEPS}/include ${COVEY_DEPS}/sysroot/usr/include)
+    if(NOT COVEY_${name}_INCLUDE AND NOT COVEY_INSTALLED)
+        message(FATAL_ERROR "${header} is not installed: run scripts/bootstrap")
+    endif()
+    add_library(covey_dep_${name} INTERFACE IMPORTED GLOBAL)
+    if(COVEY_${name}_INCLUDE)
+        target_include_directories(covey_dep_${name} SYSTEM INTERFACE ${COVEY_${name}_INCLUDE})
+    endif()
+    foreach(library IN LISTS ARGN)
+        find_library(COVEY_${library}_LIB NAMES ${library} HINTS ${COVEY_DEPS}/lib ${COVEY_DEPS}/sysroot/usr/lib/${CMAKE_LIBRARY_ARCHITECTURE})
+        if(NOT COVEY_${library}_LIB)
+            message(FATAL_ERROR "the library ${library} is not installed: run scripts/bootstrap")
+        endif()
+        target_link_libraries(covey_dep_${name} INTERFACE ${COVEY_${library}_LIB})
+    endforeach()
+endfunction()
+
+covey_import(mbedtls mbedtls/ssl.h mbedtls mbedx509 mbedcrypto)
+covey_import(coap coap3/coap.h coap-3)
+target_link_libraries(covey_dep_coap INTERFACE covey_dep_mbedtls Threads::Threads)
+covey_import(cbor cbor.h cbor)
+covey_import(cyaml cyaml/cyaml.h cyaml yaml)
+covey_import(zlib zlib.h z)
+if(COVEY_LINALG STREQUAL "blas")
+    covey_import(blas cblas.h openblas)
+endif()
+if(NOT COVEY_DEVICE_ONLY)
+    covey_import(sqlite sqlite3.h sqlite3)
+endif()
