@@ -1,0 +1,49 @@
+/* Credentials of one side, read from its directory and owned here: what the transport borrows for as long as it lives.
+ *
+ * A server's directory is what covey_authority_create makes (covey/authority.h). A device's is its bundle:
+ *
+ *   device.crt device.key server-ca.crt signer.pub     with certificates, or
+ *   device.psk                          signer.pub     with a pre-shared key
+ *
+ * Loading checks what can be checked before a handshake: files there and readable, key fits certificate, certificate of
+ * the right usage and in its validity; so a person is told at start. */
+#ifndef COVEY_CREDENTIAL_STORE_H
+#define COVEY_CREDENTIAL_STORE_H
+
+#include <stdbool.h>
+
+#include "covey/certificates.h"
+#include "covey/credentials.h"
+#include "covey/env.h"
+#include "covey/sign.h"
+#include "covey/status.h"
+
+struct covey_credential_store;
+
+/* env: for the wall clock; NULL = the machine's. Copied. */
+COVEY_MUST_CHECK enum covey_status covey_credentials_load_server(const char *dir, const struct covey_env *env,
+                                                                 struct covey_credential_store **out,
+                                                                 struct covey_error *err);
+/* server_name: DNS name or IP address that the server's certificate must carry; ignored with a pre-shared key. */
+COVEY_MUST_CHECK enum covey_status covey_credentials_load_device(const char *dir, const char *server_name,
+                                                                 const struct covey_env *env,
+                                                                 struct covey_credential_store **out,
+                                                                 struct covey_error *err);
+void covey_credential_store_destroy(struct covey_credential_store *store); /* NULL is legal; wipes secrets */
+
+/* Borrowed from the store. */
+const struct covey_credentials *covey_credential_store_view(const struct covey_credential_store *store);
+/* Own name: of the device's certificate or its PSK identity; the server's common name. */
+const char *covey_credential_store_name(const struct covey_credential_store *store);
+/* Device: whose manifests to believe (signer.pub). Server: its own signer's public half. */
+const struct covey_trust *covey_credential_store_trust(const struct covey_credential_store *store);
+/* Server: what signs manifests. Device: NULL. */
+const struct covey_key *covey_credential_store_signer(const struct covey_credential_store *store);
+
+/* Server: reads the deny-list again (SIGHUP does this), and calls for each name that it newly withdraws, so that the
+ * session can be dropped. Pre-shared keys are read at each handshake, new devices need no reload. Thread-safe. */
+COVEY_MUST_CHECK enum covey_status covey_credentials_reload(struct covey_credential_store *store,
+                                                            void (*withdrawn)(void *user, const char *name),
+                                                            void *user, struct covey_error *err);
+
+#endif
