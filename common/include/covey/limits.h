@@ -45,6 +45,9 @@
 /* training */
 #define COVEY_LOCAL_EPOCHS 1000
 #define COVEY_DATASET_EXAMPLES (1u << 28)
+#define COVEY_TENSOR_VALUES (1u << 28)        /* of one tensor, of one example */
+#define COVEY_EXAMPLE_FLOPS (1ull << 40)      /* of one example's forward pass */
+#define COVEY_WORKSPACE_BYTES (16ull << 30)   /* of one trainer */
 
 /* files */
 #define COVEY_YAML_BYTES (1u << 20)
