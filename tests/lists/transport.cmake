@@ -1,1 +1,2 @@
 covey_add_test(test_inprocess LINKS covey_common SOURCES unit/common/test_inprocess.c LABELS threads)
+covey_add_test(test_blockwise LINKS covey_common SOURCES unit/common/test_blockwise.c)

@@ -30,7 +30,7 @@
 #define COVEY_WINDOW_START_BLOCKS 10       /* RFC 6928 */
 #define COVEY_WINDOW_FLOOR_BLOCKS 4        /* GATED; STANDARD goes down to 1 */
 #define COVEY_TRANSMISSIONS_REMEMBERED 128 /* answers later than this many transmissions give no sample */
-#define COVEY_BLOCK_TRANSMISSIONS 24       /* of one block, then the transfer is given up */
+#define COVEY_BLOCK_TRANSMISSIONS 40       /* of one block, then the transfer is given up */
 #define COVEY_RTO_START_US 1000000u        /* RFC 6298 (2.1), when nothing is known of the network */
 #define COVEY_RTO_FLOOR_US 50000u
 #define COVEY_RTO_CEILING_US 2000000u
@@ -74,6 +74,7 @@ struct covey_block_transmission {
     uint32_t block;
     uint32_t number;
     uint8_t later_answers; /* transmissions after this one that were answered; stays at 3 */
+    uint8_t tries;         /* of this block, this one included */
     uint8_t state;         /* enum transmission_state of sender.c */
 };
 
@@ -86,8 +87,6 @@ struct covey_block_sender {
     uint32_t next_number;     /* of the next transmission */
     uint32_t recovery_number; /* a loss of a transmission before it belongs to a flight already paid for */
     uint32_t window_x256, threshold_x256; /* blocks * 256 */
-    uint32_t recent_losses;               /* the last 32 transmissions whose fate is known, 1 = lost */
-    uint32_t recent_count;
     uint32_t in_flight;
     uint32_t backoff;       /* RTO << backoff */
     uint64_t heard_us;      /* last answer */
@@ -126,9 +125,10 @@ COVEY_MUST_CHECK enum covey_status covey_block_sender_set_count(struct covey_blo
 void covey_block_sender_next(struct covey_block_sender *sender, uint64_t now_us,
                              struct covey_block_action *out);
 
-/* An answer to transmission `number` arrived; block as its Block option says. Answers to unknown numbers
- * count for the block, not for the clock. sample = false: the answer was delayed by the peer (a separate
- * response), take no time from it. Out-of-range blocks are ignored. */
+#define COVEY_BLOCK_AS_SENT UINT32_MAX
+/* An answer to transmission `number` arrived; block as its Block option says, or COVEY_BLOCK_AS_SENT. Answers
+ * to unknown numbers count for the block, not for the clock. sample = false: the answer was delayed by the
+ * peer (a separate response), take no time from it. Out-of-range blocks are ignored. */
 void covey_block_sender_answered(struct covey_block_sender *sender, uint32_t number, uint32_t block,
                                  bool sample, uint64_t now_us);
 
