@@ -166,12 +166,25 @@ static bool count_fits(const struct covey_cbor_item *item, size_t left)
     return true;
 }
 
+/* Tags 0 to 23 are one byte (RFC 8949 section 3.4). libcbor 0.8 knows only those that were assigned when it was written, and
+ * 18, COSE_Sign1, is not among them. */
+static bool is_small_tag(uint8_t byte)
+{
+    return byte >= 0xc0 && byte <= 0xd7;
+}
+
 enum covey_status covey_cbor_next(struct covey_cbor_reader *reader, struct covey_cbor_item *item)
 {
     const size_t left = reader->message.size - reader->position;
     if (left == 0)
         return corrupt(reader, "the message ends too early");
     struct covey_cbor_item found = {.type = COVEY_CBOR_INDEFINITE};
+    const uint8_t first = reader->message.data[reader->position];
+    if (is_small_tag(first)) {
+        *item = (struct covey_cbor_item){.type = COVEY_CBOR_TAG, .value = first & 0x1f};
+        reader->position++;
+        return COVEY_OK;
+    }
     const struct cbor_decoder_result result =
         cbor_stream_decode(reader->message.data + reader->position, left, &callbacks, &found);
     if (result.status == CBOR_DECODER_NEDATA)

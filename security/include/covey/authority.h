@@ -5,8 +5,8 @@
  *   DIR/pki/device-ca.crt  device-ca.key   signs devices
  *   DIR/pki/server.crt     server.key      what the server shows
  *   DIR/pki/signer.pub     signer.key      signs manifests; devices get the .pub
- *   DIR/pki/issued                         a line a device: SERIAL|psk NAME NOT_AFTER
- *   DIR/pki/revoked                        the deny-list: a line a certificate or key: SERIAL|psk NAME
+ *   DIR/pki/issued                         a line a device: SERIAL NAME NOT_AFTER (a PSK's serial is "psk-" and a number)
+ *   DIR/pki/revoked                        the deny-list: the same lines, of what was withdrawn
  *   DIR/psk/NAME                           pre-shared keys
  *
  * The CA keys are needed only here, so they can be kept on another machine. Keys 0600, directories 0700. One writer at a
@@ -14,6 +14,7 @@
 #ifndef COVEY_AUTHORITY_H
 #define COVEY_AUTHORITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,11 +49,13 @@ struct covey_device_order {
     const char *name;    /* covey_device_name_is_valid */
     const char *out_dir; /* the bundle goes here: made when it is not there, must not hold a bundle */
     enum covey_device_mode mode;
+    bool again; /* also when a device of that name stands in the list: a certificate that overlaps the old one */
     int64_t now_s;
     int64_t validity_s; /* 0: COVEY_VALIDITY_DEVICE_S; a PSK has none */
 };
 
-/* Makes a device's bundle and notes it. EXISTS when a device of that name stands in the list and is not withdrawn. */
+/* Makes a device's bundle (covey/credential_store.h says what is in it) and notes it before anything is written, so that no
+ * key is about that could not be withdrawn. EXISTS when a device of that name stands in the list and is not withdrawn. */
 COVEY_MUST_CHECK enum covey_status covey_authority_add_device(const char *dir, const struct covey_device_order *order,
                                                               struct covey_error *err);
 
@@ -63,7 +66,7 @@ COVEY_MUST_CHECK enum covey_status covey_authority_revoke(const char *dir, const
 
 struct covey_device_entry {
     char name[COVEY_NAME_BYTES];
-    char serial[COVEY_SERIAL_TEXT_BYTES]; /* "psk" for a pre-shared key */
+    char serial[COVEY_SERIAL_TEXT_BYTES]; /* "psk-..." for a pre-shared key */
     int64_t not_after_s;                  /* 0: never */
     bool revoked;
 };

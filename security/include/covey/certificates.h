@@ -1,8 +1,8 @@
 /* Certificates (X.509 v3, P-256, SHA-256: RFC 5280): made, described, and judged.
  *
  * Two authorities that never mix: the server CA signs servers (extended key usage serverAuth, names in subjectAltName),
- * the device CA signs devices (clientAuth, the device's name as common name). Serials are 128 random bits.
- * covey_certificate_policy is the check that the DTLS transport runs for each peer. Thread-safe throughout. */
+ * the device CA signs devices (clientAuth, the device's name as common name). Serials are 16 bytes
+ * from PSA's generator. covey_certificate_policy is the check that the DTLS transport runs for each peer. Thread-safe throughout. */
 #ifndef COVEY_CERTIFICATES_H
 #define COVEY_CERTIFICATES_H
 
@@ -78,7 +78,18 @@ COVEY_MUST_CHECK enum covey_status covey_certificate_describe(struct covey_bytes
                                                               struct covey_certificate_facts *out,
                                                               struct covey_error *err);
 
+/* Whose certificate it is: the subject's public key. INVALID when that is no P-256 key. */
+COVEY_MUST_CHECK enum covey_status covey_certificate_public_key(struct covey_bytes certificate,
+                                                                struct covey_public_key *out,
+                                                                struct covey_error *err);
+
 /* ---- the check of a peer ---- */
+
+/* Bits of verify_flags that are told apart (Mbed TLS's own values; certificates.c asserts that). */
+#define COVEY_VERIFY_EXPIRED 0x01u
+#define COVEY_VERIFY_WRONG_NAME 0x04u
+#define COVEY_VERIFY_NOT_TRUSTED 0x08u
+#define COVEY_VERIFY_FUTURE 0x0200u
 
 /* What a side accepts. Filled in by the credential store; borrowed by the transport through check_user. */
 struct covey_peer_policy {

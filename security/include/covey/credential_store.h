@@ -5,8 +5,9 @@
  *   device.crt device.key server-ca.crt signer.pub     with certificates, or
  *   device.psk                          signer.pub     with a pre-shared key
  *
- * Loading checks what can be checked before a handshake: files there and readable, key fits certificate, certificate of
- * the right usage and in its validity; so a person is told at start. */
+ * Loading checks what can be checked before a handshake: files there and readable by nobody else, key fits certificate,
+ * certificate of the right usage. A certificate out of its time is only worth a warning (covey_credential_store_advice):
+ * a device without a battery wakes up in 1970, and learns the time later. */
 #ifndef COVEY_CREDENTIAL_STORE_H
 #define COVEY_CREDENTIAL_STORE_H
 
@@ -20,6 +21,13 @@
 
 struct covey_credential_store;
 
+/* File names of a device's bundle. */
+#define COVEY_FILE_DEVICE_CERTIFICATE "device.crt"
+#define COVEY_FILE_DEVICE_KEY "device.key"
+#define COVEY_FILE_SERVER_CA "server-ca.crt"
+#define COVEY_FILE_SIGNER "signer.pub"
+#define COVEY_FILE_DEVICE_PSK "device.psk"
+
 /* env: for the wall clock; NULL = the machine's. Copied. */
 COVEY_MUST_CHECK enum covey_status covey_credentials_load_server(const char *dir, const struct covey_env *env,
                                                                  struct covey_credential_store **out,
@@ -31,6 +39,10 @@ COVEY_MUST_CHECK enum covey_status covey_credentials_load_device(const char *dir
                                                                  struct covey_error *err);
 void covey_credential_store_destroy(struct covey_credential_store *store); /* NULL is legal; wipes secrets */
 
+/* Is there something that a person should know about the own certificate: it has expired, it will within 30 days, it is not
+ * valid yet? Writes one line and returns true. */
+bool covey_credential_store_advice(const struct covey_credential_store *store, char *out, size_t out_bytes);
+
 /* Borrowed from the store. */
 const struct covey_credentials *covey_credential_store_view(const struct covey_credential_store *store);
 /* Own name: of the device's certificate or its PSK identity; the server's common name. */
@@ -41,7 +53,8 @@ const struct covey_trust *covey_credential_store_trust(const struct covey_creden
 const struct covey_key *covey_credential_store_signer(const struct covey_credential_store *store);
 
 /* Server: reads the deny-list again (SIGHUP does this), and calls for each name that it newly withdraws, so that the
- * session can be dropped. Pre-shared keys are read at each handshake, new devices need no reload. Thread-safe. */
+ * session can be dropped. Pre-shared keys are read at each handshake, new devices need no reload. One caller at a time;
+ * handshakes may go on meanwhile. */
 COVEY_MUST_CHECK enum covey_status covey_credentials_reload(struct covey_credential_store *store,
                                                             void (*withdrawn)(void *user, const char *name),
                                                             void *user, struct covey_error *err);

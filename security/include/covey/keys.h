@@ -56,7 +56,9 @@ COVEY_MUST_CHECK enum covey_status covey_key_store(const struct covey_key *key, 
 
 COVEY_MUST_CHECK enum covey_status covey_key_public(const struct covey_key *key, struct covey_public_key *out,
                                                     struct covey_error *err);
-void covey_public_key_write(const struct covey_public_key *key, char out[COVEY_KEY_PEM_BYTES], size_t *out_bytes);
+COVEY_MUST_CHECK enum covey_status covey_public_key_write(const struct covey_public_key *key, char *out,
+                                                          size_t capacity, size_t *out_bytes,
+                                                          struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_public_key_read(struct covey_bytes pem, struct covey_public_key *out,
                                                          struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_public_key_load(const char *path, struct covey_public_key *out,
