@@ -57,14 +57,16 @@ static double worst(const double *expected, const float *got, size_t count)
     return most;
 }
 
-static void check(enum covey_transpose ta, enum covey_transpose tb, size_t m, size_t n, size_t k, double alpha,
-                  double beta)
+static void check(enum covey_transpose ta, enum covey_transpose tb, size_t m, size_t n, size_t k,
+                  double alpha, double beta)
 {
-    struct product p = {ta, tb, m, n, k, (ta ? m : k) + MARGIN, (tb ? k : n) + MARGIN, n + MARGIN, alpha, beta};
+    struct product p = {ta,         tb,    m,   n, k, (ta ? m : k) + MARGIN, (tb ? k : n) + MARGIN,
+                        n + MARGIN, alpha, beta};
     unsigned state = (unsigned)(m * 31 + n * 7 + k);
     size_t a_count = (ta ? k : m) * p.lda, b_count = (tb ? n : k) * p.ldb, c_count = m * p.ldc;
     double *a = noise(a_count, &state), *b = noise(b_count, &state), *c = noise(c_count, &state);
-    float *fa = narrow(a, a_count), *fb = narrow(b, b_count), *fast = narrow(c, c_count), *plain = narrow(c, c_count);
+    float *fa = narrow(a, a_count), *fb = narrow(b, b_count), *fast = narrow(c, c_count),
+          *plain = narrow(c, c_count);
     double *reference = malloc((c_count + 1) * sizeof *reference), tolerance = 2e-7 * (double)(k + 4);
 
     memcpy(reference, c, c_count * sizeof *c);
@@ -83,8 +85,9 @@ static void check(enum covey_transpose ta, enum covey_transpose tb, size_t m, si
 
 Test(linalg, products_of_every_shape)
 {
-    static const size_t sizes[][3] = {{1, 1, 1},  {2, 3, 5},    {4, 8, 16},     {5, 9, 17},    {10, 200, 784},
-                                      {64, 8, 128}, {65, 17, 129}, {130, 33, 257}, {7, 1, 300}, {1, 50, 2}};
+    static const size_t sizes[][3] = {{1, 1, 1},      {2, 3, 5},    {4, 8, 16},    {5, 9, 17},
+                                      {10, 200, 784}, {64, 8, 128}, {65, 17, 129}, {130, 33, 257},
+                                      {7, 1, 300},    {1, 50, 2}};
 
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int t = 0; t < 4; t++) {
