@@ -1,50 +1,44 @@
-/* The live line at the bottom of a terminal, for programs: one line that is redrawn in place, with the log
- * scrolling above it. Where standard error is no terminal, showing does nothing and the log goes through
- * plainly.
+/* The live line of a program that runs in a terminal: one line on standard error, drawn again in place, that
+ * makes way for log lines. Without a terminal nothing of it is ever printed.
  *
- *   struct covey_progress progress;
- *   covey_progress_init(&progress, covey_log_to_stderr, NULL);
- *   struct covey_log log = {COVEY_LOG_INFO, covey_progress_sink, &progress};
- *   covey_progress_show(&progress, "round %u/%u  devices %u  accuracy %.1f %%", ...);
- *   covey_progress_deinit(&progress);
- *
- * Thread-safe, the sink too: lines and redraws never mix. */
+ * Limits: a line is cut to the terminal's width and to 500 bytes; drawn at most ten times a second.
+ * Thread-safe. */
 #ifndef COVEY_PROGRESS_H
 #define COVEY_PROGRESS_H
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "covey/log.h"
 
-#define COVEY_PROGRESS_BYTES 512
+#define COVEY_PROGRESS_BYTES 500
 
 struct covey_progress {
-    pthread_mutex_t mutex;
-    covey_log_sink *sink; /* where log lines go, with the live line out of the way */
-    void *user;
-    bool is_terminal;
-    bool visible;
-    uint64_t drawn_ms; /* when the line was last drawn: at most 20 times a second */
+    pthread_mutex_t lock;
+    int fd;
+    bool live;  /* fd is a terminal that can be drawn on */
+    bool drawn; /* the line stands there now */
+    uint64_t drawn_ms;
     char line[COVEY_PROGRESS_BYTES];
 };
 
-/* Looks whether standard error is a terminal (and TERM is not "dumb"). sink may be NULL. */
-void covey_progress_init(struct covey_progress *progress, covey_log_sink *sink, void *user);
+/* fd: usually 2. Live only if it is a terminal, TERM is not "dumb" and `quiet` is false. */
+void covey_progress_init(struct covey_progress *progress, int fd, bool quiet);
+/* Ends the line, if there is one, so that what follows starts on a fresh one. */
+void covey_progress_deinit(struct covey_progress *progress);
 
-/* Replaces the line; cut to the terminal's width, by characters (UTF-8), without line breaks. */
+/* The new text of the line; drawn now, or with a later call when the last drawing was under 100 ms ago. */
 void covey_progress_show(struct covey_progress *progress, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Takes the line away, for good output on the terminal; the next show brings it back. */
-void covey_progress_hide(struct covey_progress *progress);
+/* A covey_log_sink: user is a struct covey_progress. The line is erased, the event goes to standard error as
+ * covey_log_to_stderr writes it, and the line is drawn again below. */
+void covey_progress_log(void *user, enum covey_log_level level, const char *event, const char *text);
 
-/* A log sink; user: the struct covey_progress. */
-void covey_progress_sink(void *user, enum covey_log_level level, const char *event, const char *text);
-
-/* Leaves the last line standing, ended by a line break. */
-void covey_progress_deinit(struct covey_progress *progress);
+/* Bytes for people: "812 B", "4.3 MB". out: at least 16 bytes. */
+const char *covey_progress_bytes(uint64_t bytes, char out[16]);
+/* Seconds for people: "42 s", "3 min 05 s", "2 h 10 min". out: at least 24 bytes. */
+const char *covey_progress_seconds(double seconds, char out[24]);
 
 #endif
