@@ -108,7 +108,7 @@ enum covey_need {
 enum covey_ability {
     /* forward may run with out == in[0], and backward with dx[0] == dy */
     COVEY_IN_PLACE = 1,
-    /* backward can write weights at once (dw == w, alpha = -rate, beta = 1 - rate * decay): no gradient buffer */
+    /* backward can write weights at once (dw == w, alpha = -rate, beta = 1): no gradient buffer */
     COVEY_UPDATES_WEIGHTS = 2
 };
 

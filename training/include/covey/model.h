@@ -10,7 +10,7 @@
  *     - {op: dense, name: output, units: 10}
  *
  * docs/training.md has every key. An operation without `inputs` takes what the one before it gave; one without a name
- * is called by its kind and place ("relu3"). Descriptions also come over the network: nothing here trusts them. */
+ * is called by its kind and place ("relu-3"). Descriptions also come over the network: nothing here trusts them. */
 #ifndef COVEY_MODEL_H
 #define COVEY_MODEL_H
 

@@ -90,8 +90,8 @@ COVEY_MUST_CHECK enum covey_status covey_trainer_evaluate(struct covey_trainer *
                                                           const struct covey_dataset *dataset,
                                                           struct covey_score *out, struct covey_error *err);
 
-/* Outputs (logits for softmax cross-entropy) of count examples. x: (count, input), already scaled; out: (count,
- * output). */
+/* Outputs (logits for softmax cross-entropy) of count examples. x: (count, input), as a data set gives them;
+ * out: (count, output). RANGE for a token that the model does not have. */
 COVEY_MUST_CHECK enum covey_status covey_trainer_predict(struct covey_trainer *trainer, const float *params,
                                                          const float *x, size_t count, float *out,
                                                          struct covey_error *err);
