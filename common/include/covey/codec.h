@@ -13,6 +13,7 @@
 #ifndef COVEY_CODEC_H
 #define COVEY_CODEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,15 +21,15 @@
 #include "covey/status.h"
 
 #define COVEY_CHUNK_VALUES 65536
-#define COVEY_BLOCK_VALUES 64 /* of int8 and int4: values under one scale */
+#define COVEY_BLOCK_VALUES 64    /* of int8 and int4: values under one scale */
 #define COVEY_DECODE_VALUES 4096 /* what covey_decoder_next gives at the most in one call */
 
 /* A codec, parsed. Plain data; copy at will. */
 struct covey_codec {
-    char name[COVEY_CODEC_NAME_BYTES]; /* as it was written: "int8", "ec:1" */
+    char name[COVEY_CODEC_NAME_BYTES];              /* as it was written: "int8", "ec:1" */
     uint8_t transform, sparsify, quantise, entropy; /* rows of the stages' tables */
-    float rate;    /* bits a value, where the codec takes one */
-    uint8_t bits;  /* of fixed-length quantisers */
+    float rate;                                     /* bits a value, where the codec takes one */
+    uint8_t bits;                                   /* of fixed-length quantisers */
     uint8_t unbiased; /* E[decode(encode(x))] = x: fit for devices without a residual */
 };
 
@@ -36,15 +37,19 @@ struct covey_codec {
 COVEY_MUST_CHECK enum covey_status covey_codec_parse(const char *name, struct covey_codec *out,
                                                      struct covey_error *err);
 
-/* Upper bound of the bytes of an encoded vector of count values, header included; and the scratch that encoding
- * it needs (COVEY_ARENA_ALIGN aligned; may be 0). */
+/* Upper bound of the bytes of an encoded vector of count values, header included; and the scratch that
+ * encoding it needs (COVEY_ARENA_ALIGN aligned; may be 0). */
 size_t covey_codec_bound(const struct covey_codec *codec, size_t count);
 size_t covey_codec_scratch_bytes(const struct covey_codec *codec, size_t count);
 
-/* x: (count) f32, finite: NOT_FINITE otherwise (err says the index). ends: (tensor_count) first index after each
- * tensor, the last = count; NULL, 0 = one tensor. seed: of the stochastic rounding (covey_random: seed, device,
- * round). out: (capacity) bytes; *out_bytes: bytes written. decoded: (count) what a decoder will give, or NULL;
- * it may be x itself. */
+/* The names that parse takes, in order; NULL past the end. */
+const char *covey_codec_name(size_t index);
+
+/* x: (count) f32, finite: NOT_FINITE otherwise (err says the index); int8 and int4: below 2^127, RANGE
+ * otherwise, and blocks whose largest value is below 2^-93 become zero. ends: (tensor_count) first index
+ * after each tensor, the last = count; NULL, 0 = one tensor. seed: of the stochastic rounding (covey_random:
+ * seed, device, round). out: (capacity) bytes; *out_bytes: bytes written. decoded: (count) what a decoder
+ * will give, or NULL; it may be x itself. */
 struct covey_encode_options {
     uint64_t seed, device;
     uint32_t round;
@@ -54,7 +59,8 @@ struct covey_encode_options {
     size_t scratch_bytes;
 };
 COVEY_MUST_CHECK enum covey_status covey_codec_encode(const struct covey_codec *codec, const float *x,
-                                                      size_t count, const struct covey_encode_options *options,
+                                                      size_t count,
+                                                      const struct covey_encode_options *options,
                                                       uint8_t *out, size_t capacity, size_t *out_bytes,
                                                       float *decoded, struct covey_error *err);
 
@@ -62,26 +68,45 @@ COVEY_MUST_CHECK enum covey_status covey_codec_encode(const struct covey_codec *
 struct covey_decoder {
     struct covey_bytes stream;
     struct covey_codec codec;
-    size_t count;      /* values in the stream */
-    size_t position;   /* next value */
-    size_t body;       /* first byte after the header */
-    uint64_t state[96];/* the stages' own */
+    size_t count;       /* values in the stream */
+    size_t position;    /* next value */
+    size_t body;        /* first byte after the header */
+    uint64_t state[96]; /* the stages' own */
 };
 
-/* Reads and checks the header; expected_count must be what it says (MISMATCH otherwise). The stream's length must be
- * exactly right for fixed-length codecs. `stream` stays borrowed until the decoder is done with. */
-COVEY_MUST_CHECK enum covey_status covey_decoder_init(struct covey_decoder *decoder, struct covey_bytes stream,
-                                                      size_t expected_count, struct covey_error *err);
+/* Reads and checks the header; expected_count must be what it says (MISMATCH otherwise). The stream's length
+ * must be exactly right for fixed-length codecs. `stream` stays borrowed until the decoder is done with. */
+COVEY_MUST_CHECK enum covey_status covey_decoder_init(struct covey_decoder *decoder,
+                                                      struct covey_bytes stream, size_t expected_count,
+                                                      struct covey_error *err);
 /* Next value to decode = first, a multiple of COVEY_CHUNK_VALUES. */
 COVEY_MUST_CHECK enum covey_status covey_decoder_seek(struct covey_decoder *decoder, size_t first);
-/* Decodes the next min(COVEY_DECODE_VALUES, what is left) values into out; *decoded says how many, 0 at the end.
- * NOT_FINITE when the stream holds NaN or infinity. */
+/* Decodes the next min(COVEY_DECODE_VALUES, what is left) values into out; *decoded says how many, 0 at the
+ * end. NOT_FINITE when the stream holds NaN or infinity. */
 COVEY_MUST_CHECK enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out,
                                                       size_t *decoded);
+
+/* The next values as small integers, for folding straight from the stream: value = code * scale of its block
+ * of COVEY_BLOCK_VALUES, exactly, in f32. About 4.5 KiB. */
+struct covey_codes {
+    size_t count;        /* values; 0 at the end */
+    const int8_t *codes; /* (count), in the stream or in storage */
+    uint32_t code_limit; /* |code| is at most this */
+    float
+        scales[COVEY_DECODE_VALUES / COVEY_BLOCK_VALUES]; /* one a block, at most 9 significant bits, >= 0 */
+    int8_t storage[COVEY_DECODE_VALUES];
+};
+/* Whether the stream's values are such products (int8, int4). */
+bool covey_decoder_has_codes(const struct covey_decoder *decoder);
+/* In place of covey_decoder_next; STATE where has_codes is false. */
+COVEY_MUST_CHECK enum covey_status covey_decoder_next_codes(struct covey_decoder *decoder,
+                                                            struct covey_codes *out);
+
 /* The whole of it: (count) values. */
 COVEY_MUST_CHECK enum covey_status covey_codec_decode(struct covey_bytes stream, size_t count, float *out,
                                                       struct covey_error *err);
-/* The whole stream, added: x[i] = x[i] + value[i], in f32, in this order of operations (the published line). */
+/* The whole stream, added: x[i] = x[i] + value[i], in f32, in this order of operations (the published line).
+ */
 COVEY_MUST_CHECK enum covey_status covey_codec_apply(struct covey_bytes stream, size_t count, float *x,
                                                      struct covey_error *err);
 

@@ -1,0 +1,10 @@
+/* The third stage: from values to small integers and what scales them. */
+#include "stage.h"
+
+static const struct covey_quantiser *const rows[] = {&covey_quantise_raw32, &covey_quantise_fp16,
+                                                     &covey_quantise_int8, &covey_quantise_int4};
+
+const struct covey_quantiser *covey_quantiser_row(unsigned row)
+{
+    return row < sizeof rows / sizeof rows[0] ? rows[row] : NULL;
+}

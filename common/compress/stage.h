@@ -1,0 +1,102 @@
+/* The four stages of a codec as tables, and what they hand on to one another.
+ *
+ *   values -> transform -> sparsify -> quantise -> codes and side records -> entropy -> bytes
+ *
+ * A vector is worked through in tiles of COVEY_DECODE_VALUES values, which stay in the nearest cache; tiles
+ * make up chunks of COVEY_CHUNK_VALUES. In the stream a chunk is the side records of its blocks, then its
+ * codes:
+ *
+ *   header | side of chunk 0 | codes of chunk 0 | side of chunk 1 | ...
+ *
+ * A new stage is a row in one of the tables below and a file with its functions. A row's place in its table
+ * is what the stream's header says: rows are only ever added at the end. */
+#ifndef COVEY_STAGE_H
+#define COVEY_STAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "covey/codec.h"
+#include "block_kernels.h"
+
+#define COVEY_STAGE_ROWS 16 /* four bits in the header */
+
+/* What is the same for a whole encoding. */
+struct covey_encode_run {
+    const struct covey_codec *codec;
+    const struct covey_block_kernels *kernels;
+    uint32_t key[2], high[2]; /* of the counter-based generator: key, and the upper half of the counter */
+};
+
+/* In place, on a tile that begins at value `first` of the vector. NULL: nothing to do. */
+struct covey_transform {
+    const char *name;
+    void (*forward)(const struct covey_encode_run *run, size_t first, float *x, size_t count);
+    void (*inverse)(const struct covey_codec *codec, size_t first, float *x, size_t count);
+};
+
+/* Which values are coded at all. Its functions come with the first row that leaves values out. */
+struct covey_sparsifier {
+    const char *name;
+};
+
+/* Codes lie in memory as int8_t, uint16_t or uint32_t (little-endian), whichever is the smallest that holds
+ * code_bits. */
+struct covey_quantiser {
+    const char *name;
+    uint8_t code_bits;
+    uint8_t side_bytes;  /* of one block of COVEY_BLOCK_VALUES values; 0: no side records */
+    uint16_t code_limit; /* |code| is at most this, for quantisers with scales */
+    /* A tile. side, codes: overwritten. decoded: (count) or NULL. NOT_FINITE or RANGE with *bad = index in
+     * the tile. */
+    enum covey_status (*encode)(const struct covey_encode_run *run, size_t first, const float *x,
+                                size_t count, uint8_t *side, uint8_t *codes, float *decoded, size_t *bad);
+    /* CORRUPT, NOT_FINITE. */
+    enum covey_status (*decode)(const struct covey_block_kernels *kernels, const uint8_t *side,
+                                const uint8_t *codes, size_t count, float *out);
+    /* value = code * scale of its block: writes one scale a block. NULL where values are no such products. */
+    enum covey_status (*scales)(const uint8_t *side, size_t count, float *out);
+};
+
+/* Codes of a tile to and from bytes. */
+struct covey_entropy_coder {
+    const char *name;
+    bool in_place; /* codes of 8 bits and more are stored as they lie in memory */
+    /* Bytes of count codes; fixed-length coders give the exact number. */
+    size_t (*bound)(uint8_t code_bits, size_t count);
+    void (*pack)(const struct covey_block_kernels *kernels, uint8_t code_bits, const uint8_t *codes,
+                 size_t count, uint8_t *out);
+    void (*unpack)(const struct covey_block_kernels *kernels, uint8_t code_bits, const uint8_t *in,
+                   size_t count, uint8_t *codes);
+};
+
+/* Rows by number; NULL where there is none. */
+const struct covey_transform *covey_transform_row(unsigned row);
+const struct covey_sparsifier *covey_sparsifier_row(unsigned row);
+const struct covey_quantiser *covey_quantiser_row(unsigned row);
+const struct covey_entropy_coder *covey_entropy_row(unsigned row);
+
+extern const struct covey_quantiser covey_quantise_raw32, covey_quantise_fp16, covey_quantise_int8,
+    covey_quantise_int4;
+
+/* The stream's header.
+ *
+ *   0  0xC0 | version (1)            refused: another magic CORRUPT, a later version UNSUPPORTED
+ *   1  transform << 4 | sparsify     rows
+ *   2  quantise << 4 | entropy       rows
+ *   3  count, LEB128, shortest form  1 to 5 bytes
+ *   n  CRC-8 (polynomial 0x07) of the bytes before */
+#define COVEY_HEADER_BYTES_MAX 9
+size_t covey_header_write(const struct covey_codec *codec, size_t count, uint8_t *out);
+COVEY_MUST_CHECK enum covey_status covey_header_read(struct covey_bytes stream, struct covey_codec *codec,
+                                                     size_t *count, size_t *header_bytes,
+                                                     struct covey_error *err);
+
+/* Side and code bytes of one chunk of count values. */
+size_t covey_side_bytes(const struct covey_codec *codec, size_t count);
+size_t covey_codes_bytes(const struct covey_codec *codec, size_t count);
+/* Of a whole stream without its header. */
+size_t covey_payload_bytes(const struct covey_codec *codec, size_t count);
+
+#endif

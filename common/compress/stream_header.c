@@ -1,0 +1,74 @@
+#include <string.h>
+
+#include "covey/limits.h"
+#include "stage.h"
+
+#define MAGIC 0xC0
+#define VERSION 1
+#define COUNT_BYTES 5 /* LEB128 of 32 bits */
+
+static uint8_t crc8(const uint8_t *bytes, size_t count)
+{
+    uint8_t crc = 0;
+    for (size_t i = 0; i < count; i++) {
+        crc = (uint8_t)(crc ^ bytes[i]);
+        for (int bit = 0; bit < 8; bit++)
+            crc = (uint8_t)(crc << 1 ^ (crc & 0x80 ? 0x07 : 0));
+    }
+    return crc;
+}
+
+size_t covey_header_write(const struct covey_codec *codec, size_t count, uint8_t *out)
+{
+    size_t used = 0;
+    out[used++] = MAGIC | VERSION;
+    out[used++] = (uint8_t)(codec->transform << 4 | codec->sparsify);
+    out[used++] = (uint8_t)(codec->quantise << 4 | codec->entropy);
+    for (; count >= 0x80; count >>= 7)
+        out[used++] = (uint8_t)(count | 0x80);
+    out[used++] = (uint8_t)count;
+    out[used] = crc8(out, used);
+    return used + 1;
+}
+
+/* Returns the bytes read, 0 when they end too early, are too many or are not the shortest form. */
+static size_t read_count(struct covey_bytes bytes, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes.size && i < COUNT_BYTES; i++) {
+        value |= (uint64_t)(bytes.data[i] & 0x7F) << 7 * i;
+        if (bytes.data[i] & 0x80)
+            continue;
+        *out = value;
+        return i > 0 && bytes.data[i] == 0 ? 0 : i + 1;
+    }
+    return 0;
+}
+
+enum covey_status covey_header_read(struct covey_bytes stream, struct covey_codec *codec, size_t *count,
+                                    size_t *header_bytes, struct covey_error *err)
+{
+    uint64_t values = 0;
+    if (stream.size < 5 || (stream.data[0] & 0xF0) != MAGIC)
+        return covey_fail(err, COVEY_CORRUPT, "not a codec stream: its first byte or its length is wrong");
+    if ((stream.data[0] & 0x0F) != VERSION)
+        return covey_fail(err, COVEY_UNSUPPORTED, "codec stream of version %d; this program knows %d",
+                          stream.data[0] & 0x0F, VERSION);
+    const size_t used = 3 + read_count((struct covey_bytes){stream.data + 3, stream.size - 3}, &values);
+    if (used == 3 || values > COVEY_MODEL_PARAMETERS || used >= stream.size)
+        return covey_fail(err, COVEY_CORRUPT,
+                          "codec stream: its number of values is unreadable or too large");
+    if (crc8(stream.data, used) != stream.data[used])
+        return covey_fail(err, COVEY_CORRUPT, "codec stream: the header's check does not match");
+    *codec = (struct covey_codec){.transform = stream.data[1] >> 4,
+                                  .sparsify = stream.data[1] & 15,
+                                  .quantise = stream.data[2] >> 4,
+                                  .entropy = stream.data[2] & 15};
+    if (covey_transform_row(codec->transform) == NULL || covey_sparsifier_row(codec->sparsify) == NULL ||
+        covey_quantiser_row(codec->quantise) == NULL || covey_entropy_row(codec->entropy) == NULL)
+        return covey_fail(err, COVEY_UNSUPPORTED, "codec stream: stages %02x%02x are unknown to this program",
+                          stream.data[1], stream.data[2]);
+    *count = (size_t)values;
+    *header_bytes = used + 1;
+    return COVEY_OK;
+}
