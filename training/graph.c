@@ -14,8 +14,8 @@ static bool legal_name(const char name[static COVEY_NAME_BYTES])
         return false;
     for (size_t i = 0; i < length; i++) {
         const char c = name[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-              c == '.'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+              c == '-' || c == '.'))
             return false;
     }
     return true;
@@ -68,7 +68,8 @@ static int32_t find_input(const struct covey_model_description *model, uint32_t 
 }
 
 static enum covey_status connect(const struct covey_model_description *model, uint32_t index,
-                                 struct covey_graph *graph, struct covey_shape *shapes, struct covey_error *err)
+                                 struct covey_graph *graph, struct covey_shape *shapes,
+                                 struct covey_error *err)
 {
     const struct covey_op_description *op = &model->ops[index];
     struct covey_node *node = &graph->nodes[index];
@@ -102,7 +103,8 @@ static enum covey_status add_node(const struct covey_model_description *model, u
     struct covey_node *node = &graph->nodes[index];
     struct covey_shape shapes[COVEY_OP_INPUTS];
     if (!legal_name(op->name))
-        return covey_fail(err, COVEY_INVALID, "its name must be 1 to %d of a-z A-Z 0-9 _ - .", COVEY_NAME_BYTES - 1);
+        return covey_fail(err, COVEY_INVALID, "its name must be 1 to %d of a-z A-Z 0-9 _ - .",
+                          COVEY_NAME_BYTES - 1);
     if (find_input(model, index, op->name) >= COVEY_GRAPH_INPUT)
         return covey_fail(err, COVEY_INVALID, "another operation has this name");
     COVEY_TRY(connect(model, index, graph, shapes, err));
@@ -122,7 +124,8 @@ static enum covey_status check_output(const struct covey_model_description *mode
         struct covey_node *node = &graph->nodes[i];
         node->rectified = node->rectified && node->consumer_count == 1;
         if (node->consumer_count == 0)
-            return covey_fail(err, COVEY_INVALID, "operation '%s': nothing reads its output", model->ops[i].name);
+            return covey_fail(err, COVEY_INVALID, "operation '%s': nothing reads its output",
+                              model->ops[i].name);
     }
     if (model->loss == COVEY_LOSS_SOFTMAX_CROSS_ENTROPY) {
         graph->classes = out->size[out->rank - 1];
@@ -172,11 +175,10 @@ enum covey_status covey_graph_create(const struct covey_model_description *model
     for (uint32_t i = 0; status == COVEY_OK && i < model->op_count; i++) {
         status = add_node(model, i, graph, err);
         if (status != COVEY_OK)
-            (void)covey_fail_at(err, status, "operation %u '%.*s' (%s): ", i + 1, COVEY_NAME_BYTES - 1,
-                                legal_name(model->ops[i].name) ? model->ops[i].name : "?",
-                                (unsigned)model->ops[i].kind < COVEY_OP_KINDS
-                                    ? covey_op_kind_name(model->ops[i].kind)
-                                    : "?");
+            (void)covey_fail_at(
+                err, status, "operation %u '%.*s' (%s): ", i + 1, COVEY_NAME_BYTES - 1,
+                legal_name(model->ops[i].name) ? model->ops[i].name : "?",
+                (unsigned)model->ops[i].kind < COVEY_OP_KINDS ? covey_op_kind_name(model->ops[i].kind) : "?");
     }
     if (status == COVEY_OK && graph->input_consumer_count == 0)
         status = covey_fail(err, COVEY_INVALID, "nothing reads the input");
@@ -203,7 +205,7 @@ enum covey_status covey_graph_tensor_name(const struct covey_op_description *op,
 {
     const int length = snprintf(out, COVEY_NAME_BYTES, "%s.%s", op->name, parameter->suffix);
     if (length < 0 || length >= COVEY_NAME_BYTES)
-        return covey_fail(err, COVEY_LIMIT, "operation '%s': the name is too long for a tensor '.%s'", op->name,
-                          parameter->suffix);
+        return covey_fail(err, COVEY_LIMIT, "operation '%s': the name is too long for a tensor '.%s'",
+                          op->name, parameter->suffix);
     return COVEY_OK;
 }

@@ -21,15 +21,15 @@ struct covey_graph {
     struct covey_node nodes[];
 };
 
-/* Checks names, connections, shapes, limits and the loss. INVALID or LIMIT, naming the operation. The caller destroys
- * what it gets. */
+/* Checks names, connections, shapes, limits and the loss. INVALID or LIMIT, naming the operation. The caller
+ * destroys what it gets. */
 COVEY_MUST_CHECK enum covey_status covey_graph_create(const struct covey_model_description *model,
                                                       struct covey_graph **out, struct covey_error *err);
 void covey_graph_destroy(struct covey_graph *graph);
 
 /* "NAME.weight" of a parameter. out: COVEY_NAME_BYTES. LIMIT when the name is too long. */
 COVEY_MUST_CHECK enum covey_status covey_graph_tensor_name(const struct covey_op_description *op,
-                                                           const struct covey_op_parameter *parameter, char *out,
-                                                           struct covey_error *err);
+                                                           const struct covey_op_parameter *parameter,
+                                                           char *out, struct covey_error *err);
 
 #endif

@@ -11,8 +11,8 @@ static size_t largest(const real *y, size_t count)
     return best;
 }
 
-void REAL(covey_softmax_cross_entropy)(const real *y, const int32_t *labels, size_t rows, size_t classes, real scale,
-                                       real *dy, struct covey_tally *tally)
+void REAL(covey_softmax_cross_entropy)(const real *y, const int32_t *labels, size_t rows, size_t classes,
+                                       real scale, real *dy, struct covey_tally *tally)
 {
     for (size_t r = 0; r < rows; r++) {
         const real *logits = y + r * classes;

@@ -44,8 +44,9 @@ enum covey_status covey_model_summarise(const struct covey_model_description *mo
     return COVEY_OK;
 }
 
-static enum covey_status add_tensors(const struct covey_op_description *description, const struct covey_op *op,
-                                     struct covey_layout *layout, struct covey_error *err)
+static enum covey_status add_tensors(const struct covey_op_description *description,
+                                     const struct covey_op *op, struct covey_layout *layout,
+                                     struct covey_error *err)
 {
     for (uint32_t p = 0; p < op->parameter_count; p++) {
         const struct covey_op_parameter *parameter = &op->parameters[p];

@@ -1,4 +1,5 @@
-/* Where a model that the user named lies. COVEY_MODELS_INSTALLED and COVEY_MODELS_SOURCE come from CMakeLists.txt. */
+/* Where a model that the user named lies. COVEY_MODELS_INSTALLED and COVEY_MODELS_SOURCE come from
+ * CMakeLists.txt. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@ static bool is_path(const char *name)
     return strchr(name, '/') != NULL || (length > 5 && strcmp(name + length - 5, ".yaml") == 0);
 }
 
-/* The folder of the running program's install tree, "" when unknown: PREFIX/bin/program -> PREFIX/share/covey/models. */
+/* The folder of the running program's install tree, "" when unknown: PREFIX/bin/program ->
+ * PREFIX/share/covey/models. */
 static void find_beside_program(char *out, size_t out_bytes)
 {
     char program[COVEY_FILE_PATH_BYTES];
@@ -46,16 +48,18 @@ enum covey_status covey_model_find(const char *name, char *out, size_t out_bytes
     const char *const folders[] = {beside, COVEY_MODELS_INSTALLED, COVEY_MODELS_SOURCE};
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         const int length = snprintf(path, sizeof path, "%s/%s.yaml", folders[i], name);
-        if (folders[i][0] == '\0' || length >= (int)sizeof path || length >= (int)out_bytes || access(path, R_OK) != 0)
+        if (folders[i][0] == '\0' || length >= (int)sizeof path || length >= (int)out_bytes ||
+            access(path, R_OK) != 0)
             continue;
         memcpy(out, path, (size_t)length + 1);
         return COVEY_OK;
     }
-    return covey_fail(err, COVEY_NOT_FOUND, "no model '%s': looked for %s.yaml in %s, %s and %s", name, name, beside,
-                      COVEY_MODELS_INSTALLED, COVEY_MODELS_SOURCE);
+    return covey_fail(err, COVEY_NOT_FOUND, "no model '%s': looked for %s.yaml in %s, %s and %s", name, name,
+                      beside, COVEY_MODELS_INSTALLED, COVEY_MODELS_SOURCE);
 }
 
-enum covey_status covey_model_load(const char *name, struct covey_model_description *out, struct covey_error *err)
+enum covey_status covey_model_load(const char *name, struct covey_model_description *out,
+                                   struct covey_error *err)
 {
     char path[COVEY_FILE_PATH_BYTES];
     COVEY_TRY(covey_model_find(name, path, sizeof path, err));

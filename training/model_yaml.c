@@ -38,10 +38,10 @@ struct model_entry {
 };
 
 /* In the order of enum covey_op_kind, and so on. */
-static const char *const kinds[] = {"dense",      "conv2d",  "max_pool",   "average_pool", "global_average_pool",
-                                    "flatten",    "add",     "concat",     "relu",         "relu6",
-                                    "tanh",       "sigmoid", "dropout",    "group_norm",   "batch_norm",
-                                    "embedding",  "gru",     NULL};
+static const char *const kinds[] = {"dense",     "conv2d",  "max_pool", "average_pool", "global_average_pool",
+                                    "flatten",   "add",     "concat",   "relu",         "relu6",
+                                    "tanh",      "sigmoid", "dropout",  "group_norm",   "batch_norm",
+                                    "embedding", "gru",     NULL};
 _Static_assert(sizeof kinds / sizeof kinds[0] == COVEY_OP_KINDS + 1, "a word for every kind of operation");
 static const char *const paddings[] = {"valid", "same", "explicit", NULL};
 static const char *const losses[] = {"softmax_cross_entropy", "mean_squared_error", NULL};
@@ -50,19 +50,32 @@ static const char *const scopes[] = {"shared", "personal", NULL};
 
 #define SIZE_MAXIMUM 268435456.0 /* COVEY_TENSOR_VALUES */
 
-#define INT_FIELD(type, key_text, member, least, most)                                                               \
-    {.key = key_text, .kind = COVEY_FIELD_INT, .offset = offsetof(type, member), .minimum = least, .maximum = most}
-#define REAL_FIELD(type, key_text, member, least, most)                                                              \
-    {.key = key_text, .kind = COVEY_FIELD_REAL, .offset = offsetof(type, member), .minimum = least, .maximum = most}
-#define BOOL_FIELD(type, key_text, member)                                                                           \
-    {.key = key_text, .kind = COVEY_FIELD_BOOL, .offset = offsetof(type, member)}
-#define CHOICE_FIELD(type, key_text, member, words, must)                                                            \
-    {.key = key_text, .kind = COVEY_FIELD_CHOICE, .offset = offsetof(type, member), .choices = words,                \
-     .required = must}
-#define SIZES_FIELD(type, key_text, member, most, least, must, text)                                                 \
-    {.key = key_text, .kind = COVEY_FIELD_LIST, .offset = offsetof(type, member), .required = must,                  \
-     .minimum = least, .maximum = SIZE_MAXIMUM, .item_bytes = sizeof(int64_t), .item_kind = COVEY_FIELD_INT,         \
-     .count_offset = offsetof(type, member##_count), .item_limit = most, .hint = text}
+#define INT_FIELD(type, key_text, member, least, most)                                                       \
+    {                                                                                                        \
+        .key = key_text, .kind = COVEY_FIELD_INT, .offset = offsetof(type, member), .minimum = least,        \
+        .maximum = most                                                                                      \
+    }
+#define REAL_FIELD(type, key_text, member, least, most)                                                      \
+    {                                                                                                        \
+        .key = key_text, .kind = COVEY_FIELD_REAL, .offset = offsetof(type, member), .minimum = least,       \
+        .maximum = most                                                                                      \
+    }
+#define BOOL_FIELD(type, key_text, member)                                                                   \
+    {                                                                                                        \
+        .key = key_text, .kind = COVEY_FIELD_BOOL, .offset = offsetof(type, member)                          \
+    }
+#define CHOICE_FIELD(type, key_text, member, words, must)                                                    \
+    {                                                                                                        \
+        .key = key_text, .kind = COVEY_FIELD_CHOICE, .offset = offsetof(type, member), .choices = words,     \
+        .required = must                                                                                     \
+    }
+#define SIZES_FIELD(type, key_text, member, most, least, must, text)                                         \
+    {                                                                                                        \
+        .key = key_text, .kind = COVEY_FIELD_LIST, .offset = offsetof(type, member), .required = must,       \
+        .minimum = least, .maximum = SIZE_MAXIMUM, .item_bytes = sizeof(int64_t),                            \
+        .item_kind = COVEY_FIELD_INT, .count_offset = offsetof(type, member##_count), .item_limit = most,    \
+        .hint = text                                                                                         \
+    }
 
 static const struct covey_field op_fields[] = {
     CHOICE_FIELD(struct op_entry, "op", kind, kinds, true),
@@ -93,7 +106,8 @@ static const struct covey_field op_fields[] = {
 };
 
 static const struct covey_field input_fields[] = {
-    SIZES_FIELD(struct model_entry, "shape", input.shape, COVEY_TENSOR_RANK, 1, true, "[height, width, channels]"),
+    SIZES_FIELD(struct model_entry, "shape", input.shape, COVEY_TENSOR_RANK, 1, true,
+                "[height, width, channels]"),
     BOOL_FIELD(struct model_entry, "tokens", input.tokens),
     REAL_FIELD(struct model_entry, "scale", input.scale, 0, 0),
     REAL_FIELD(struct model_entry, "shift", input.shift, 0, 0),
@@ -134,8 +148,8 @@ static void copy_pair(const int64_t *from, uint32_t count, bool square, uint32_t
     to[1] = count > 1 ? (uint32_t)from[1] : square ? to[0] : 1;
 }
 
-static enum covey_status copy_window(const struct op_entry *entry, bool image, struct covey_op_description *op,
-                                     struct covey_error *err)
+static enum covey_status copy_window(const struct op_entry *entry, bool image,
+                                     struct covey_op_description *op, struct covey_error *err)
 {
     copy_pair(entry->kernel, entry->kernel_count, image, op->kernel);
     copy_pair(entry->stride, entry->stride_count, image, op->stride);
@@ -150,19 +164,20 @@ static enum covey_status copy_window(const struct op_entry *entry, bool image, s
 }
 
 static enum covey_status copy_inputs(const struct op_entry *entry, uint32_t index,
-                                     const struct covey_model_description *model, struct covey_op_description *op,
-                                     struct covey_error *err)
+                                     const struct covey_model_description *model,
+                                     struct covey_op_description *op, struct covey_error *err)
 {
     op->input_count = entry->input_count > 0 ? entry->input_count : 1;
     for (uint32_t i = 0; i < entry->input_count; i++)
         COVEY_TRY(copy_name(entry->inputs[i], op->inputs[i], err));
     if (entry->input_count == 0)
-        (void)snprintf(op->inputs[0], sizeof op->inputs[0], "%s", index > 0 ? model->ops[index - 1].name : "input");
+        (void)snprintf(op->inputs[0], sizeof op->inputs[0], "%s",
+                       index > 0 ? model->ops[index - 1].name : "input");
     return COVEY_OK;
 }
 
-static enum covey_status copy_op(const struct op_entry *entry, uint32_t index, struct covey_model_description *model,
-                                 struct covey_error *err)
+static enum covey_status copy_op(const struct op_entry *entry, uint32_t index,
+                                 struct covey_model_description *model, struct covey_error *err)
 {
     struct covey_op_description *op = &model->ops[index];
     op->kind = (enum covey_op_kind)entry->kind;

@@ -28,7 +28,8 @@ static void load(struct covey_network *network, const float *params)
 {
     const struct covey_training_plan *plan = network->plan;
     if (plan->params == COVEY_NOWHERE) {
-        network->params = (void *)(uintptr_t)params; /* written to only by a training, whose caller gave it writable */
+        network->params =
+            (void *)(uintptr_t)params; /* written to only by a training, whose caller gave it writable */
         return;
     }
     real *values = at(network, plan->params);
@@ -91,7 +92,8 @@ static enum covey_status check_tokens(const real *x, size_t count, uint32_t limi
 {
     for (size_t i = 0; i < count; i++)
         if (!(x[i] >= REAL_C(0.0) && x[i] < (real)limit))
-            return covey_fail(err, COVEY_RANGE, "the data hold the token id %g, the model's vocabulary ends at %u",
+            return covey_fail(err, COVEY_RANGE,
+                              "the data hold the token id %g, the model's vocabulary ends at %u",
                               (double)x[i], limit - 1);
     return COVEY_OK;
 }
@@ -113,7 +115,8 @@ static enum covey_status feed(const struct covey_network *network, size_t count,
 }
 
 /* What forward and backward have in common. */
-static struct covey_op_call prepare(const struct covey_network *network, const struct covey_step *step, size_t count)
+static struct covey_op_call prepare(const struct covey_network *network, const struct covey_step *step,
+                                    size_t count)
 {
     const struct covey_training_plan *plan = network->plan;
     struct covey_op_call call = {
@@ -155,14 +158,15 @@ static void loss(const struct covey_network *network, size_t count, size_t batch
     const size_t targets = count * plan->target_count;
     const real scale = (real)(1.0 / ((double)batch * plan->target_count));
     if (plan->model->loss == COVEY_LOSS_SOFTMAX_CROSS_ENTROPY)
-        REAL(covey_softmax_cross_entropy)(y, covey_network_labels(network), targets, plan->classes, scale, dy, tally);
+        REAL(covey_softmax_cross_entropy)
+        (y, covey_network_labels(network), targets, plan->classes, scale, dy, tally);
     else
         REAL(covey_mean_squared_error)(y, covey_network_targets(network), targets, scale, dy, tally);
 }
 
 /* The state of one tensor, for the optimiser. */
-static struct covey_updating updating(const struct covey_network *network, const struct covey_step *step, uint32_t p,
-                                      real *gradient)
+static struct covey_updating updating(const struct covey_network *network, const struct covey_step *step,
+                                      uint32_t p, real *gradient)
 {
     const struct covey_training_plan *plan = network->plan;
     const struct covey_recipe *recipe = &network->recipe;
@@ -203,7 +207,8 @@ static void update(const struct covey_network *network, const struct covey_updat
     }
 }
 
-/* Where a step's gradients go, by the plan's path; sets alpha and beta. True when weights are updated by the call. */
+/* Where a step's gradients go, by the plan's path; sets alpha and beta. True when weights are updated by the
+ * call. */
 static bool aim(const struct covey_network *network, const struct covey_step *step, bool first,
                 struct covey_op_call *call)
 {
@@ -243,16 +248,17 @@ static void add_to(real *sum, const real *share, size_t count)
         sum[i] += share[i];
 }
 
-static void backward_step(struct covey_network *network, const struct covey_step *step, size_t count, bool first,
-                          bool last)
+static void backward_step(struct covey_network *network, const struct covey_step *step, size_t count,
+                          bool first, bool last)
 {
     const struct covey_training_plan *plan = network->plan;
     struct covey_op_call call = prepare(network, step, count);
     call.training = true;
     call.dy = active(network, plan->tensors[step->output].gradient);
     for (uint32_t i = 0; i < step->op.input_count; i++)
-        call.dx[i] = active(network, step->temporary[i] != COVEY_NOWHERE ? step->temporary[i]
-                                                                         : plan->tensors[step->inputs[i]].gradient);
+        call.dx[i] =
+            active(network, step->temporary[i] != COVEY_NOWHERE ? step->temporary[i]
+                                                                : plan->tensors[step->inputs[i]].gradient);
     const bool updated = aim(network, step, first, &call);
     step->kernels->backward(&step->op, &call);
     for (uint32_t i = 0; i < step->op.input_count; i++)

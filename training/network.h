@@ -1,5 +1,5 @@
-/* A plan with its workspace: the thing that computes. Written once for `real` and compiled twice; a trainer drives it
- * through the table struct covey_engine, which knows no precision. */
+/* A plan with its workspace: the thing that computes. Written once for `real` and compiled twice; a trainer
+ * drives it through the table struct covey_engine, which knows no precision. */
 #ifndef COVEY_NETWORK_H
 #define COVEY_NETWORK_H
 
@@ -12,8 +12,8 @@ struct covey_network {
     /* of the current run */
     uint64_t seed, device;
     uint32_t round;
-    uint32_t passes;    /* forward passes so far: keys dropout */
-    uint32_t updates;   /* Adam's t */
+    uint32_t passes;  /* forward passes so far: keys dropout */
+    uint32_t updates; /* Adam's t */
     double rate;
     struct covey_recipe recipe;
 };
@@ -38,7 +38,8 @@ struct covey_network_functions {
     /* From staging to the batch tensor: x = scale * raw + shift. RANGE for an id out of the vocabulary. */
     enum covey_status (*feed)(const struct covey_network *network, size_t count, struct covey_error *err);
     void (*forward)(struct covey_network *network, size_t count, bool training);
-    /* Adds to tally; where gradient is set also writes the output's gradient, of the mean over batch examples. */
+    /* Adds to tally; where gradient is set also writes the output's gradient, of the mean over batch
+     * examples. */
     void (*loss)(const struct covey_network *network, size_t count, size_t batch, bool gradient,
                  struct covey_tally *tally);
     /* first and last: of the chunks of one batch; the last one's backward ends with updated weights. */

@@ -1,9 +1,9 @@
 /* The kernel interface: what a plan knows of one operation, and the table of functions that run it.
  *
- * A table (struct covey_kernels) has one row (struct covey_op_kernels) for each kind of operation. The plain rows
- * stand in ops/, written once for `real` and compiled twice, as f32 and as the f64 reference; the fast f32 rows
- * stand in kernels/, and the fast table takes the plain row where there is no fast one. This header knows no
- * precision; op_call.h has what a kernel is called with.
+ * A table (struct covey_kernels) has one row (struct covey_op_kernels) for each kind of operation. The plain
+ * rows stand in ops/, written once for `real` and compiled twice, as f32 and as the f64 reference; the fast
+ * f32 rows stand in kernels/, and the fast table takes the plain row where there is no fast one. This header
+ * knows no precision; op_call.h has what a kernel is called with.
  *
  * Layout: row-major, channels last. Images (batch, height, width, channels); dense weights (out, in); conv2d
  * weights (out, kernel height, kernel width, in / groups). Nothing but the workspace is aligned: a weight
@@ -61,12 +61,14 @@ struct covey_op {
     struct covey_shape in[COVEY_OP_INPUTS];
     struct covey_shape out; /* after whatever is fused */
 
-    /* dense: x (batch * rows, features) -> y (batch * rows, units); rows = product of all but the last dimension.
-     * norms: x (batch * rows, features). embedding: rows ids -> (rows, units). gru: rows = time steps. */
+    /* dense: x (batch * rows, features) -> y (batch * rows, units); rows = product of all but the last
+     * dimension. norms: x (batch * rows, features). embedding: rows ids -> (rows, units). gru: rows = time
+     * steps. */
     uint32_t rows, features, units;
     uint32_t vocabulary;
 
-    /* conv2d and pools: image (height, width, channels); a signal (length, channels) is (length, 1, channels) */
+    /* conv2d and pools: image (height, width, channels); a signal (length, channels) is (length, 1, channels)
+     */
     uint32_t height, width, channels;
     struct covey_window window; /* of the operation itself, before a fused pooling */
     uint32_t groups;
@@ -74,9 +76,9 @@ struct covey_op {
     float rate, epsilon, momentum;
     bool last_only;
 
-    /* fused in behind it by the plan, only where the row of the table takes it (struct covey_op_kernels.fuses):
-     * first relu, then max pooling over the image (window.height, window.width, units). relu(max) = max(relu),
-     * so a kernel may do them in either order. */
+    /* fused in behind it by the plan, only where the row of the table takes it (struct
+     * covey_op_kernels.fuses): first relu, then max pooling over the image (window.height, window.width,
+     * units). relu(max) = max(relu), so a kernel may do them in either order. */
     bool relu;
     bool pool;
     struct covey_window pool_window;
@@ -86,8 +88,9 @@ struct covey_op {
     uint64_t forward_flops; /* of one example, 2 a multiply-add; backward is taken as twice that */
 };
 
-/* Checks the description of one operation against the shapes of its inputs and fills in everything but index and the
- * offsets. Every size is checked before it is multiplied. INVALID or LIMIT, with the reason in err. */
+/* Checks the description of one operation against the shapes of its inputs and fills in everything but index
+ * and the offsets. Every size is checked before it is multiplied. INVALID or LIMIT, with the reason in err.
+ */
 COVEY_MUST_CHECK enum covey_status covey_op_resolve(const struct covey_op_description *description,
                                                     uint32_t input_count, const struct covey_shape *inputs,
                                                     struct covey_op *out, struct covey_error *err);
@@ -120,9 +123,9 @@ struct covey_op_kernels {
     unsigned fuses;     /* enum covey_fusion */
     unsigned needs;     /* enum covey_need */
     unsigned abilities; /* enum covey_ability */
-    /* Bytes for up to `batch` examples; NULL: none. saved: written by a training forward, read by its backward.
-     * scratch: for the time of one call, forward or backward, with what it holds undefined. Both are aligned to
-     * COVEY_ARENA_ALIGN. */
+    /* Bytes for up to `batch` examples; NULL: none. saved: written by a training forward, read by its
+     * backward. scratch: for the time of one call, forward or backward, with what it holds undefined. Both
+     * are aligned to COVEY_ARENA_ALIGN. */
     size_t (*saved_bytes)(const struct covey_op *op, size_t batch);
     size_t (*scratch_bytes)(const struct covey_op *op, size_t batch);
     void (*forward)(const struct covey_op *op, const struct covey_op_call *call);

@@ -5,16 +5,16 @@
 #include "op.h"
 #include "real.h"
 
-/* One forward or backward call of one operation, on `batch` examples (at most what the workspace was made for).
+/* One forward or backward call of one operation, on `batch` examples (at most what the workspace was made
+ * for).
  *
  * Forward reads in and w and writes out; a training one writes saved too, and batch norm its buffers in w.
  *
- * Backward reads dy, w, saved, and of in and out what the row said it needs (the others may hold anything), and writes
- *   dx[i]   overwritten; NULL where nobody wants it
- *   dw[p] = alpha * (gradient summed over the batch) + beta * dw[p];  NULL for frozen weights and buffers
- * in this order: dw may be the memory of w itself, so whatever is computed from w is computed before the first dw is
- * written. beta = 0 overwrites, whatever dw holds. dy belongs to the call and may be overwritten. A mean over the
- * batch is in dy already. */
+ * Backward reads dy, w, saved, and of in and out what the row said it needs (the others may hold anything),
+ * and writes dx[i]   overwritten; NULL where nobody wants it dw[p] = alpha * (gradient summed over the batch)
+ * + beta * dw[p];  NULL for frozen weights and buffers in this order: dw may be the memory of w itself, so
+ * whatever is computed from w is computed before the first dw is written. beta = 0 overwrites, whatever dw
+ * holds. dy belongs to the call and may be overwritten. A mean over the batch is in dy already. */
 struct covey_op_call {
     size_t batch;
     bool training; /* dropout drops, batch norm uses the batch's statistics, saved is written */
@@ -31,9 +31,10 @@ struct covey_op_call {
 };
 
 /* The plain rows, for tables that have nothing faster. */
-#define COVEY_PLAIN_ROWS(X)                                                                                          \
-    X(dense) X(conv2d) X(max_pool) X(average_pool) X(global_average_pool) X(flatten) X(add) X(concat) X(relu)         \
-    X(relu6) X(tanh) X(sigmoid) X(dropout) X(group_norm) X(batch_norm) X(embedding) X(gru)
+#define COVEY_PLAIN_ROWS(X)                                                                                  \
+    X(dense)                                                                                                 \
+    X(conv2d) X(max_pool) X(average_pool) X(global_average_pool) X(flatten) X(add) X(concat) X(relu)         \
+        X(relu6) X(tanh) X(sigmoid) X(dropout) X(group_norm) X(batch_norm) X(embedding) X(gru)
 
 #define COVEY_DECLARE_ROW(name) extern const struct covey_op_kernels REAL(covey_plain_##name);
 COVEY_PLAIN_ROWS(COVEY_DECLARE_ROW)

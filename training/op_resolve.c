@@ -1,5 +1,5 @@
-/* From the description of one operation to its resolved form: shapes, parameters, cost. Descriptions also come from
- * the network, so this is the wall: whatever passes here, kernels may trust. */
+/* From the description of one operation to its resolved form: shapes, parameters, cost. Descriptions also
+ * come from the network, so this is the wall: whatever passes here, kernels may trust. */
 #include "op.h"
 
 #include <math.h>
@@ -67,12 +67,14 @@ static enum covey_status add_parameter(struct resolving *at, const char *suffix,
     struct covey_shape shape;
     COVEY_TRY(set_shape(at, &shape, rank, size));
     struct covey_op_parameter *parameter = &at->op->parameters[at->op->parameter_count++];
-    *parameter = (struct covey_op_parameter){.suffix = suffix, .rank = rank, .count = shape.count, .role = role};
+    *parameter =
+        (struct covey_op_parameter){.suffix = suffix, .rank = rank, .count = shape.count, .role = role};
     memcpy(parameter->size, shape.size, sizeof parameter->size);
     return COVEY_OK;
 }
 
-static enum covey_status add_vector(struct resolving *at, const char *suffix, enum covey_role role, uint32_t size)
+static enum covey_status add_vector(struct resolving *at, const char *suffix, enum covey_role role,
+                                    uint32_t size)
 {
     return add_parameter(at, suffix, role, 1, &size);
 }
@@ -145,19 +147,23 @@ static enum covey_status resolve_window(struct resolving *at, uint32_t default_s
     const struct covey_shape *in = &op->in[0];
     struct covey_window *window = &op->window;
     if (in->rank != 2 && in->rank != 3)
-        return refuse(at, COVEY_INVALID, "needs an image (height, width, channels) or a signal (length, channels)");
+        return refuse(at, COVEY_INVALID,
+                      "needs an image (height, width, channels) or a signal (length, channels)");
     op->height = in->size[0];
     op->width = in->rank == 3 ? in->size[1] : 1;
     op->channels = in->size[in->rank - 1];
     for (int axis = 0; axis < 2; axis++) {
         const uint32_t kernel = at->description->kernel[axis], stride = at->description->stride[axis];
         window->kernel[axis] = kernel > 0 ? kernel : 1;
-        window->stride[axis] = stride > 0 ? stride : default_stride > 0 ? default_stride : window->kernel[axis];
+        window->stride[axis] = stride > 0           ? stride
+                               : default_stride > 0 ? default_stride
+                                                    : window->kernel[axis];
         if (window->kernel[axis] > COVEY_TENSOR_VALUES || window->stride[axis] > COVEY_TENSOR_VALUES)
             return refuse(at, COVEY_LIMIT, "a kernel or stride over 2^28");
     }
     if (in->rank == 2 && (window->kernel[1] != 1 || window->stride[1] != 1))
-        return refuse(at, COVEY_INVALID, "a signal (length, channels) wants a kernel and a stride of one number");
+        return refuse(at, COVEY_INVALID,
+                      "a signal (length, channels) wants a kernel and a stride of one number");
     COVEY_TRY(resolve_axis(at, 0, op->height, &window->height));
     COVEY_TRY(resolve_axis(at, 1, op->width, &window->width));
     if (in->rank == 2 && window->width != 1)
@@ -201,7 +207,8 @@ static enum covey_status resolve_pool(struct resolving *at)
 static enum covey_status resolve_global_pool(struct resolving *at)
 {
     if (at->op->in[0].rank < 2)
-        return refuse(at, COVEY_INVALID, "needs an image (height, width, channels) or a signal (length, channels)");
+        return refuse(at, COVEY_INVALID,
+                      "needs an image (height, width, channels) or a signal (length, channels)");
     split_rows(at->op);
     at->op->forward_flops = at->op->in[0].count;
     return set_out(at, 1, &at->op->features);
@@ -278,7 +285,8 @@ static enum covey_status resolve_norm(struct resolving *at)
         if (!(description->momentum >= 0 && description->momentum <= 1))
             return refuse(at, COVEY_INVALID, "`momentum` must be in [0, 1]");
         op->momentum = description->momentum;
-        const enum covey_role role = description->role == COVEY_ROLE_FROZEN ? COVEY_ROLE_FROZEN : COVEY_ROLE_BUFFER;
+        const enum covey_role role =
+            description->role == COVEY_ROLE_FROZEN ? COVEY_ROLE_FROZEN : COVEY_ROLE_BUFFER;
         COVEY_TRY(add_vector(at, "running_mean", role, op->features));
         return add_vector(at, "running_variance", role, op->features);
     }
@@ -372,7 +380,8 @@ static enum covey_status check_common(struct resolving *at, uint32_t input_count
 }
 
 enum covey_status covey_op_resolve(const struct covey_op_description *description, uint32_t input_count,
-                                   const struct covey_shape *inputs, struct covey_op *out, struct covey_error *err)
+                                   const struct covey_shape *inputs, struct covey_op *out,
+                                   struct covey_error *err)
 {
     struct covey_op op = {.kind = description->kind, .input_count = input_count};
     struct resolving at = {description, &op, err};
@@ -387,7 +396,8 @@ enum covey_status covey_op_resolve(const struct covey_op_description *descriptio
 bool covey_op_fuse(struct covey_op *op, const struct covey_op *next)
 {
     const struct covey_window *window = &next->window;
-    if (next->kind == COVEY_OP_RELU && (op->kind == COVEY_OP_DENSE || op->kind == COVEY_OP_CONV2D) && !op->relu) {
+    if (next->kind == COVEY_OP_RELU && (op->kind == COVEY_OP_DENSE || op->kind == COVEY_OP_CONV2D) &&
+        !op->relu) {
         op->relu = true;
         return true;
     }

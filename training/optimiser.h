@@ -1,5 +1,5 @@
-/* Update rules, in the precision of the file that includes this. All as PyTorch's torch.optim has them: weight decay is
- * L2, added to the gradient. */
+/* Update rules, in the precision of the file that includes this. All as PyTorch's torch.optim has them:
+ * weight decay is L2, added to the gradient. */
 #ifndef COVEY_OPTIMISER_H
 #define COVEY_OPTIMISER_H
 
@@ -22,8 +22,8 @@ struct covey_updating {
 /* w -= rate * g' where g' = g + decay * w + proximal * (w - anchor), here and below */
 void REAL(covey_update_sgd)(const struct covey_updating *at);
 
-/* v holds momentum * v + g already (the kernel did that, or covey_accumulate): adds the rest of g', w -= rate * v.
- * Here v is at->m. */
+/* v holds momentum * v + g already (the kernel did that, or covey_accumulate): adds the rest of g', w -= rate
+ * * v. Here v is at->m. */
 void REAL(covey_update_velocity)(const struct covey_updating *at);
 
 /* at->m = momentum * at->m + g */

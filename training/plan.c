@@ -10,7 +10,8 @@
 
 #include "network.h"
 
-#define CHUNK_EXAMPLES 64 /* computed at once unless asked otherwise: enough for full speed of the kernels */
+#define CHUNK_EXAMPLES 64 /* computed at once unless asked otherwise: enough for full speed of the kernels   \
+                           */
 
 static uint32_t least(uint32_t a, uint32_t b)
 {
@@ -25,14 +26,16 @@ static bool has_batch_norm(const struct covey_graph *graph)
     return false;
 }
 
-static enum covey_status choose_batch(struct covey_training_plan *plan, const struct covey_training_options *options,
+static enum covey_status choose_batch(struct covey_training_plan *plan,
+                                      const struct covey_training_options *options,
                                       const struct covey_graph *graph, struct covey_error *err)
 {
     if (options->chunk > COVEY_BATCH_EXAMPLES)
         return covey_fail(err, COVEY_LIMIT, "chunk %u: at most %d examples at once", options->chunk,
                           COVEY_BATCH_EXAMPLES);
     if (options->examples > COVEY_DATASET_EXAMPLES)
-        return covey_fail(err, COVEY_LIMIT, "%u examples, at most %u", options->examples, COVEY_DATASET_EXAMPLES);
+        return covey_fail(err, COVEY_LIMIT, "%u examples, at most %u", options->examples,
+                          COVEY_DATASET_EXAMPLES);
     if (!plan->training) {
         plan->chunk = options->chunk > 0 ? options->chunk : CHUNK_EXAMPLES;
         plan->batch = plan->chunk;
@@ -96,7 +99,8 @@ static void make_steps(struct covey_training_plan *plan, const struct covey_grap
 
 static void make_tensors(struct covey_training_plan *plan)
 {
-    plan->tensors[COVEY_TENSOR_INPUT] = (struct covey_planned_tensor){.count = plan->input.count, .producer = -1};
+    plan->tensors[COVEY_TENSOR_INPUT] =
+        (struct covey_planned_tensor){.count = plan->input.count, .producer = -1};
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const struct covey_step *step = &plan->steps[s];
         plan->tensors[step->output] =
@@ -180,7 +184,8 @@ static enum covey_status ask_kernels(struct covey_training_plan *plan, struct co
 {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         struct covey_step *step = &plan->steps[s];
-        const size_t widest = step->op.in[0].count > step->op.out.count ? step->op.in[0].count : step->op.out.count;
+        const size_t widest =
+            step->op.in[0].count > step->op.out.count ? step->op.in[0].count : step->op.out.count;
         /* Where size_t has 32 bits, kernels must not overflow when they count bytes. */
         if ((uint64_t)plan->chunk * widest > SIZE_MAX / 256)
             return covey_fail(err, COVEY_LIMIT, "operation '%s' is too large for this machine",
@@ -213,11 +218,13 @@ static void reserve_batch(struct covey_training_plan *plan)
     const bool staged = plan->engine->kernels->real_bytes != sizeof(float);
     plan->labels = reserve(plan, classes ? targets * sizeof(int32_t) : 0, &memory->batch);
     plan->targets = reserve(plan, classes ? 0 : targets * sizeof(float), &memory->batch);
-    plan->staging = reserve(plan, staged ? plan->chunk * plan->input.count * sizeof(float) : 0, &memory->batch);
+    plan->staging =
+        reserve(plan, staged ? plan->chunk * plan->input.count * sizeof(float) : 0, &memory->batch);
     plan->order = reserve(plan, (uint64_t)plan->examples * sizeof(uint32_t), &memory->batch);
 }
 
-static enum covey_status reserve_all(struct covey_training_plan *plan, uint64_t limit, struct covey_error *err)
+static enum covey_status reserve_all(struct covey_training_plan *plan, uint64_t limit,
+                                     struct covey_error *err)
 {
     struct covey_training_memory *memory = &plan->memory;
     const struct covey_recipe *recipe = &plan->recipe;
@@ -232,7 +239,8 @@ static enum covey_status reserve_all(struct covey_training_plan *plan, uint64_t 
     const uint64_t scratch = memory->kernel;
     memory->kernel = 0;
     plan->params = reserve(plan, converted ? plan->layout.count * real_bytes : 0, &memory->parameters);
-    plan->gradients = reserve(plan, plan->training ? gradient_count(plan) * real_bytes : 0, &memory->gradients);
+    plan->gradients =
+        reserve(plan, plan->training ? gradient_count(plan) * real_bytes : 0, &memory->gradients);
     plan->moment1 = reserve(plan, moments ? state : 0, &memory->optimiser);
     plan->moment2 = reserve(plan, adam ? state : 0, &memory->optimiser);
     plan->anchor = reserve(plan, plan->anchored ? state : 0, &memory->optimiser);
@@ -243,20 +251,22 @@ static enum covey_status reserve_all(struct covey_training_plan *plan, uint64_t 
     if (!converted)
         memory->parameters = plan->layout.count * sizeof(float);
     if (memory->total > limit || memory->total > SIZE_MAX)
-        return covey_fail(err, COVEY_LIMIT,
-                          "model '%s' with %u examples at once needs %llu KiB of workspace, allowed are %llu KiB: "
-                          "use a smaller batch or chunk",
-                          plan->model->name, plan->chunk, (unsigned long long)(memory->total >> 10),
-                          (unsigned long long)(limit >> 10));
+        return covey_fail(
+            err, COVEY_LIMIT,
+            "model '%s' with %u examples at once needs %llu KiB of workspace, allowed are %llu KiB: "
+            "use a smaller batch or chunk",
+            plan->model->name, plan->chunk, (unsigned long long)(memory->total >> 10),
+            (unsigned long long)(limit >> 10));
     return COVEY_OK;
 }
 
 static enum covey_status build(struct covey_training_plan *plan, const struct covey_training_options *options,
                                const struct covey_graph *graph, struct covey_error *err)
 {
-    const uint64_t limit = options->memory_limit_bytes > 0 && options->memory_limit_bytes < COVEY_WORKSPACE_BYTES
-                               ? options->memory_limit_bytes
-                               : COVEY_WORKSPACE_BYTES;
+    const uint64_t limit =
+        options->memory_limit_bytes > 0 && options->memory_limit_bytes < COVEY_WORKSPACE_BYTES
+            ? options->memory_limit_bytes
+            : COVEY_WORKSPACE_BYTES;
     uint32_t tensor_of[COVEY_MODEL_OPS];
     bool gone[COVEY_MODEL_OPS] = {false};
     COVEY_TRY(choose_batch(plan, options, graph, err));

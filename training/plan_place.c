@@ -1,7 +1,8 @@
-/* Who shares memory with whom. Time runs over the S steps forward (0 .. S-1), the loss (S) and the steps backward
- * (step s at 2S - s). Every buffer lives from its first use to its last; two may overlap in memory only if their lives
- * do not. Placed the largest first, each at the lowest place that is free for its whole life: the greedy by size of
- * Pisarchyk and Lee, "Efficient memory management for deep neural net inference" (2020). */
+/* Who shares memory with whom. Time runs over the S steps forward (0 .. S-1), the loss (S) and the steps
+ * backward (step s at 2S - s). Every buffer lives from its first use to its last; two may overlap in memory
+ * only if their lives do not. Placed the largest first, each at the lowest place that is free for its whole
+ * life: the greedy by size of Pisarchyk and Lee, "Efficient memory management for deep neural net inference"
+ * (2020). */
 #include <stdlib.h>
 
 #include "network.h"
@@ -22,7 +23,8 @@ struct placing {
 static uint32_t add_buffer(struct placing *at, uint64_t bytes, uint32_t time)
 {
     const uint64_t rounded = (bytes + COVEY_ARENA_ALIGN - 1) / COVEY_ARENA_ALIGN * COVEY_ARENA_ALIGN;
-    at->buffers[at->count] = (struct buffer){.bytes = rounded, .first = time, .last = time, .index = at->count};
+    at->buffers[at->count] =
+        (struct buffer){.bytes = rounded, .first = time, .last = time, .index = at->count};
     return at->count++;
 }
 
@@ -44,8 +46,8 @@ static bool shares_value(const struct placing *at, const struct covey_step *step
     const struct covey_planned_tensor *in = &at->plan->tensors[step->inputs[0]];
     if (step->op.kind == COVEY_OP_FLATTEN)
         return true; /* the same values: a view */
-    return step->op.input_count == 1 && (step->kernels->abilities & COVEY_IN_PLACE) != 0 && in->overwritable &&
-           !(step->backward && (step->kernels->needs & COVEY_NEEDS_INPUT) != 0);
+    return step->op.input_count == 1 && (step->kernels->abilities & COVEY_IN_PLACE) != 0 &&
+           in->overwritable && !(step->backward && (step->kernels->needs & COVEY_NEEDS_INPUT) != 0);
 }
 
 static void add_value(struct placing *at, uint32_t s)
@@ -186,7 +188,8 @@ enum covey_status covey_plan_place(struct covey_training_plan *plan, uint64_t *b
     enum covey_status status = COVEY_OK;
     const uint32_t steps = plan->step_count;
     const uint32_t capacity = 2 * plan->tensor_count + steps * (1 + COVEY_OP_INPUTS);
-    struct placing at = {.plan = plan, .example_bytes = (uint64_t)plan->chunk * plan->engine->kernels->real_bytes};
+    struct placing at = {.plan = plan,
+                         .example_bytes = (uint64_t)plan->chunk * plan->engine->kernels->real_bytes};
     at.buffers = calloc(capacity, sizeof at.buffers[0]);
     struct buffer **placed = calloc(capacity, sizeof placed[0]);
     uint64_t *offsets = calloc(capacity, sizeof offsets[0]);

@@ -24,7 +24,8 @@ void covey_training_plan_cost(const struct covey_training_plan *plan, struct cov
         for (uint32_t i = 0; i < step->op.input_count; i++)
             passes_on = passes_on || plan->tensors[step->inputs[i]].gradient != COVEY_NOWHERE;
         cost.forward_flops += step->op.forward_flops;
-        backward += step->op.forward_flops * ((step->backward && step->trainable ? 1u : 0u) + (passes_on ? 1u : 0u));
+        backward +=
+            step->op.forward_flops * ((step->backward && step->trainable ? 1u : 0u) + (passes_on ? 1u : 0u));
     }
     cost.step_flops = (cost.forward_flops + backward) * plan->batch;
     cost.forward_flops *= plan->batch;
@@ -42,7 +43,8 @@ uint32_t covey_training_plan_step_count(const struct covey_training_plan *plan)
 
 static const char *kind_text(const struct covey_op *op)
 {
-    static const char *const conv[2][2] = {{"conv2d", "conv2d+max_pool"}, {"conv2d+relu", "conv2d+relu+max_pool"}};
+    static const char *const conv[2][2] = {{"conv2d", "conv2d+max_pool"},
+                                           {"conv2d+relu", "conv2d+relu+max_pool"}};
     if (op->kind == COVEY_OP_CONV2D)
         return conv[op->relu][op->pool];
     if (op->kind == COVEY_OP_DENSE && op->relu)

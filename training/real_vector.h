@@ -1,5 +1,5 @@
-/* Loops over vectors of reals, written so that a compiler vectorises them without being allowed to reorder sums: eight
- * partial sums stand for what fast-math would do, the same on every machine. */
+/* Loops over vectors of reals, written so that a compiler vectorises them without being allowed to reorder
+ * sums: eight partial sums stand for what fast-math would do, the same on every machine. */
 #ifndef COVEY_REAL_VECTOR_H
 #define COVEY_REAL_VECTOR_H
 

@@ -10,7 +10,8 @@ static enum covey_status check_optimiser(const struct covey_recipe *recipe, stru
     if (recipe->optimiser == COVEY_OPTIMISER_SGD)
         return COVEY_OK;
     if (!(recipe->momentum >= 0 && recipe->momentum < 1))
-        return covey_fail(err, COVEY_INVALID, "recipe: momentum %g is not in [0, 1)", (double)recipe->momentum);
+        return covey_fail(err, COVEY_INVALID, "recipe: momentum %g is not in [0, 1)",
+                          (double)recipe->momentum);
     if (recipe->optimiser == COVEY_OPTIMISER_MOMENTUM)
         return COVEY_OK;
     if (!(recipe->beta2 >= 0 && recipe->beta2 < 1))
@@ -39,7 +40,8 @@ enum covey_status covey_recipe_check(const struct covey_recipe *recipe, struct c
     if (recipe->epochs == 0 && recipe->steps == 0)
         return covey_fail(err, COVEY_INVALID, "recipe: neither epochs nor steps");
     if (recipe->epochs > COVEY_LOCAL_EPOCHS)
-        return covey_fail(err, COVEY_LIMIT, "recipe: %u epochs, at most %d", recipe->epochs, COVEY_LOCAL_EPOCHS);
+        return covey_fail(err, COVEY_LIMIT, "recipe: %u epochs, at most %d", recipe->epochs,
+                          COVEY_LOCAL_EPOCHS);
     if (recipe->batch > COVEY_DATASET_EXAMPLES)
         return covey_fail(err, COVEY_LIMIT, "recipe: batches of %u examples, at most %u", recipe->batch,
                           COVEY_DATASET_EXAMPLES);
@@ -60,7 +62,8 @@ double covey_recipe_rate(const struct covey_recipe *recipe, uint32_t round)
 {
     const double rate = (double)recipe->learning_rate, factor = (double)recipe->schedule_factor;
     const double period = recipe->schedule_period;
-    const double share = round < recipe->schedule_period ? round / period : 1.0; /* 0 at the start, 1 at the end */
+    const double share =
+        round < recipe->schedule_period ? round / period : 1.0; /* 0 at the start, 1 at the end */
     switch (recipe->schedule) {
     case COVEY_SCHEDULE_STEP:
         return rate * pow(factor, (double)(round / recipe->schedule_period));

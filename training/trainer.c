@@ -26,8 +26,8 @@ enum covey_status covey_trainer_workspace_bytes(const struct covey_model_descrip
 }
 
 enum covey_status covey_trainer_create(const struct covey_model_description *model,
-                                       const struct covey_training_options *options, struct covey_trainer **out,
-                                       struct covey_error *err)
+                                       const struct covey_training_options *options,
+                                       struct covey_trainer **out, struct covey_error *err)
 {
     struct covey_training_plan *plan = NULL;
     COVEY_TRY(covey_training_plan_create(model, options, &plan, err));
@@ -73,19 +73,21 @@ static uint32_t batch_of(const struct covey_recipe *recipe, uint32_t examples)
     return recipe->batch == 0 || recipe->batch > examples ? examples : recipe->batch;
 }
 
-bool covey_trainer_fits(const struct covey_trainer *trainer, const struct covey_recipe *recipe, uint32_t examples)
+bool covey_trainer_fits(const struct covey_trainer *trainer, const struct covey_recipe *recipe,
+                        uint32_t examples)
 {
     const struct covey_training_plan *plan = trainer->plan;
     const bool penalties = recipe->proximal_mu > 0 || recipe->weight_decay > 0;
-    if (!plan->training || examples == 0 || examples > plan->examples || recipe->optimiser != plan->recipe.optimiser)
+    if (!plan->training || examples == 0 || examples > plan->examples ||
+        recipe->optimiser != plan->recipe.optimiser)
         return false;
     if ((recipe->proximal_mu > 0 && !plan->anchored) || (penalties && plan->path == COVEY_UPDATE_AT_ONCE))
         return false;
     return plan->path == COVEY_UPDATE_GATHERED || batch_of(recipe, examples) <= plan->chunk;
 }
 
-static enum covey_status check_dataset(const struct covey_training_plan *plan, const struct covey_dataset *dataset,
-                                       struct covey_error *err)
+static enum covey_status check_dataset(const struct covey_training_plan *plan,
+                                       const struct covey_dataset *dataset, struct covey_error *err)
 {
     const bool classes = plan->model->loss == COVEY_LOSS_SOFTMAX_CROSS_ENTROPY;
     const uint32_t given = classes ? dataset->labels.width : dataset->targets.width;
@@ -96,12 +98,13 @@ static enum covey_status check_dataset(const struct covey_training_plan *plan, c
                           plan->model->name, plan->input.count, dataset->inputs.width);
     if (given != plan->target_count)
         return covey_fail(err, COVEY_MISMATCH, "model '%s' learns from %u %s an example, the data have %u",
-                          plan->model->name, plan->target_count, classes ? "label(s)" : "target value(s)", given);
+                          plan->model->name, plan->target_count, classes ? "label(s)" : "target value(s)",
+                          given);
     return COVEY_OK;
 }
 
-static enum covey_status check_labels(const struct covey_training_plan *plan, const int32_t *labels, size_t count,
-                                      struct covey_error *err)
+static enum covey_status check_labels(const struct covey_training_plan *plan, const int32_t *labels,
+                                      size_t count, struct covey_error *err)
 {
     for (size_t i = 0; i < count; i++)
         if (labels[i] < 0 || (uint32_t)labels[i] >= plan->classes)
@@ -112,15 +115,16 @@ static enum covey_status check_labels(const struct covey_training_plan *plan, co
 
 /* Reads a chunk: rows, or first .. first+count-1 where rows is NULL. */
 static enum covey_status read_chunk(struct covey_trainer *trainer, const struct covey_dataset *dataset,
-                                    const uint32_t *rows, uint32_t first, uint32_t count, struct covey_error *err)
+                                    const uint32_t *rows, uint32_t first, uint32_t count,
+                                    struct covey_error *err)
 {
     const struct covey_training_plan *plan = trainer->plan;
     const struct covey_network *network = &trainer->network;
     const bool classes = plan->model->loss == COVEY_LOSS_SOFTMAX_CROSS_ENTROPY;
     int32_t *labels = classes ? covey_network_labels(network) : NULL;
     float *targets = classes ? NULL : covey_network_targets(network);
-    const enum covey_status status = covey_dataset_read(dataset, rows, first, count,
-                                                        plan->engine->network->staging(network), labels, targets);
+    const enum covey_status status = covey_dataset_read(
+        dataset, rows, first, count, plan->engine->network->staging(network), labels, targets);
     if (status != COVEY_OK)
         return covey_fail(err, status, "cannot read examples from the data set");
     if (classes)
@@ -193,8 +197,8 @@ static enum covey_status train_epoch(struct covey_trainer *trainer, const struct
     return COVEY_OK;
 }
 
-static enum covey_status plan_course(const struct covey_recipe *recipe, uint32_t examples, struct course *course,
-                                     struct covey_error *err)
+static enum covey_status plan_course(const struct covey_recipe *recipe, uint32_t examples,
+                                     struct course *course, struct covey_error *err)
 {
     course->count = examples;
     course->batch = batch_of(recipe, examples);
@@ -213,13 +217,15 @@ static enum covey_status check_weights(const float *params, size_t count, struct
 {
     for (size_t i = 0; i < count; i++)
         if (!isfinite(params[i]))
-            return covey_fail(err, COVEY_NOT_FINITE, "a weight is no longer a finite number: lower the learning rate");
+            return covey_fail(err, COVEY_NOT_FINITE,
+                              "a weight is no longer a finite number: lower the learning rate");
     return COVEY_OK;
 }
 
-enum covey_status covey_trainer_run(struct covey_trainer *trainer, float *params, const struct covey_dataset *dataset,
-                                    const struct covey_recipe *recipe, const struct covey_training_run *run,
-                                    struct covey_training_result *out, struct covey_error *err)
+enum covey_status covey_trainer_run(struct covey_trainer *trainer, float *params,
+                                    const struct covey_dataset *dataset, const struct covey_recipe *recipe,
+                                    const struct covey_training_run *run, struct covey_training_result *out,
+                                    struct covey_error *err)
 {
     const struct covey_training_plan *plan = trainer->plan;
     struct course course = {.run = run};
@@ -227,7 +233,8 @@ enum covey_status covey_trainer_run(struct covey_trainer *trainer, float *params
     COVEY_TRY(covey_recipe_check(recipe, err));
     COVEY_TRY(check_dataset(plan, dataset, err));
     if (!covey_trainer_fits(trainer, recipe, dataset->count))
-        return covey_fail(err, COVEY_STATE, "the trainer was made for another recipe or for fewer than %u examples",
+        return covey_fail(err, COVEY_STATE,
+                          "the trainer was made for another recipe or for fewer than %u examples",
                           dataset->count);
     COVEY_TRY(plan_course(recipe, dataset->count, &course, err));
     const uint64_t started_ms = run->now_ms != NULL ? run->now_ms(run->user_clock) : 0;

@@ -1,5 +1,5 @@
-/* Functions of one value: relu, relu6, tanh, sigmoid. Each derivative is had from the output, so that the output may
- * take the input's place. */
+/* Functions of one value: relu, relu6, tanh, sigmoid. Each derivative is had from the output, so that the
+ * output may take the input's place. */
 #include <math.h>
 
 #include "../op_call.h"
@@ -73,13 +73,13 @@ static void sigmoid_backward(const struct covey_op *op, const struct covey_op_ca
         dx[i] = call->dy[i] * call->out[i] * (REAL_C(1.0) - call->out[i]);
 }
 
-#define ACTIVATION_ROW(function)                                                                                     \
-    const struct covey_op_kernels REAL(covey_plain_##function) = {                                                   \
-        .name = "plain",                                                                                             \
-        .needs = COVEY_NEEDS_OUTPUT,                                                                                 \
-        .abilities = COVEY_IN_PLACE,                                                                                 \
-        .forward = function##_forward,                                                                               \
-        .backward = function##_backward,                                                                             \
+#define ACTIVATION_ROW(function)                                                                             \
+    const struct covey_op_kernels REAL(covey_plain_##function) = {                                           \
+        .name = "plain",                                                                                     \
+        .needs = COVEY_NEEDS_OUTPUT,                                                                         \
+        .abilities = COVEY_IN_PLACE,                                                                         \
+        .forward = function##_forward,                                                                       \
+        .backward = function##_backward,                                                                     \
     };
 
 ACTIVATION_ROW(relu)

@@ -1,6 +1,6 @@
-/* Convolution with stride, padding and groups, directly. In NHWC the inputs under one row of the kernel lie side by
- * side, and so do its weights: the inner loop is over that run, kernel width x channels long (or, with groups, over the
- * channels of the group at one place). */
+/* Convolution with stride, padding and groups, directly. In NHWC the inputs under one row of the kernel lie
+ * side by side, and so do its weights: the inner loop is over that run, kernel width x channels long (or,
+ * with groups, over the channels of the group at one place). */
 #include <string.h>
 
 #include "../op_call.h"
@@ -12,7 +12,8 @@ struct overlap {
     size_t input;        /* of `first` */
 };
 
-static struct overlap overlap_of(const struct covey_window *window, int axis, uint32_t output, uint32_t length)
+static struct overlap overlap_of(const struct covey_window *window, int axis, uint32_t output,
+                                 uint32_t length)
 {
     const int64_t start = (int64_t)output * window->stride[axis] - window->pad[2 * axis];
     const uint32_t kernel = window->kernel[axis];
@@ -25,11 +26,13 @@ static struct overlap overlap_of(const struct covey_window *window, int axis, ui
 
 /* One output value's place: where its runs of inputs and of weights start, and how long they are. */
 struct run {
-    size_t input, weight, length, count; /* count runs side by side, one for each kernel column, when grouped */
+    size_t input, weight, length,
+        count; /* count runs side by side, one for each kernel column, when grouped */
     size_t input_step, weight_step;
 };
 
-static struct run run_of(const struct covey_op *op, uint32_t unit, size_t row, uint32_t ky, const struct overlap *x)
+static struct run run_of(const struct covey_op *op, uint32_t unit, size_t row, uint32_t ky,
+                         const struct overlap *x)
 {
     const size_t depth = op->channels / op->groups;
     const size_t group = unit / (op->units / op->groups);
@@ -55,12 +58,14 @@ static real value_at(const struct covey_op *op, const real *image, const real *w
     for (uint32_t ky = y->first; ky < y->end; ky++) {
         const struct run run = run_of(op, unit, y->input + (ky - y->first), ky, x);
         for (size_t i = 0; i < run.count; i++)
-            sum += dot(image + run.input + i * run.input_step, w + run.weight + i * run.weight_step, run.length);
+            sum +=
+                dot(image + run.input + i * run.input_step, w + run.weight + i * run.weight_step, run.length);
     }
     return sum;
 }
 
-/* x: (batch, height, width, channels), w: (units, kh, kw, channels / groups), y: (batch, out height, out width, units) */
+/* x: (batch, height, width, channels), w: (units, kh, kw, channels / groups), y: (batch, out height, out
+ * width, units) */
 static void forward(const struct covey_op *op, const struct covey_op_call *call)
 {
     const struct covey_window *window = &op->window;
@@ -79,8 +84,8 @@ static void forward(const struct covey_op *op, const struct covey_op_call *call)
 }
 
 /* What one output gradient gives to the inputs and the weights under it. */
-static void spread(const struct covey_op *op, const struct covey_op_call *call, size_t n, uint32_t unit, real dy,
-                   const struct overlap *y, const struct overlap *x)
+static void spread(const struct covey_op *op, const struct covey_op_call *call, size_t n, uint32_t unit,
+                   real dy, const struct overlap *y, const struct overlap *x)
 {
     const size_t image = n * op->in[0].count;
     for (uint32_t ky = y->first; ky < y->end; ky++) {

@@ -1,6 +1,6 @@
-/* Zeroes values with probability `rate` in training, and scales the others by 1 / (1 - rate) (Srivastava et al. 2014, in
- * the inverted form). Which ones is a function of (seed, device, round, step, operation): backward draws the same numbers
- * again instead of keeping a mask. */
+/* Zeroes values with probability `rate` in training, and scales the others by 1 / (1 - rate) (Srivastava et
+ * al. 2014, in the inverted form). Which ones is a function of (seed, device, round, step, operation):
+ * backward draws the same numbers again instead of keeping a mask. */
 #include <string.h>
 
 #include "covey/random.h"

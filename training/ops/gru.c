@@ -1,23 +1,29 @@
-/* Gated recurrent unit (Cho et al. 2014) in the form that PyTorch and cuDNN have, where the reset gate acts after the
- * product with the state:
- *   r = s(Wir x + bir + Whr h + bhr)      z = s(Wiz x + biz + Whz h + bhz)
- *   n = tanh(Win x + bin + r (Whn h + bhn))      h' = (1 - z) n + z h
- * The state starts from zero for every example. */
+/* Gated recurrent unit (Cho et al. 2014) in the form that PyTorch and cuDNN have, where the reset gate acts
+ * after the product with the state: r = s(Wir x + bir + Whr h + bhr)      z = s(Wiz x + biz + Whz h + bhz) n
+ * = tanh(Win x + bin + r (Whn h + bhn))      h' = (1 - z) n + z h The state starts from zero for every
+ * example. */
 #include <math.h>
 #include <string.h>
 
 #include "../op_call.h"
 #include "../real_vector.h"
 
-enum { RESET, UPDATE, NEW, PRODUCT, STATE, SAVED }; /* what is saved of a time step, `units` values each; PRODUCT = Whn h + bhn */
+enum {
+    RESET,
+    UPDATE,
+    NEW,
+    PRODUCT,
+    STATE,
+    SAVED
+}; /* what is saved of a time step, `units` values each; PRODUCT = Whn h + bhn */
 
 static size_t saved_bytes(const struct covey_op *op, size_t batch)
 {
     return batch * op->rows * SAVED * op->units * sizeof(real);
 }
 
-/* Forward: gates of input and state, 3 units each, and, where nothing is saved, two time steps. Backward: gradients of
- * both gates and two of the state. */
+/* Forward: gates of input and state, 3 units each, and, where nothing is saved, two time steps. Backward:
+ * gradients of both gates and two of the state. */
 static size_t scratch_bytes(const struct covey_op *op, size_t batch)
 {
     (void)batch;
@@ -70,7 +76,8 @@ static void forward(const struct covey_op *op, const struct covey_op_call *call)
     for (size_t n = 0; n < call->batch; n++) {
         const real *h = NULL;
         for (size_t t = 0; t < steps; t++) {
-            real *kept = call->training ? (real *)call->saved + (n * steps + t) * size : spare + (t % 2) * size;
+            real *kept =
+                call->training ? (real *)call->saved + (n * steps + t) * size : spare + (t % 2) * size;
             advance(op, call, call->in[0] + (n * steps + t) * op->features, h, kept);
             h = kept + STATE * units;
             if (!op->last_only)
@@ -87,7 +94,8 @@ struct unrolled {
     real *dh, *dh_before;            /* (units) */
 };
 
-/* From the gradient of the state after a step to those of its gates, and of the state before by the direct way. */
+/* From the gradient of the state after a step to those of its gates, and of the state before by the direct
+ * way. */
 static void differentiate_gates(size_t units, const real *kept, const real *h, const struct unrolled *at)
 {
     for (size_t i = 0; i < units; i++) {
@@ -105,8 +113,8 @@ static void differentiate_gates(size_t units, const real *kept, const real *h, c
 }
 
 /* sum += w^T gates, dw += alpha gates v^T, db += alpha gates. v NULL: zero. */
-static void through_product(const real *w, const real *gates, const real *v, size_t rows, size_t width, real alpha,
-                            real *sum, real *dw, real *db)
+static void through_product(const real *w, const real *gates, const real *v, size_t rows, size_t width,
+                            real alpha, real *sum, real *dw, real *db)
 {
     for (size_t i = 0; i < rows; i++) {
         if (sum != NULL)
@@ -136,10 +144,10 @@ static void backward_example(const struct covey_op *op, const struct covey_op_ca
         differentiate_gates(units, saved + t * size, h, &at);
         if (dx != NULL)
             memset(dx, 0, features * sizeof(real));
-        through_product(call->w[0], at.input_gates, call->in[0] + place * features, 3 * units, features, call->alpha,
-                        dx, call->dw[0], call->dw[2]);
-        through_product(call->w[1], at.state_gates, h, 3 * units, units, call->alpha, at.dh_before, call->dw[1],
-                        call->dw[3]);
+        through_product(call->w[0], at.input_gates, call->in[0] + place * features, 3 * units, features,
+                        call->alpha, dx, call->dw[0], call->dw[2]);
+        through_product(call->w[1], at.state_gates, h, 3 * units, units, call->alpha, at.dh_before,
+                        call->dw[1], call->dw[3]);
         real *swapped = at.dh;
         at.dh = at.dh_before;
         at.dh_before = swapped;

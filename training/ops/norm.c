@@ -1,8 +1,8 @@
 /* Group norm (Wu and He 2018, eq. 1 to 4) and batch norm (Ioffe and Szegedy 2015, algorithms 1 and 2).
  *
- * Both are y = w (x - mean) / sqrt(variance + epsilon) + b with the statistics of a set of values: group norm of one
- * example's group of channels, batch norm of one channel over the batch. With h = (x - mean) * inverse and g = dy w,
- *   dx = inverse * (g - mean(g) - h mean(g h)),  dw = sum of dy h,  db = sum of dy. */
+ * Both are y = w (x - mean) / sqrt(variance + epsilon) + b with the statistics of a set of values: group norm
+ * of one example's group of channels, batch norm of one channel over the batch. With h = (x - mean) * inverse
+ * and g = dy w, dx = inverse * (g - mean(g) - h mean(g h)),  dw = sum of dy h,  db = sum of dy. */
 #include <math.h>
 #include <string.h>
 
@@ -39,7 +39,8 @@ static real variance_of(const real *x, const struct region *region, real mean)
     return sum / (real)(region->rows * region->width);
 }
 
-static void normalise(const struct covey_op_call *call, const struct region *region, struct statistics statistics)
+static void normalise(const struct covey_op_call *call, const struct region *region,
+                      struct statistics statistics)
 {
     const real *w = call->w[0] + region->channel, *b = call->w[1] + region->channel;
     for (size_t r = 0; r < region->rows; r++) {
@@ -58,15 +59,16 @@ static void add_parameter_gradients(const struct covey_op_call *call, const stru
         const real *x = call->in[0] + region->start + r * region->step;
         const real *dy = call->dy + region->start + r * region->step;
         for (size_t c = 0; c < region->width && call->dw[0] != NULL; c++)
-            call->dw[0][region->channel + c] += call->alpha * dy[c] * ((x[c] - statistics.mean) * statistics.inverse);
+            call->dw[0][region->channel + c] +=
+                call->alpha * dy[c] * ((x[c] - statistics.mean) * statistics.inverse);
         for (size_t c = 0; c < region->width && call->dw[1] != NULL; c++)
             call->dw[1][region->channel + c] += call->alpha * dy[c];
     }
 }
 
 /* constant: the statistics do not depend on x */
-static void propagate(const struct covey_op_call *call, const struct region *region, struct statistics statistics,
-                      bool constant)
+static void propagate(const struct covey_op_call *call, const struct region *region,
+                      struct statistics statistics, bool constant)
 {
     const real *w = call->w[0] + region->channel;
     const real count = (real)(region->rows * region->width);
@@ -90,8 +92,8 @@ static void propagate(const struct covey_op_call *call, const struct region *reg
     }
 }
 
-static void differentiate(const struct covey_op_call *call, const struct region *region, struct statistics statistics,
-                          bool constant)
+static void differentiate(const struct covey_op_call *call, const struct region *region,
+                          struct statistics statistics, bool constant)
 {
     if (call->dx[0] != NULL)
         propagate(call, region, statistics, constant);
@@ -130,8 +132,8 @@ static void group_forward(const struct covey_op *op, const struct covey_op_call 
             const struct region region = group_region(op, n, group);
             const real mean = mean_of(call->in[0], &region);
             const real variance = variance_of(call->in[0], &region, mean);
-            const struct statistics statistics = {mean,
-                                                  REAL_C(1.0) / REAL_MATH(sqrt)(variance + (real)op->epsilon)};
+            const struct statistics statistics = {mean, REAL_C(1.0) /
+                                                            REAL_MATH(sqrt)(variance + (real)op->epsilon)};
             normalise(call, &region, statistics);
             if (saved != NULL)
                 saved[n * op->groups + group] = statistics;
@@ -149,8 +151,8 @@ static void group_backward(const struct covey_op *op, const struct covey_op_call
         }
 }
 
-/* ---- batch norm ---- saved: statistics of each channel. Frozen, it normalises by its running statistics in training
- * too, and leaves them. */
+/* ---- batch norm ---- saved: statistics of each channel. Frozen, it normalises by its running statistics in
+ * training too, and leaves them. */
 
 static size_t batch_saved_bytes(const struct covey_op *op, size_t batch)
 {
@@ -163,7 +165,8 @@ static bool learns_statistics(const struct covey_op *op)
     return op->parameters[2].role == COVEY_ROLE_BUFFER;
 }
 
-static struct region channel_region(const struct covey_op *op, const struct covey_op_call *call, size_t channel)
+static struct region channel_region(const struct covey_op *op, const struct covey_op_call *call,
+                                    size_t channel)
 {
     return (struct region){.start = channel,
                            .rows = call->batch * op->rows,
@@ -173,8 +176,8 @@ static struct region channel_region(const struct covey_op *op, const struct cove
 }
 
 /* running = (1 - momentum) running + momentum new; the variance without bias, as PyTorch. */
-static void update_running(const struct covey_op *op, const struct covey_op_call *call, size_t channel, real mean,
-                           real variance)
+static void update_running(const struct covey_op *op, const struct covey_op_call *call, size_t channel,
+                           real mean, real variance)
 {
     const size_t count = call->batch * op->rows;
     const real share = (real)op->momentum;
@@ -194,7 +197,8 @@ static void batch_forward(const struct covey_op *op, const struct covey_op_call 
             variance = variance_of(call->in[0], &region, mean);
             update_running(op, call, channel, mean, variance);
         }
-        const struct statistics statistics = {mean, REAL_C(1.0) / REAL_MATH(sqrt)(variance + (real)op->epsilon)};
+        const struct statistics statistics = {mean,
+                                              REAL_C(1.0) / REAL_MATH(sqrt)(variance + (real)op->epsilon)};
         normalise(call, &region, statistics);
         if (saved != NULL)
             saved[channel] = statistics;

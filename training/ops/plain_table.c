@@ -2,7 +2,7 @@
 #include "../op_call.h"
 
 const struct covey_kernels REAL(covey_kernels_plain) = {
-    .name = "plain",
+    .name = REAL_TABLE,
     .real_bytes = sizeof(real),
     .rows =
         {

@@ -1,5 +1,5 @@
-/* Pooling: the largest or the mean value under a window, channel by channel; the mean over the whole image. Padding is
- * no value: it is never the largest, and does not count in a mean. */
+/* Pooling: the largest or the mean value under a window, channel by channel; the mean over the whole image.
+ * Padding is no value: it is never the largest, and does not count in a mean. */
 #include <string.h>
 
 #include "../op_call.h"
@@ -19,14 +19,14 @@ static struct patch patch_of(const struct covey_op *op, uint32_t oy, uint32_t ox
     const struct covey_window *window = &op->window;
     const int64_t top = (int64_t)oy * window->stride[0] - window->pad[0];
     const int64_t left = (int64_t)ox * window->stride[1] - window->pad[2];
-    return (struct patch){clip(top, op->height), clip(top + window->kernel[0], op->height), clip(left, op->width),
-                          clip(left + window->kernel[1], op->width)};
+    return (struct patch){clip(top, op->height), clip(top + window->kernel[0], op->height),
+                          clip(left, op->width), clip(left + window->kernel[1], op->width)};
 }
 
 /* Visits all windows of all images: x of the image, index of the output's first channel. */
 static void each_window(const struct covey_op *op, const struct covey_op_call *call,
-                        void (*visit)(const struct covey_op *op, const struct covey_op_call *call, size_t image,
-                                      size_t output, struct patch patch))
+                        void (*visit)(const struct covey_op *op, const struct covey_op_call *call,
+                                      size_t image, size_t output, struct patch patch))
 {
     size_t output = 0;
     for (size_t n = 0; n < call->batch; n++)
@@ -41,8 +41,8 @@ static size_t max_saved_bytes(const struct covey_op *op, size_t batch)
     return batch * op->out.count * sizeof(uint32_t);
 }
 
-static void max_window(const struct covey_op *op, const struct covey_op_call *call, size_t image, size_t output,
-                       struct patch patch)
+static void max_window(const struct covey_op *op, const struct covey_op_call *call, size_t image,
+                       size_t output, struct patch patch)
 {
     real *out = call->out + output;
     uint32_t *from = call->training ? (uint32_t *)call->saved + output : NULL;
@@ -82,8 +82,8 @@ static real share_of(struct patch patch)
     return REAL_C(1.0) / (real)((size_t)(patch.bottom - patch.top) * (patch.right - patch.left));
 }
 
-static void average_window(const struct covey_op *op, const struct covey_op_call *call, size_t image, size_t output,
-                           struct patch patch)
+static void average_window(const struct covey_op *op, const struct covey_op_call *call, size_t image,
+                           size_t output, struct patch patch)
 {
     const real share = share_of(patch);
     real *out = call->out + output;
@@ -103,8 +103,8 @@ static void average_forward(const struct covey_op *op, const struct covey_op_cal
     each_window(op, call, average_window);
 }
 
-static void average_spread(const struct covey_op *op, const struct covey_op_call *call, size_t image, size_t output,
-                           struct patch patch)
+static void average_spread(const struct covey_op *op, const struct covey_op_call *call, size_t image,
+                           size_t output, struct patch patch)
 {
     const real share = share_of(patch);
     for (uint32_t y = patch.top; y < patch.bottom; y++)

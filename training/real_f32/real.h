@@ -8,4 +8,6 @@ typedef float real;
 #define REAL_C(value) value##f
 #define REAL_MATH(name) name##f /* REAL_MATH(exp)(x) */
 
+#define REAL_TABLE "plain" /* name of the table of plain kernels */
+
 #endif

@@ -8,4 +8,6 @@ typedef double real;
 #define REAL_C(value) value
 #define REAL_MATH(name) name
 
+#define REAL_TABLE "reference" /* name of the table of plain kernels */
+
 #endif

@@ -4,9 +4,10 @@
  *   covey_trainer_run(trainer, params, &dataset, &recipe, &run, &result, err);
  *   covey_trainer_evaluate(trainer, params, &dataset, &score, err);
  *
- * params is the flat f32 vector of covey_model_layout. The result is a function of (model, params, data, recipe, seed,
- * device, round) alone: order of examples and dropout come from counter-based generators, momentum and Adam start from
- * zero in every run. One trainer serves one thread at a time; several may run side by side. */
+ * params is the flat f32 vector of covey_model_layout. The result is a function of (model, params, data,
+ * recipe, seed, device, round) alone: order of examples and dropout come from counter-based generators,
+ * momentum and Adam start from zero in every run. One trainer serves one thread at a time; several may run
+ * side by side. */
 #ifndef COVEY_TRAINER_H
 #define COVEY_TRAINER_H
 
@@ -23,9 +24,10 @@
 
 struct covey_trainer;
 
-/* Refuses what cannot be trained by: NaN, negative rates, momentum >= 1, Adam without epsilon, neither epochs nor
- * steps, ... INVALID or LIMIT. */
-COVEY_MUST_CHECK enum covey_status covey_recipe_check(const struct covey_recipe *recipe, struct covey_error *err);
+/* Refuses what cannot be trained by: NaN, negative rates, momentum >= 1, Adam without epsilon, neither epochs
+ * nor steps, ... INVALID or LIMIT. */
+COVEY_MUST_CHECK enum covey_status covey_recipe_check(const struct covey_recipe *recipe,
+                                                      struct covey_error *err);
 
 /* The learning rate of a round by the recipe's schedule. */
 double covey_recipe_rate(const struct covey_recipe *recipe, uint32_t round);
@@ -35,7 +37,8 @@ COVEY_MUST_CHECK enum covey_status covey_trainer_workspace_bytes(const struct co
                                                                  const struct covey_training_options *options,
                                                                  uint64_t *out, struct covey_error *err);
 
-/* Takes the workspace in one piece; nothing is allocated after this. NO_MEMORY, or as covey_training_plan_create. */
+/* Takes the workspace in one piece; nothing is allocated after this. NO_MEMORY, or as
+ * covey_training_plan_create. */
 COVEY_MUST_CHECK enum covey_status covey_trainer_create(const struct covey_model_description *model,
                                                         const struct covey_training_options *options,
                                                         struct covey_trainer **out, struct covey_error *err);
@@ -46,12 +49,13 @@ const struct covey_training_plan *covey_trainer_plan(const struct covey_trainer 
 const struct covey_layout *covey_trainer_layout(const struct covey_trainer *trainer);
 
 /* Whether recipe on so many examples fits the workspace as made; if not, create another. */
-bool covey_trainer_fits(const struct covey_trainer *trainer, const struct covey_recipe *recipe, uint32_t examples);
+bool covey_trainer_fits(const struct covey_trainer *trainer, const struct covey_recipe *recipe,
+                        uint32_t examples);
 
 struct covey_training_run {
     uint64_t device; /* covey_random_id of its name */
     uint32_t round;
-    uint64_t seed;   /* with device and round, of order and dropout; usually the recipe's */
+    uint64_t seed; /* with device and round, of order and dropout; usually the recipe's */
     /* Asked before every step; true: CANCELLED, with params as they are then. NULL: never. */
     bool (*stop)(void *user);
     /* Called after every step, for a display; step counts from 1. NULL: nobody. */
@@ -68,14 +72,16 @@ struct covey_training_result {
     uint32_t ms;
 };
 
-/* Trains in place. NOT_FINITE when the loss is NaN or infinite, RANGE for a label or token that the model does not
- * have, MISMATCH for a data set of another shape, STATE when recipe or data do not fit the workspace (see fits),
- * CANCELLED. After any failure params hold an unfinished training: train on a copy of what must not be lost. */
+/* Trains in place. NOT_FINITE when the loss is NaN or infinite, RANGE for a label or token that the model
+ * does not have, MISMATCH for a data set of another shape, STATE when recipe or data do not fit the workspace
+ * (see fits), CANCELLED. After any failure params hold an unfinished training: train on a copy of what must
+ * not be lost. */
 COVEY_MUST_CHECK enum covey_status covey_trainer_run(struct covey_trainer *trainer, float *params,
                                                      const struct covey_dataset *dataset,
                                                      const struct covey_recipe *recipe,
                                                      const struct covey_training_run *run,
-                                                     struct covey_training_result *out, struct covey_error *err);
+                                                     struct covey_training_result *out,
+                                                     struct covey_error *err);
 
 struct covey_score {
     uint32_t examples;
@@ -97,8 +103,8 @@ COVEY_MUST_CHECK enum covey_status covey_trainer_predict(struct covey_trainer *t
                                                          struct covey_error *err);
 
 /* Makes an evaluator, evaluates and destroys it. */
-COVEY_MUST_CHECK enum covey_status covey_evaluate(const struct covey_model_description *model, const float *params,
-                                                  const struct covey_dataset *dataset, struct covey_score *out,
-                                                  struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_evaluate(const struct covey_model_description *model,
+                                                  const float *params, const struct covey_dataset *dataset,
+                                                  struct covey_score *out, struct covey_error *err);
 
 #endif
