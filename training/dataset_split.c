@@ -18,12 +18,13 @@ struct splitter {
     double *weights;       /* (max(classes, devices)) of one draw */
 };
 
-/* Marsaglia and Tsang, "A simple method for generating gamma variables", 2000; below 1 by their boost in section 6. */
-static double draw_gamma(struct covey_random *random, double shape)
+/* The logarithm of a gamma variable: Marsaglia and Tsang, "A simple method for generating gamma variables", 2000; below 1 by
+ * their boost in section 6. Small shapes give values that no double holds, hence the logarithm. */
+static double draw_log_gamma(struct covey_random *random, double shape)
 {
-    double boost = 1;
+    double boost = 0;
     if (shape < 1) {
-        boost = pow(1 - covey_random_double(random), 1 / shape);
+        boost = log(1 - covey_random_double(random)) / shape;
         shape += 1;
     }
     double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
@@ -33,15 +34,25 @@ static double draw_gamma(struct covey_random *random, double shape)
             continue;
         v = v * v * v;
         if (log(1 - covey_random_double(random)) < 0.5 * x * x + d - d * v + d * log(v))
-            return boost * d * v;
+            return boost + log(d * v);
     }
 }
 
-/* weights: (n), from a symmetric Dirichlet, without dividing by their sum. */
+/* weights: (n), logarithms, from a symmetric Dirichlet, without dividing by their sum. */
 static void draw_dirichlet(struct splitter *splitter, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        splitter->weights[i] = draw_gamma(&splitter->random, splitter->alpha);
+        splitter->weights[i] = draw_log_gamma(&splitter->random, splitter->alpha);
+}
+
+/* The largest of the weights: what the others are measured against. present: (n), 0 = not in the draw; NULL: all are. */
+static double largest_weight(const struct splitter *splitter, uint32_t n, const uint32_t *present)
+{
+    double most = -HUGE_VAL;
+    for (uint32_t i = 0; i < n; i++)
+        if ((present == NULL || present[i] != 0) && splitter->weights[i] > most)
+            most = splitter->weights[i];
+    return most;
 }
 
 static void split_iid(struct splitter *splitter)
@@ -64,23 +75,19 @@ static void split_shards(struct splitter *splitter, uint32_t shards, uint32_t *p
     }
 }
 
-/* A class with examples left, by weight; by what is left when every weight there is zero. left: (classes). */
+/* A class with examples left, by weight. left: (classes). */
 static uint32_t draw_class(struct splitter *splitter, const uint32_t *left)
 {
-    double sum = 0;
-    uint64_t total = 0;
-    for (uint32_t k = 0; k < splitter->classes; k++) {
-        sum += left[k] != 0 ? splitter->weights[k] : 0;
-        total += left[k];
-    }
-    bool weighted = sum > 0;
-    double at = covey_random_double(&splitter->random) * (weighted ? sum : (double)total);
+    double most = largest_weight(splitter, splitter->classes, left), sum = 0;
     uint32_t last = 0;
+    for (uint32_t k = 0; k < splitter->classes; k++)
+        sum += left[k] != 0 ? exp(splitter->weights[k] - most) : 0;
+    double at = covey_random_double(&splitter->random) * sum;
     for (uint32_t k = 0; k < splitter->classes; k++) {
         if (left[k] == 0)
             continue;
         last = k;
-        at -= weighted ? splitter->weights[k] : (double)left[k];
+        at -= exp(splitter->weights[k] - most);
         if (at < 0)
             break;
     }
@@ -130,12 +137,12 @@ static void split_uneven(struct splitter *splitter, uint32_t *sizes)
         uint32_t first = splitter->class_start[k], n = splitter->class_start[k + 1] - first, done = 0;
         double sum = 0, at = 0;
         draw_dirichlet(splitter, splitter->devices);
+        double most = largest_weight(splitter, splitter->devices, NULL);
         for (uint32_t device = 0; device < splitter->devices; device++)
-            sum += splitter->weights[device];
+            sum += exp(splitter->weights[device] - most);
         for (uint32_t device = 0; device < splitter->devices; device++) {
-            at += splitter->weights[device];
-            bool rest = device + 1 == splitter->devices || !(sum > 0);
-            uint32_t end = rest ? n : (uint32_t)(at / sum * n);
+            at += exp(splitter->weights[device] - most);
+            uint32_t end = device + 1 == splitter->devices ? n : (uint32_t)(at / sum * n);
             for (; done < end && done < n; done++)
                 splitter->owner[splitter->sorted[first + done]] = device;
         }
