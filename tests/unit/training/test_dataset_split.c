@@ -81,9 +81,10 @@ Test(dataset_split, as_unlike_as_asked)
     double iid = unlikeness(&dataset, &splits[0]), half = unlikeness(&dataset, &splits[1]),
            one = unlikeness(&dataset, &splits[2]), even = unlikeness(&dataset, &splits[3]),
            shards = unlikeness(&dataset, &splits[6]);
+    /* a class has 600 examples, a device of seven 857: its commonest label cannot pass .7 */
     cr_assert(iid < .16 && even < .16, "iid %g, alpha 1e5 %g", iid, even);
     cr_assert(half > .2 && half < .7, "alpha .5: %g", half);
-    cr_assert(one > .7, "alpha 1e-4: %g", one);
+    cr_assert(one > .6, "alpha 1e-4: %g", one);
     cr_assert(shards > .45, "two shards: %g", shards);
 }
 
