@@ -9,9 +9,15 @@
 
 #include "covey/codec.h"
 
-/* Values that share sixteen Philox counters: see covey_block_kernels.round_group. */
-#define COVEY_GROUP_VALUES 256
-#define COVEY_GROUP_COUNTERS 16
+#define COVEY_TILE_BLOCKS (COVEY_DECODE_VALUES / COVEY_BLOCK_VALUES)
+#define COVEY_TILE_COUNTERS 16 /* of Philox, for one tile */
+
+/* Sixteen counters give 64 words, one for each place in a block; block b of the tile takes them times this
+ * multiplier to the power b. Times an odd number a uniform word is uniform again, so every single rounding is
+ * exactly unbiased; the multiplier was searched so that for no two blocks of a tile the pairs lie on few
+ * lines: the shortest vector of the lattice (Knuth, volume 2, section 3.3.4) of each of its powers 1 to 63 is
+ * at least .42 * 2^16 (see the test). */
+#define COVEY_TILE_MULTIPLIER 0x6CB778FDu
 
 struct covey_block_kernels {
     const char *name;
@@ -19,12 +25,13 @@ struct covey_block_kernels {
     /* The largest |x|, as the bits of a float without its sign; count a multiple of 8. */
     uint32_t (*largest)(const float *x, size_t count);
 
-    /* Stochastic rounding of 256 values in four blocks. Words 0..63 come from counters group * 16 + lane,
-     * word w of the sixteen lanes being words 16 w .. 16 w + 15; value i of block b takes word i turned left
-     * by 8 b bits. A block's scale is the least 16-bit one (covey/codec.h) with largest |x| <= levels *
-     * scale. scales: (4), as stored; codes: (256) int8; largest: bits of the largest |x|. */
-    void (*round_group)(const uint32_t key[2], const uint32_t high[2], uint32_t group, uint32_t levels,
-                        const float *x, uint16_t *scales, int8_t *codes, uint32_t *largest);
+    /* Stochastic rounding of the whole blocks of a tile, the one with number `tile` of the vector. Word w of
+     * the sixteen lanes of Philox, lane 0 having counter tile * 16, are words 16 w .. 16 w + 15. A block's
+     * scale is the least 16-bit one (quantise_block.c) with largest |x| <= levels * scale. scales:
+     * (block_count), as stored; codes: (block_count * 64). Returns the bits of the largest |x|; when that is
+     * 2^127 or more, the rest means nothing. */
+    uint32_t (*round_tile)(const uint32_t key[2], const uint32_t high[2], uint32_t tile, uint32_t levels,
+                           const float *x, size_t block_count, uint16_t *scales, int8_t *codes);
 
     /* out[i] = codes[i] * scale of its block of 64; count a multiple of 64. */
     void (*multiply)(const int8_t *codes, const float *scales, size_t count, float *out);

@@ -6,7 +6,7 @@
 #include "block_kernels.h"
 
 #define BLOCK COVEY_BLOCK_VALUES
-#define LANES COVEY_GROUP_COUNTERS
+#define LANES COVEY_TILE_COUNTERS
 #define MAGNITUDE 0x7FFFFFFFu
 
 static inline uint32_t bits_of(float value)
@@ -29,6 +29,11 @@ static inline uint32_t larger(uint32_t a, uint32_t b)
     return (int32_t)a > (int32_t)b ? a : b;
 }
 
+static inline uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return (int32_t)a < (int32_t)b ? a : b;
+}
+
 static uint32_t largest(const float *x, size_t count)
 {
     uint32_t most[8] = {0};
@@ -40,76 +45,102 @@ static uint32_t largest(const float *x, size_t count)
     return most[0];
 }
 
-/* Philox4x32-10 (covey/random.h) on sixteen counters side by side. */
-static inline void philox_lanes(const uint32_t key[2], const uint32_t high[2], uint32_t first,
-                                uint32_t words[4 * LANES])
+/* A round of Philox4x32 on sixteen counters; words: four of each, by place. A function of its own, because
+ * only as a loop by itself the compiler makes vectors of it. */
+static inline void philox_round(uint32_t *restrict w0, uint32_t *restrict w1, uint32_t *restrict w2,
+                                uint32_t *restrict w3, uint32_t key0, uint32_t key1)
 {
-    uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES];
-    uint32_t k0 = key[0], k1 = key[1];
-    for (uint32_t lane = 0; lane < LANES; lane++) {
-        c0[lane] = first + lane;
-        c1[lane] = 0;
-        c2[lane] = high[0];
-        c3[lane] = high[1];
+    for (size_t lane = 0; lane < LANES; lane++) {
+        const uint64_t product0 = (uint64_t)0xD2511F53u * w0[lane];
+        const uint64_t product1 = (uint64_t)0xCD9E8D57u * w2[lane];
+        w0[lane] = (uint32_t)(product1 >> 32) ^ w1[lane] ^ key0;
+        w1[lane] = (uint32_t)product1;
+        w2[lane] = (uint32_t)(product0 >> 32) ^ w3[lane] ^ key1;
+        w3[lane] = (uint32_t)product0;
     }
-    for (int i = 0; i < 10; i++) {
-        for (size_t lane = 0; lane < LANES; lane++) {
-            const uint64_t product0 = (uint64_t)0xD2511F53u * c0[lane];
-            const uint64_t product1 = (uint64_t)0xCD9E8D57u * c2[lane];
-            c0[lane] = (uint32_t)(product1 >> 32) ^ c1[lane] ^ k0;
-            c1[lane] = (uint32_t)product1;
-            c2[lane] = (uint32_t)(product0 >> 32) ^ c3[lane] ^ k1;
-            c3[lane] = (uint32_t)product0;
-        }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    memcpy(words, c0, sizeof c0);
-    memcpy(words + LANES, c1, sizeof c1);
-    memcpy(words + 2 * LANES, c2, sizeof c2);
-    memcpy(words + 3 * LANES, c3, sizeof c3);
 }
 
-/* The least storable scale that is enough, from the bits of the block's largest magnitude. The factor is 1 /
- * levels and 2^-20 more, so that float rounding never makes it too small; below 2^-100 the block counts as
- * zero. */
-static inline uint16_t scale_for(uint32_t most, float factor)
+/* Philox4x32-10 (covey/random.h), sixteen counters side by side. */
+static void philox_lanes(const uint32_t key[2], const uint32_t high[2], uint32_t first,
+                         uint32_t words[4 * LANES])
 {
-    const float wanted = float_of(most) * factor;
-    return wanted < 0x1p-100f ? 0 : (uint16_t)((bits_of(wanted) + 0x7FFFu) >> 15);
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        words[lane] = first + lane;
+        words[LANES + lane] = 0;
+        words[2 * LANES + lane] = high[0];
+        words[3 * LANES + lane] = high[1];
+    }
+    for (uint32_t i = 0; i < 10; i++)
+        philox_round(words, words + LANES, words + 2 * LANES, words + 3 * LANES, key[0] + i * 0x9E3779B9u,
+                     key[1] + i * 0xBB67AE85u);
+}
+
+/* Bits of the largest magnitude of each block. Eight running maxima a block, and only then across the eight,
+ * for all blocks together: no step waits for the one before. most: COVEY_TILE_BLOCKS, all written. */
+static uint32_t block_maxima(const float *restrict x, size_t block_count, uint32_t *restrict most)
+{
+    uint32_t lanes[COVEY_TILE_BLOCKS * 8] = {0}, most_of_all = 0;
+    for (size_t b = 0; b < block_count; b++) {
+        uint32_t running[8] = {0};
+        for (size_t i = 0; i < BLOCK; i += 8)
+            for (size_t j = 0; j < 8; j++)
+                running[j] = larger(bits_of(x[b * BLOCK + i + j]) & MAGNITUDE, running[j]);
+        memcpy(lanes + 8 * b, running, sizeof running);
+    }
+    for (size_t b = 0; b < COVEY_TILE_BLOCKS; b++) {
+        const uint32_t *l = lanes + 8 * b;
+        most[b] = larger(larger(larger(l[0], l[1]), larger(l[2], l[3])),
+                         larger(larger(l[4], l[5]), larger(l[6], l[7])));
+    }
+    for (size_t b = 0; b < COVEY_TILE_BLOCKS; b++)
+        most_of_all = larger(most[b], most_of_all);
+    return most_of_all;
+}
+
+/* The least storable scale that is enough for each block, and 2^23 / scale (0 for a scale of 0). `factor` is
+ * 1 / levels and 2^-20 more, so that float rounding never makes a scale too small; below 2^-100 a block
+ * counts as zero. */
+static void block_scales(const uint32_t *restrict most, float factor, uint32_t *restrict scales,
+                         float *restrict factors)
+{
+    for (size_t b = 0; b < COVEY_TILE_BLOCKS; b++) {
+        const float wanted = float_of(most[b]) * factor;
+        const uint32_t is_zero = 0u - (uint32_t)(bits_of(wanted) < (127u - 100u) << 23);
+        const uint32_t rounded = (bits_of(wanted) + 0x7FFFu) & 0xFFFF8000u;
+        /* Where the block is zero, divide by one and throw the result away. */
+        const float scale = float_of((rounded & ~is_zero) | (0x3F800000u & is_zero));
+        scales[b] = (rounded & ~is_zero) >> 15;
+        factors[b] = float_of(bits_of(0x1p23f / scale) & ~is_zero);
+    }
 }
 
 /* floor(x / scale + u) with u uniform in [0, 1), in fixed point with 23 bits below the point: what the
  * conversion cuts off is below 2^-23 of a step. */
-static inline void round_block(const float *x, uint16_t scale, const uint32_t *words, unsigned turn,
-                               int8_t *codes)
+static inline void round_block(const float *restrict x, float factor, const uint32_t *restrict words,
+                               uint32_t multiplier, int8_t *restrict codes)
 {
-    const float factor = scale == 0 ? 0.0f : 0x1p23f / float_of((uint32_t)scale << 15);
     for (size_t i = 0; i < BLOCK; i++) {
-        const uint32_t word = words[i] << turn | words[i] >> ((32 - turn) & 31);
-        const int32_t fixed = (int32_t)(x[i] * factor) + (int32_t)(word >> 9);
+        const int32_t fixed = (int32_t)(x[i] * factor) + (int32_t)(words[i] * multiplier >> 9);
         codes[i] = (int8_t)(fixed >> 23);
     }
 }
 
-static void round_group(const uint32_t key[2], const uint32_t high[2], uint32_t group, uint32_t levels,
-                        const float *x, uint16_t *scales, int8_t *codes, uint32_t *most)
+static uint32_t round_tile(const uint32_t key[2], const uint32_t high[2], uint32_t tile, uint32_t levels,
+                           const float *x, size_t block_count, uint16_t *scales, int8_t *codes)
 {
-    uint32_t words[4 * LANES];
-    const float factor = (1.0f + 0x1p-20f) / (float)levels;
-    uint32_t most_of_all = 0;
-    philox_lanes(key, high, group * LANES, words);
-    for (unsigned b = 0; b < COVEY_GROUP_VALUES / BLOCK; b++) {
-        const uint32_t most_here = largest(x + b * BLOCK, BLOCK);
-        most_of_all = larger(most_here, most_of_all);
-        /* Out of range the codes mean nothing, but the conversion stays defined; the caller refuses the tile.
-         */
-        scales[b] = most_here < 0x7F000000u ? scale_for(most_here, factor) : 0;
+    uint32_t words[4 * LANES], most[COVEY_TILE_BLOCKS], wide[COVEY_TILE_BLOCKS], multiplier = 1;
+    float factors[COVEY_TILE_BLOCKS];
+    _Static_assert(4 * LANES == BLOCK, "one word for each place in a block");
+    const uint32_t most_of_all = block_maxima(x, block_count, most);
+    if (most_of_all >= 0x7F000000u) /* the conversion to integers would be undefined */
+        return most_of_all;
+    block_scales(most, (1.0f + 0x1p-20f) / (float)levels, wide, factors);
+    philox_lanes(key, high, tile * LANES, words);
+    for (size_t b = 0; b < block_count; b++, multiplier *= COVEY_TILE_MULTIPLIER) {
+        scales[b] = (uint16_t)wide[b];
+        round_block(x + b * BLOCK, factors[b], words, multiplier, codes + b * BLOCK);
     }
-    if (most_of_all < 0x7F000000u)
-        for (unsigned b = 0; b < COVEY_GROUP_VALUES / BLOCK; b++)
-            round_block(x + b * BLOCK, scales[b], words, 8 * b, codes + b * BLOCK);
-    *most = most_of_all;
+    return most_of_all;
 }
 
 static void multiply(const int8_t *codes, const float *scales, size_t count, float *out)
@@ -138,10 +169,11 @@ static void unpack4(const uint8_t *in, size_t count, int8_t *codes)
 static inline uint16_t half_of(uint32_t bits)
 {
     const uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & MAGNITUDE;
-    const uint32_t clamped = (int32_t)magnitude < 0x477FE000 ? magnitude : 0x477FE000u; /* 65504 */
+    const uint32_t clamped = smaller(magnitude, 0x477FE000u); /* 65504 */
     const uint32_t normal = (clamped + 0xFFFu + (clamped >> 13 & 1u) - 0x38000000u) >> 13;
     const uint32_t tiny = bits_of(float_of(clamped) + 0.5f) - 0x3F000000u;
-    return (uint16_t)(sign | ((int32_t)clamped < 0x38800000 ? tiny : normal)); /* below 2^-14 */
+    const uint32_t is_tiny = 0u - (uint32_t)((int32_t)clamped < 0x38800000); /* below 2^-14 */
+    return (uint16_t)(sign | (tiny & is_tiny) | (normal & ~is_tiny));
 }
 
 static uint32_t to_half(const float *x, size_t count, uint8_t *out)
@@ -165,8 +197,9 @@ static uint32_t from_half(const uint8_t *in, size_t count, float *out)
         const uint32_t half = le16toh(stored), magnitude = half & 0x7FFFu;
         const float tiny = (float)(int32_t)magnitude * 0x1p-24f;
         const uint32_t normal = (magnitude << 13) + 0x38000000u;
+        const uint32_t is_tiny = 0u - (uint32_t)((int32_t)magnitude < 0x400);
         most = larger(magnitude, most);
-        out[i] = float_of((half & 0x8000u) << 16 | ((int32_t)magnitude < 0x400 ? bits_of(tiny) : normal));
+        out[i] = float_of((half & 0x8000u) << 16 | (bits_of(tiny) & is_tiny) | (normal & ~is_tiny));
     }
     return most;
 }
@@ -174,7 +207,7 @@ static uint32_t from_half(const uint8_t *in, size_t count, float *out)
 const struct covey_block_kernels KERNELS = {
     .name = KERNELS_NAME,
     .largest = largest,
-    .round_group = round_group,
+    .round_tile = round_tile,
     .multiply = multiply,
     .pack4 = pack4,
     .unpack4 = unpack4,

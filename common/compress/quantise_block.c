@@ -16,9 +16,6 @@
 #define TOO_LARGE 0x7F000000u /* bits of 2^127 */
 #define INFINITE 0x7F800000u
 #define SCALE_MAX 0xF7FFu /* 128 times this is still finite */
-#define TILE_BLOCKS (COVEY_DECODE_VALUES / COVEY_BLOCK_VALUES)
-
-_Static_assert(COVEY_DECODE_VALUES % COVEY_GROUP_VALUES == 0, "a tile is whole groups");
 
 static size_t block_count(size_t count)
 {
@@ -63,19 +60,6 @@ static enum covey_status load_scales(const uint8_t *side, size_t count, float *o
     return most <= SCALE_MAX ? COVEY_OK : COVEY_CORRUPT;
 }
 
-/* The last group of a vector, filled up with zeros. */
-static void round_tail(const struct covey_encode_run *run, uint32_t group, uint32_t levels, const float *x,
-                       size_t count, uint16_t *scales, int8_t *codes, uint32_t *most)
-{
-    float padded[COVEY_GROUP_VALUES] = {0};
-    int8_t padded_codes[COVEY_GROUP_VALUES];
-    uint16_t padded_scales[COVEY_GROUP_VALUES / COVEY_BLOCK_VALUES];
-    memcpy(padded, x, count * sizeof *x);
-    run->kernels->round_group(run->key, run->high, group, levels, padded, padded_scales, padded_codes, most);
-    memcpy(codes, padded_codes, count);
-    memcpy(scales, padded_scales, block_count(count) * sizeof *scales);
-}
-
 static enum covey_status multiply(const struct covey_block_kernels *kernels, const int8_t *codes,
                                   const float *scales, size_t count, float *out)
 {
@@ -86,31 +70,36 @@ static enum covey_status multiply(const struct covey_block_kernels *kernels, con
     return COVEY_OK;
 }
 
+/* All blocks of a tile; the last one filled up with zeros where the vector ends within it. */
+static uint32_t round_tile(const struct covey_encode_run *run, uint32_t levels, size_t first, const float *x,
+                           size_t count, uint16_t *scales, int8_t *codes)
+{
+    const size_t whole = count / COVEY_BLOCK_VALUES, rest = count % COVEY_BLOCK_VALUES;
+    const uint32_t tile = (uint32_t)(first / COVEY_DECODE_VALUES);
+    if (rest == 0)
+        return run->kernels->round_tile(run->key, run->high, tile, levels, x, whole, scales, codes);
+    float padded[COVEY_DECODE_VALUES];
+    int8_t padded_codes[COVEY_DECODE_VALUES];
+    memcpy(padded, x, count * sizeof *x);
+    memset(padded + count, 0, (COVEY_BLOCK_VALUES - rest) * sizeof *padded);
+    const uint32_t most =
+        run->kernels->round_tile(run->key, run->high, tile, levels, padded, whole + 1, scales, padded_codes);
+    memcpy(codes, padded_codes, count);
+    return most;
+}
+
 static enum covey_status encode(const struct covey_encode_run *run, uint32_t levels, size_t first,
                                 const float *x, size_t count, uint8_t *side, uint8_t *codes, float *decoded,
                                 size_t *bad)
 {
-    uint16_t scales[TILE_BLOCKS];
-    uint32_t most = 0;
-    assert(first % COVEY_GROUP_VALUES == 0 && count <= COVEY_DECODE_VALUES);
-    for (size_t at = 0; at < count; at += COVEY_GROUP_VALUES) {
-        const uint32_t group = (uint32_t)((first + at) / COVEY_GROUP_VALUES);
-        const size_t left = count - at;
-        uint16_t *here = scales + at / COVEY_BLOCK_VALUES;
-        uint32_t most_here;
-        if (left >= COVEY_GROUP_VALUES)
-            run->kernels->round_group(run->key, run->high, group, levels, x + at, here, (int8_t *)codes + at,
-                                      &most_here);
-        else
-            round_tail(run, group, levels, x + at, left, here, (int8_t *)codes + at, &most_here);
-        most = most_here > most ? most_here : most;
-    }
-    if (most >= TOO_LARGE)
+    uint16_t scales[COVEY_TILE_BLOCKS];
+    assert(first % COVEY_DECODE_VALUES == 0 && count <= COVEY_DECODE_VALUES);
+    if (round_tile(run, levels, first, x, count, scales, (int8_t *)codes) >= TOO_LARGE)
         return refuse(x, count, bad);
     store_scales(scales, block_count(count), side);
     if (decoded == NULL)
         return COVEY_OK;
-    float as_floats[TILE_BLOCKS];
+    float as_floats[COVEY_TILE_BLOCKS];
     COVEY_TRY(load_scales(side, count, as_floats));
     return multiply(run->kernels, (const int8_t *)codes, as_floats, count, decoded);
 }
@@ -130,7 +119,7 @@ static enum covey_status encode4(const struct covey_encode_run *run, size_t firs
 static enum covey_status decode(const struct covey_block_kernels *kernels, const uint8_t *side,
                                 const uint8_t *codes, size_t count, float *out)
 {
-    float scales[TILE_BLOCKS];
+    float scales[COVEY_TILE_BLOCKS];
     COVEY_TRY(load_scales(side, count, scales));
     return multiply(kernels, (const int8_t *)codes, scales, count, out);
 }
