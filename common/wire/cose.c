@@ -78,7 +78,8 @@ static enum covey_status read_kid(struct covey_cbor_reader *reader, struct heade
     return COVEY_OK;
 }
 
-/* One header map, the reader standing in front of it. The algorithm counts only where the signature covers it. */
+/* One header map, the reader standing in front of it. The algorithm counts only where the signature covers it; the key's id
+ * stands beside, as it is what the signature is checked with. */
 static enum covey_status read_header(struct covey_cbor_reader *reader, bool is_protected, struct header *found,
                                      uint8_t key_id[COVEY_KEY_ID_BYTES])
 {
@@ -92,6 +93,8 @@ static enum covey_status read_header(struct covey_cbor_reader *reader, bool is_p
         const uint64_t number = label.type == COVEY_CBOR_UNSIGNED ? label.value : 0;
         if (number == HEADER_ALG && !is_protected)
             return covey_fail(reader->err, COVEY_CORRUPT, "alg: not in the protected header");
+        if (number == HEADER_KID && is_protected)
+            return covey_fail(reader->err, COVEY_CORRUPT, "kid: not in the unprotected header");
         if (number == HEADER_CRIT)
             return covey_fail(reader->err, COVEY_UNSUPPORTED, "crit: no critical header is known");
         if (number == HEADER_ALG)
