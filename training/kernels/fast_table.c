@@ -1,0 +1,28 @@
+/* The fast table: kernels of our own where they pay, the plain rows for the rest. */
+#include "../op_call.h"
+#include "fast_rows.h"
+
+const struct covey_kernels covey_kernels_fast = {
+    .name = "fast",
+    .real_bytes = sizeof(float),
+    .rows =
+        {
+            [COVEY_OP_DENSE] = &covey_fast_dense,
+            [COVEY_OP_CONV2D] = &covey_fast_conv2d,
+            [COVEY_OP_MAX_POOL] = &covey_plain_max_pool_f32,
+            [COVEY_OP_AVERAGE_POOL] = &covey_plain_average_pool_f32,
+            [COVEY_OP_GLOBAL_AVERAGE_POOL] = &covey_plain_global_average_pool_f32,
+            [COVEY_OP_FLATTEN] = &covey_plain_flatten_f32,
+            [COVEY_OP_ADD] = &covey_plain_add_f32,
+            [COVEY_OP_CONCAT] = &covey_plain_concat_f32,
+            [COVEY_OP_RELU] = &covey_plain_relu_f32,
+            [COVEY_OP_RELU6] = &covey_plain_relu6_f32,
+            [COVEY_OP_TANH] = &covey_plain_tanh_f32,
+            [COVEY_OP_SIGMOID] = &covey_plain_sigmoid_f32,
+            [COVEY_OP_DROPOUT] = &covey_plain_dropout_f32,
+            [COVEY_OP_GROUP_NORM] = &covey_plain_group_norm_f32,
+            [COVEY_OP_BATCH_NORM] = &covey_plain_batch_norm_f32,
+            [COVEY_OP_EMBEDDING] = &covey_plain_embedding_f32,
+            [COVEY_OP_GRU] = &covey_plain_gru_f32,
+        },
+};

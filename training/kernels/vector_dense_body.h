@@ -1,0 +1,283 @@
+/* Dense layers for few examples, where weights are streamed from L2 or L3 once a pass and the rest stays in L1.
+ * Expects vector_body.h and the sizes of its register tiles:
+ *   FORWARD_UNITS x FORWARD_EXAMPLES sums in forward, INPUT_EXAMPLES x INPUT_VECTORS of dx, WEIGHT_UNITS x
+ *   WEIGHT_VECTORS of dw. */
+
+#define L1_BLOCK_BYTES 32000 /* of x, or x and dx, worked on at once */
+#define BLOCK_UNITS 16       /* rows of w that backward keeps near between its two uses of them */
+#define LINE 16              /* floats in a cache line */
+
+/* Values of a block of features such that `examples` rows of `arrays` arrays fit, in whole vectors, all blocks of
+ * nearly the same size. */
+static size_t block_features(size_t features, size_t examples, size_t arrays)
+{
+    size_t most = L1_BLOCK_BYTES / sizeof(float) / (examples * arrays), blocks, size;
+
+    if (most < 4 * LANES)
+        most = 4 * LANES;
+    blocks = (features + most - 1) / most;
+    size = (features + blocks - 1) / blocks;
+    return (size + 2 * LANES - 1) / (2 * LANES) * (2 * LANES);
+}
+
+INLINE void prefetch(const float *p, size_t count)
+{
+    for (size_t i = 0; i < count; i += LINE)
+        __builtin_prefetch(p + i, 0, 2);
+}
+
+/* ---- forward ---- */
+
+/* y[e][u] += w[u] . x[e] over count features. */
+INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w, const float *x, size_t step,
+                     float *y, size_t y_step)
+{
+    vec acc[FORWARD_EXAMPLES * FORWARD_UNITS + 3] = {0}; /* (examples, units) */
+    float sums[FORWARD_EXAMPLES * FORWARD_UNITS + 3];
+    size_t i = 0;
+
+    for (; i + LANES <= count; i += LANES) {
+        vec row[FORWARD_UNITS];
+#pragma GCC unroll 8
+        for (size_t u = 0; u < units; u++)
+            row[u] = load(w + u * step + i);
+#pragma GCC unroll 8
+        for (size_t e = 0; e < examples; e++) {
+            vec value = in_register(load(x + e * step + i));
+#pragma GCC unroll 8
+            for (size_t u = 0; u < units; u++)
+                acc[e * units + u] += row[u] * value;
+        }
+    }
+    if (i < count) {
+        vec row[FORWARD_UNITS];
+#pragma GCC unroll 8
+        for (size_t u = 0; u < units; u++)
+            row[u] = load_part(w + u * step + i, count - i);
+#pragma GCC unroll 8
+        for (size_t e = 0; e < examples; e++) {
+            vec value = load_part(x + e * step + i, count - i);
+#pragma GCC unroll 8
+            for (size_t u = 0; u < units; u++)
+                acc[e * units + u] += row[u] * value;
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t k = 0; k < units * examples; k += 4)
+        sum_lanes(acc + k, sums + k);
+#pragma GCC unroll 8
+    for (size_t e = 0; e < examples; e++)
+#pragma GCC unroll 8
+        for (size_t u = 0; u < units; u++)
+            y[e * y_step + u] += sums[e * units + u];
+}
+
+#define DOT_CASE(units, examples)                                                                                    \
+    case (units) * 16 + (examples):                                                                                  \
+        dot_tile(units, examples, count, w, x, step, y, y_step);                                                     \
+        break;
+
+static void dot_tile_of(size_t units, size_t examples, size_t count, const float *w, const float *x, size_t step,
+                        float *y, size_t y_step)
+{
+    switch (units * 16 + examples) {
+        DOT_CASE(1, 1)
+        DOT_CASE(1, 2)
+        DOT_CASE(1, 3)
+        DOT_CASE(1, 4)
+        DOT_CASE(1, 5)
+        DOT_CASE(2, 1)
+        DOT_CASE(2, 2)
+        DOT_CASE(2, 3)
+        DOT_CASE(2, 4)
+        DOT_CASE(2, 5)
+    }
+}
+
+static void forward_block(const struct covey_dense_forward *d, size_t from, size_t count)
+{
+    size_t step = d->features;
+
+    for (size_t u = 0; u < d->units; u += FORWARD_UNITS) {
+        size_t units = d->units - u < FORWARD_UNITS ? d->units - u : FORWARD_UNITS;
+        for (size_t r = u + FORWARD_UNITS; r < u + 2 * FORWARD_UNITS && r < d->units; r++)
+            prefetch(d->w + r * step + from, count);
+        for (size_t e = 0; e < d->examples; e += FORWARD_EXAMPLES)
+            dot_tile_of(units, d->examples - e < FORWARD_EXAMPLES ? d->examples - e : FORWARD_EXAMPLES, count,
+                        d->w + u * step + from, d->x + e * step + from, step, d->y + e * d->units + u, d->units);
+    }
+}
+
+static void dense_forward(const struct covey_dense_forward *d)
+{
+    size_t block = block_features(d->features, d->examples, 1);
+
+    for (size_t e = 0; e < d->examples; e++)
+        if (d->b)
+            memcpy(d->y + e * d->units, d->b, d->units * sizeof(float));
+        else
+            memset(d->y + e * d->units, 0, d->units * sizeof(float));
+    for (size_t from = 0; from < d->features; from += block)
+        forward_block(d, from, d->features - from < block ? d->features - from : block);
+    if (d->relu)
+        for (size_t i = 0; i < d->examples * d->units; i++)
+            d->y[i] = d->y[i] <= 0 ? 0 : d->y[i];
+}
+
+/* ---- backward ---- */
+
+/* dx (examples, vectors of columns) (+)= dy w over `units` rows of w. dy: (examples, dy_step). part: values of the
+ * last vector, LANES for all of them. */
+INLINE void input_tile(size_t examples, size_t vectors, size_t part, size_t units, const float *w, size_t step,
+                       const float *dy, size_t dy_step, float *dx, int add)
+{
+    vec acc[INPUT_EXAMPLES][INPUT_VECTORS] = {0};
+
+    for (size_t u = 0; u < units; u++, w += step) {
+        vec row[INPUT_VECTORS];
+#pragma GCC unroll 8
+        for (size_t v = 0; v < vectors; v++)
+            row[v] = in_register(load_up_to(w + v * LANES, v + 1 == vectors ? part : LANES));
+#pragma GCC unroll 16
+        for (size_t e = 0; e < examples; e++)
+#pragma GCC unroll 8
+            for (size_t v = 0; v < vectors; v++)
+                acc[e][v] += dy[e * dy_step + u] * row[v];
+    }
+#pragma GCC unroll 16
+    for (size_t e = 0; e < examples; e++)
+#pragma GCC unroll 8
+        for (size_t v = 0; v < vectors; v++) {
+            float *out = dx + e * step + v * LANES;
+            size_t count = v + 1 == vectors ? part : LANES;
+            store_up_to(out, add ? load_up_to(out, count) + acc[e][v] : acc[e][v], count);
+        }
+}
+
+/* dw (units, vectors of columns) = dy' x + beta dw */
+INLINE void weight_tile(size_t units, size_t vectors, size_t part, size_t examples, const float *x, size_t step,
+                        const float *dy, size_t dy_step, float beta, float *dw)
+{
+    vec acc[WEIGHT_UNITS][WEIGHT_VECTORS] = {0};
+
+    for (size_t e = 0; e < examples; e++, x += step, dy += dy_step) {
+        vec row[WEIGHT_VECTORS];
+#pragma GCC unroll 8
+        for (size_t v = 0; v < vectors; v++)
+            row[v] = in_register(load_up_to(x + v * LANES, v + 1 == vectors ? part : LANES));
+#pragma GCC unroll 8
+        for (size_t u = 0; u < units; u++)
+#pragma GCC unroll 8
+            for (size_t v = 0; v < vectors; v++)
+                acc[u][v] += dy[u] * row[v];
+    }
+#pragma GCC unroll 8
+    for (size_t u = 0; u < units; u++)
+#pragma GCC unroll 8
+        for (size_t v = 0; v < vectors; v++) {
+            float *out = dw + u * step + v * LANES;
+            size_t count = v + 1 == vectors ? part : LANES;
+            if (beta == 1)
+                acc[u][v] += load_up_to(out, count);
+            else if (beta != 0)
+                acc[u][v] += beta * load_up_to(out, count);
+            store_up_to(out, acc[u][v], count);
+        }
+}
+
+/* A tile across a block of columns: whole ones, then what is left, vector by vector, then value by value. */
+#define ACROSS(tile_vectors, call)                                                                                   \
+    do {                                                                                                             \
+        size_t column = 0;                                                                                           \
+        for (; column + (tile_vectors) * LANES <= count; column += (tile_vectors) * LANES)                           \
+            call(tile_vectors, LANES);                                                                               \
+        for (; column + LANES <= count; column += LANES)                                                             \
+            call(1, LANES);                                                                                          \
+        if (column < count)                                                                                          \
+            call(1, count - column);                                                                                 \
+    } while (0)
+
+INLINE void input_rows(const struct covey_dense_backward *d, size_t examples, size_t e, size_t unit, size_t units,
+                       size_t from, size_t count)
+{
+    const float *w = d->w + unit * d->features + from, *dy = d->dy + e * d->units + unit;
+    float *dx = d->dx + e * d->features + from;
+
+#define INPUT(vectors, part)                                                                                         \
+    input_tile(examples, vectors, part, units, w + column, d->features, dy, d->units, dx + column, unit > 0)
+    ACROSS(INPUT_VECTORS, INPUT);
+#undef INPUT
+}
+
+static void input_block(const struct covey_dense_backward *d, size_t unit, size_t units, size_t from, size_t count)
+{
+    size_t e = 0;
+
+    for (; e + INPUT_EXAMPLES <= d->examples; e += INPUT_EXAMPLES)
+        input_rows(d, INPUT_EXAMPLES, e, unit, units, from, count);
+    switch (d->examples - e) {
+    case 1:
+        input_rows(d, 1, e, unit, units, from, count);
+        break;
+    case 2:
+        input_rows(d, 2, e, unit, units, from, count);
+        break;
+    case 3:
+        input_rows(d, 3, e, unit, units, from, count);
+        break;
+    case 4:
+        input_rows(d, 4, e, unit, units, from, count);
+        break;
+    }
+}
+
+INLINE void weight_rows(const struct covey_dense_backward *d, size_t units, size_t unit, size_t from, size_t count)
+{
+    const float *x = d->x + from, *dy = d->dy_scaled + unit;
+    float *dw = d->dw + unit * d->features + from, beta = d->beta;
+
+#define WEIGHT(vectors, part)                                                                                        \
+    weight_tile(units, vectors, part, d->examples, x + column, d->features, dy, d->units, beta, dw + column)
+    ACROSS(WEIGHT_VECTORS, WEIGHT);
+#undef WEIGHT
+}
+
+static void weight_block(const struct covey_dense_backward *d, size_t unit, size_t units, size_t from, size_t count)
+{
+    size_t u = unit, end = unit + units;
+
+    for (; u + WEIGHT_UNITS <= end; u += WEIGHT_UNITS)
+        weight_rows(d, WEIGHT_UNITS, u, from, count);
+    switch (end - u) {
+    case 1:
+        weight_rows(d, 1, u, from, count);
+        break;
+    case 2:
+        weight_rows(d, 2, u, from, count);
+        break;
+    case 3:
+        weight_rows(d, 3, u, from, count);
+        break;
+    }
+}
+
+static void backward_block(const struct covey_dense_backward *d, size_t from, size_t count)
+{
+    for (size_t unit = 0; unit < d->units; unit += BLOCK_UNITS) {
+        size_t units = d->units - unit < BLOCK_UNITS ? d->units - unit : BLOCK_UNITS;
+        for (size_t r = unit + BLOCK_UNITS; r < unit + 2 * BLOCK_UNITS && r < d->units; r++)
+            prefetch((d->dx ? d->w : d->dw) + r * d->features + from, count);
+        if (d->dx)
+            input_block(d, unit, units, from, count);
+        if (d->dw)
+            weight_block(d, unit, units, from, count);
+    }
+}
+
+static void dense_backward(const struct covey_dense_backward *d)
+{
+    size_t block = block_features(d->features, d->examples, d->dx && d->dw ? 2 : 1);
+
+    for (size_t from = 0; from < d->features; from += block)
+        backward_block(d, from, d->features - from < block ? d->features - from : block);
+}
