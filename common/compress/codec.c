@@ -53,7 +53,7 @@ enum covey_status covey_codec_parse(const char *name, struct covey_codec *out, s
 }
 
 /* The name of a codec that a header described by rows alone. */
-static void complete_codec(struct covey_codec *codec)
+void covey_codec_complete(struct covey_codec *codec)
 {
     codec->bits = covey_quantiser_row(codec->quantise)->code_bits;
     for (size_t i = 0; i < PRESET_COUNT; i++) {
@@ -79,15 +79,15 @@ size_t covey_codes_bytes(const struct covey_codec *codec, size_t count)
     return covey_entropy_row(codec->entropy)->bound(covey_quantiser_row(codec->quantise)->code_bits, count);
 }
 
-static size_t chunk_bytes(const struct covey_codec *codec, size_t count)
+size_t covey_chunk_bytes(const struct covey_codec *codec, size_t count)
 {
     return covey_side_bytes(codec, count) + covey_codes_bytes(codec, count);
 }
 
 size_t covey_payload_bytes(const struct covey_codec *codec, size_t count)
 {
-    return count / COVEY_CHUNK_VALUES * chunk_bytes(codec, COVEY_CHUNK_VALUES) +
-           chunk_bytes(codec, count % COVEY_CHUNK_VALUES);
+    return count / COVEY_CHUNK_VALUES * covey_chunk_bytes(codec, COVEY_CHUNK_VALUES) +
+           covey_chunk_bytes(codec, count % COVEY_CHUNK_VALUES);
 }
 
 size_t covey_codec_bound(const struct covey_codec *codec, size_t count)
@@ -103,7 +103,7 @@ size_t covey_codec_scratch_bytes(const struct covey_codec *codec, size_t count)
 }
 
 /* Codes that are stored as they lie in memory need no packing. */
-static bool stored_as_is(const struct covey_codec *codec)
+bool covey_codes_as_is(const struct covey_codec *codec)
 {
     return covey_entropy_row(codec->entropy)->in_place &&
            covey_quantiser_row(codec->quantise)->code_bits >= 8;
@@ -118,7 +118,7 @@ static enum covey_status encode_tile(const struct covey_encode_run *run, size_t 
     const struct covey_quantiser *quantiser = covey_quantiser_row(run->codec->quantise);
     const struct covey_entropy_coder *entropy = covey_entropy_row(run->codec->entropy);
     uint8_t storage[COVEY_DECODE_VALUES];
-    const bool as_is = stored_as_is(run->codec);
+    const bool as_is = covey_codes_as_is(run->codec);
     COVEY_TRY(quantiser->encode(run, first, x, count, side, as_is ? codes : storage, decoded, bad));
     if (!as_is)
         entropy->pack(run->kernels, quantiser->code_bits, storage, count, codes);
@@ -160,7 +160,7 @@ static enum covey_status encode_chunks(const struct covey_encode_run *run, const
                                   status == COVEY_NOT_FINITE ? "NaN or infinite" : "too large",
                                   run->codec->name);
         }
-        out += chunk_bytes(run->codec, values);
+        out += covey_chunk_bytes(run->codec, values);
     }
     return COVEY_OK;
 }
@@ -205,153 +205,5 @@ enum covey_status covey_codec_encode(const struct covey_codec *codec, const floa
     memcpy(out, header, header_bytes);
     COVEY_TRY(encode_chunks(&run, x, count, out + header_bytes, decoded, err));
     *out_bytes = bytes;
-    return COVEY_OK;
-}
-
-/* ---- decoding ---- */
-
-enum covey_status covey_decoder_init(struct covey_decoder *decoder, struct covey_bytes stream,
-                                     size_t expected_count, struct covey_error *err)
-{
-    struct covey_codec codec;
-    size_t count = 0, header_bytes = 0;
-    COVEY_TRY(covey_header_read(stream, &codec, &count, &header_bytes, err));
-    if (count != expected_count)
-        return covey_fail(err, COVEY_MISMATCH, "codec stream of %zu values where %zu belong", count,
-                          expected_count);
-    const size_t bytes = header_bytes + covey_payload_bytes(&codec, count);
-    if (stream.size != bytes)
-        return covey_fail(err, COVEY_CORRUPT, "codec stream has %zu bytes, its header makes it %zu",
-                          stream.size, bytes);
-    complete_codec(&codec);
-    decoder->stream = stream;
-    decoder->codec = codec;
-    decoder->count = count;
-    decoder->position = 0;
-    decoder->body = header_bytes;
-    return COVEY_OK;
-}
-
-enum covey_status covey_decoder_seek(struct covey_decoder *decoder, size_t first)
-{
-    if (first % COVEY_CHUNK_VALUES != 0 || first > decoder->count)
-        return COVEY_INVALID;
-    decoder->position = first;
-    return COVEY_OK;
-}
-
-/* Where the next tile lies. */
-struct tile {
-    size_t first, count;
-    const uint8_t *side, *codes;
-};
-
-static struct tile next_tile(const struct covey_decoder *decoder)
-{
-    const struct covey_codec *codec = &decoder->codec;
-    const size_t chunk = decoder->position / COVEY_CHUNK_VALUES, at = decoder->position % COVEY_CHUNK_VALUES;
-    const size_t left = decoder->count - chunk * COVEY_CHUNK_VALUES;
-    const size_t values = left < COVEY_CHUNK_VALUES ? left : COVEY_CHUNK_VALUES;
-    const uint8_t *base =
-        decoder->stream.data + decoder->body + chunk * chunk_bytes(codec, COVEY_CHUNK_VALUES);
-    return (struct tile){.first = decoder->position,
-                         .count = values - at < COVEY_DECODE_VALUES ? values - at : COVEY_DECODE_VALUES,
-                         .side = base + covey_side_bytes(codec, at),
-                         .codes = base + covey_side_bytes(codec, values) + covey_codes_bytes(codec, at)};
-}
-
-/* The tile's codes as they lie in memory: in the stream, or unpacked into storage. */
-static const uint8_t *tile_codes(const struct covey_decoder *decoder, const struct tile *tile,
-                                 uint8_t *storage)
-{
-    if (stored_as_is(&decoder->codec))
-        return tile->codes;
-    covey_entropy_row(decoder->codec.entropy)
-        ->unpack(covey_block_kernels_at(0), decoder->codec.bits, tile->codes, tile->count, storage);
-    return storage;
-}
-
-enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out, size_t *decoded)
-{
-    uint8_t storage[COVEY_DECODE_VALUES];
-    const struct covey_transform *transform = covey_transform_row(decoder->codec.transform);
-    if (decoder->position >= decoder->count) {
-        *decoded = 0;
-        return COVEY_OK;
-    }
-    const struct tile tile = next_tile(decoder);
-    COVEY_TRY(covey_quantiser_row(decoder->codec.quantise)
-                  ->decode(covey_block_kernels_at(0), tile.side, tile_codes(decoder, &tile, storage),
-                           tile.count, out));
-    if (transform->inverse != NULL)
-        transform->inverse(&decoder->codec, tile.first, out, tile.count);
-    decoder->position += tile.count;
-    *decoded = tile.count;
-    return COVEY_OK;
-}
-
-bool covey_decoder_has_codes(const struct covey_decoder *decoder)
-{
-    return covey_quantiser_row(decoder->codec.quantise)->scales != NULL &&
-           covey_transform_row(decoder->codec.transform)->inverse == NULL;
-}
-
-enum covey_status covey_decoder_next_codes(struct covey_decoder *decoder, struct covey_codes *out)
-{
-    const struct covey_quantiser *quantiser = covey_quantiser_row(decoder->codec.quantise);
-    if (!covey_decoder_has_codes(decoder))
-        return COVEY_STATE;
-    out->count = 0;
-    out->code_limit = quantiser->code_limit;
-    if (decoder->position >= decoder->count)
-        return COVEY_OK;
-    const struct tile tile = next_tile(decoder);
-    COVEY_TRY(quantiser->scales(tile.side, tile.count, out->scales));
-    out->codes = (const int8_t *)tile_codes(decoder, &tile, (uint8_t *)out->storage);
-    out->count = tile.count;
-    decoder->position += tile.count;
-    return COVEY_OK;
-}
-
-/* What went wrong while tiles were decoded, in words. */
-static enum covey_status fail_at_value(const struct covey_decoder *decoder, enum covey_status status,
-                                       struct covey_error *err)
-{
-    return covey_fail(err, status, "codec stream (%s): %s among the values from %zu on", decoder->codec.name,
-                      covey_status_text(status), decoder->position);
-}
-
-enum covey_status covey_codec_decode(struct covey_bytes stream, size_t count, float *out,
-                                     struct covey_error *err)
-{
-    struct covey_decoder decoder;
-    size_t decoded = 0;
-    COVEY_TRY(covey_decoder_init(&decoder, stream, count, err));
-    while (decoder.position < count) {
-        const enum covey_status status = covey_decoder_next(&decoder, out + decoder.position, &decoded);
-        if (status != COVEY_OK)
-            return fail_at_value(&decoder, status, err);
-    }
-    return COVEY_OK;
-}
-
-/* Two readings: the first only looks, so that a stream which is refused half way leaves x as it was. */
-enum covey_status covey_codec_apply(struct covey_bytes stream, size_t count, float *x,
-                                    struct covey_error *err)
-{
-    struct covey_decoder decoder;
-    float tile[COVEY_DECODE_VALUES];
-    for (int pass = 0; pass < 2; pass++) {
-        COVEY_TRY(covey_decoder_init(&decoder, stream, count, err));
-        while (decoder.position < count) {
-            const size_t first = decoder.position;
-            size_t decoded = 0;
-            const enum covey_status status = covey_decoder_next(&decoder, tile, &decoded);
-            if (status != COVEY_OK)
-                return fail_at_value(&decoder, status, err);
-            for (size_t i = 0; pass == 1 && i < decoded; i++)
-                x[first + i] = x[first + i] + tile[i];
-        }
-    }
     return COVEY_OK;
 }

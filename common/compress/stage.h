@@ -96,7 +96,13 @@ COVEY_MUST_CHECK enum covey_status covey_header_read(struct covey_bytes stream, 
 /* Side and code bytes of one chunk of count values. */
 size_t covey_side_bytes(const struct covey_codec *codec, size_t count);
 size_t covey_codes_bytes(const struct covey_codec *codec, size_t count);
+size_t covey_chunk_bytes(const struct covey_codec *codec, size_t count);
 /* Of a whole stream without its header. */
 size_t covey_payload_bytes(const struct covey_codec *codec, size_t count);
+
+/* Whether codes are stored as they lie in memory, so that nothing is packed. */
+bool covey_codes_as_is(const struct covey_codec *codec);
+/* The name, bits and bias of a codec of which only the rows are known. */
+void covey_codec_complete(struct covey_codec *codec);
 
 #endif

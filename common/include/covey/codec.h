@@ -98,7 +98,8 @@ struct covey_codes {
 };
 /* Whether the stream's values are such products (int8, int4). */
 bool covey_decoder_has_codes(const struct covey_decoder *decoder);
-/* In place of covey_decoder_next; STATE where has_codes is false. */
+/* In place of covey_decoder_next; STATE where has_codes is false. next_scales gives what stands in codes but
+ * codes and storage, at a fraction of the cost: for bounds of the values, code_limit * scale. */
 COVEY_MUST_CHECK enum covey_status covey_decoder_next_codes(struct covey_decoder *decoder,
                                                             struct covey_codes *out);
 

@@ -1,0 +1,161 @@
+#include <string.h>
+
+#include "stage.h"
+
+enum covey_status covey_decoder_init(struct covey_decoder *decoder, struct covey_bytes stream,
+                                     size_t expected_count, struct covey_error *err)
+{
+    struct covey_codec codec;
+    size_t count = 0, header_bytes = 0;
+    COVEY_TRY(covey_header_read(stream, &codec, &count, &header_bytes, err));
+    if (count != expected_count)
+        return covey_fail(err, COVEY_MISMATCH, "codec stream of %zu values where %zu belong", count,
+                          expected_count);
+    const size_t bytes = header_bytes + covey_payload_bytes(&codec, count);
+    if (stream.size != bytes)
+        return covey_fail(err, COVEY_CORRUPT, "codec stream has %zu bytes, its header makes it %zu",
+                          stream.size, bytes);
+    covey_codec_complete(&codec);
+    *decoder = (struct covey_decoder){.stream = stream, .codec = codec, .count = count, .body = header_bytes};
+    return COVEY_OK;
+}
+
+enum covey_status covey_decoder_seek(struct covey_decoder *decoder, size_t first)
+{
+    if (first % COVEY_CHUNK_VALUES != 0 || first > decoder->count)
+        return COVEY_INVALID;
+    decoder->position = first;
+    return COVEY_OK;
+}
+
+/* Where the next tile lies. */
+struct tile {
+    size_t first, count;
+    const uint8_t *side, *codes;
+};
+
+static struct tile next_tile(const struct covey_decoder *decoder)
+{
+    const struct covey_codec *codec = &decoder->codec;
+    const size_t chunk = decoder->position / COVEY_CHUNK_VALUES, at = decoder->position % COVEY_CHUNK_VALUES;
+    const size_t left = decoder->count - chunk * COVEY_CHUNK_VALUES;
+    const size_t values = left < COVEY_CHUNK_VALUES ? left : COVEY_CHUNK_VALUES;
+    const uint8_t *base =
+        decoder->stream.data + decoder->body + chunk * covey_chunk_bytes(codec, COVEY_CHUNK_VALUES);
+    return (struct tile){.first = decoder->position,
+                         .count = values - at < COVEY_DECODE_VALUES ? values - at : COVEY_DECODE_VALUES,
+                         .side = base + covey_side_bytes(codec, at),
+                         .codes = base + covey_side_bytes(codec, values) + covey_codes_bytes(codec, at)};
+}
+
+/* The tile's codes as they lie in memory: in the stream, or unpacked into storage. */
+static const uint8_t *tile_codes(const struct covey_decoder *decoder, const struct tile *tile,
+                                 uint8_t *storage)
+{
+    if (covey_codes_as_is(&decoder->codec))
+        return tile->codes;
+    covey_entropy_row(decoder->codec.entropy)
+        ->unpack(covey_block_kernels_at(0), decoder->codec.bits, tile->codes, tile->count, storage);
+    return storage;
+}
+
+enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out, size_t *decoded)
+{
+    uint8_t storage[COVEY_DECODE_VALUES];
+    const struct covey_transform *transform = covey_transform_row(decoder->codec.transform);
+    if (decoder->position >= decoder->count) {
+        *decoded = 0;
+        return COVEY_OK;
+    }
+    const struct tile tile = next_tile(decoder);
+    COVEY_TRY(covey_quantiser_row(decoder->codec.quantise)
+                  ->decode(covey_block_kernels_at(0), tile.side, tile_codes(decoder, &tile, storage),
+                           tile.count, out));
+    if (transform->inverse != NULL)
+        transform->inverse(&decoder->codec, tile.first, out, tile.count);
+    decoder->position += tile.count;
+    *decoded = tile.count;
+    return COVEY_OK;
+}
+
+bool covey_decoder_has_codes(const struct covey_decoder *decoder)
+{
+    return covey_quantiser_row(decoder->codec.quantise)->scales != NULL &&
+           covey_transform_row(decoder->codec.transform)->inverse == NULL;
+}
+
+/* The scales of the next tile, which becomes *tile. */
+static enum covey_status read_scales(struct covey_decoder *decoder, struct covey_codes *out,
+                                     struct tile *tile)
+{
+    const struct covey_quantiser *quantiser = covey_quantiser_row(decoder->codec.quantise);
+    if (!covey_decoder_has_codes(decoder))
+        return COVEY_STATE;
+    out->count = 0;
+    out->code_limit = quantiser->code_limit;
+    if (decoder->position >= decoder->count)
+        return COVEY_OK;
+    *tile = next_tile(decoder);
+    COVEY_TRY(quantiser->scales(tile->side, tile->count, out->scales));
+    out->count = tile->count;
+    decoder->position += tile->count;
+    return COVEY_OK;
+}
+
+enum covey_status covey_decoder_next_scales(struct covey_decoder *decoder, struct covey_codes *out)
+{
+    struct tile tile;
+    return read_scales(decoder, out, &tile);
+}
+
+enum covey_status covey_decoder_next_codes(struct covey_decoder *decoder, struct covey_codes *out)
+{
+    struct tile tile;
+    COVEY_TRY(read_scales(decoder, out, &tile));
+    if (out->count > 0)
+        out->codes = (const int8_t *)tile_codes(decoder, &tile, (uint8_t *)out->storage);
+    return COVEY_OK;
+}
+
+/* What went wrong while tiles were decoded, in words. */
+static enum covey_status fail_at_value(const struct covey_decoder *decoder, enum covey_status status,
+                                       struct covey_error *err)
+{
+    return covey_fail(err, status, "codec stream (%s): %s among the values from %zu on", decoder->codec.name,
+                      covey_status_text(status), decoder->position);
+}
+
+enum covey_status covey_codec_decode(struct covey_bytes stream, size_t count, float *out,
+                                     struct covey_error *err)
+{
+    struct covey_decoder decoder;
+    size_t decoded = 0;
+    COVEY_TRY(covey_decoder_init(&decoder, stream, count, err));
+    while (decoder.position < count) {
+        const enum covey_status status = covey_decoder_next(&decoder, out + decoder.position, &decoded);
+        if (status != COVEY_OK)
+            return fail_at_value(&decoder, status, err);
+    }
+    return COVEY_OK;
+}
+
+/* Two readings: the first only looks, so that a stream which is refused half way leaves x as it was. */
+enum covey_status covey_codec_apply(struct covey_bytes stream, size_t count, float *x,
+                                    struct covey_error *err)
+{
+    struct covey_decoder decoder;
+    float tile[COVEY_DECODE_VALUES];
+    for (int pass = 0; pass < 2; pass++) {
+        COVEY_TRY(covey_decoder_init(&decoder, stream, count, err));
+        while (decoder.position < count) {
+            const size_t first = decoder.position;
+            size_t decoded = 0;
+            const enum covey_status status = covey_decoder_next(&decoder, tile, &decoded);
+            if (status != COVEY_OK)
+                return fail_at_value(&decoder, status, err);
+            for (size_t i = 0; pass == 1 && i < decoded; i++)
+                x[first + i] = x[first + i] + tile[i];
+        }
+    }
+    return COVEY_OK;
+}
