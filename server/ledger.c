@@ -3,6 +3,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +72,7 @@ static const char schema[] =
     X(EACH_UPDATE, "SELECT " UPDATE_COLUMNS " FROM contribution WHERE federation=? AND round=?"                    \
                    " AND body IS NOT NULL ORDER BY slot")                                                          \
     X(NOTE_DEVICE, "INSERT INTO device(name, place, first_seen_s, last_seen_s) VALUES(?1,?2,?3,?4)"                \
-                   " ON CONFLICT(name) DO UPDATE SET last_seen_s=max(last_seen_s, ?4)")                            \
+                   " ON CONFLICT(name) DO UPDATE SET place=?2, last_seen_s=max(last_seen_s, ?4)")                         \
     X(EACH_DEVICE, "SELECT name, place, first_seen_s, last_seen_s FROM device ORDER BY place")                     \
     X(NOTE_METRIC, "INSERT INTO metric(federation, device, name, unit, value, noted_s) SELECT ?1,?2,?3,?4,?5,?6"   \
                    " WHERE EXISTS(SELECT 1 FROM metric WHERE federation=?1 AND device=?2 AND name=?3)"             \
@@ -749,6 +750,7 @@ struct update_visit {
     void *user;
     enum covey_status status;
     struct covey_error *err;
+    char damaged[COVEY_NAME_BYTES]; /* device whose bytes are not what they were; "" = none */
 };
 
 static bool visit_update(void *user, sqlite3_stmt *row)
@@ -770,12 +772,13 @@ static bool visit_update(void *user, sqlite3_stmt *row)
     update.body = (struct covey_bytes){sqlite3_column_blob(row, 12), (size_t)sqlite3_column_bytes(row, 12)};
     struct covey_hash hash;
     visit->status = covey_hash_bytes(update.body, &hash);
-    if (visit->status == COVEY_OK && !covey_hash_equal(&hash, &update.body_hash))
-        visit->status = covey_fail(visit->err, COVEY_CORRUPT,
-                                   "ledger: the update of %s in round %u is damaged on the disk", update.device,
-                                   update.round);
-    if (visit->status == COVEY_OK)
-        visit->status = visit->each(visit->user, &update, visit->err);
+    if (visit->status != COVEY_OK)
+        return false;
+    if (!covey_hash_equal(&hash, &update.body_hash)) {
+        (void)snprintf(visit->damaged, sizeof visit->damaged, "%s", update.device);
+        return true;
+    }
+    visit->status = visit->each(visit->user, &update, visit->err);
     return visit->status == COVEY_OK;
 }
 
@@ -784,7 +787,7 @@ enum covey_status covey_ledger_each_update(
     enum covey_status (*each)(void *user, const struct covey_ledger_update *update, struct covey_error *err),
     void *user, struct covey_error *err)
 {
-    struct update_visit visit = {each, user, COVEY_OK, err};
+    struct update_visit visit = {.each = each, .user = user, .err = err};
     sqlite3_stmt *statement = NULL;
     pthread_mutex_lock(&ledger->read_mutex);
     enum covey_status status =
@@ -792,7 +795,12 @@ enum covey_status covey_ledger_each_update(
     if (status == COVEY_OK)
         status = each_row(ledger, statement, visit_update, &visit, NULL, err);
     pthread_mutex_unlock(&ledger->read_mutex);
-    return status == COVEY_OK ? visit.status : status;
+    if (status == COVEY_OK)
+        status = visit.status;
+    if (status == COVEY_OK && visit.damaged[0] != '\0')
+        status = covey_fail(err, COVEY_CORRUPT, "ledger: the update of %s in round %u of %s is damaged on the disk",
+                            visit.damaged, round, federation);
+    return status;
 }
 
 /* ------------------------------------------------------------------ devices, metrics, notes */

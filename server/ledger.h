@@ -147,8 +147,8 @@ COVEY_MUST_CHECK enum covey_status covey_ledger_find_assignment(struct covey_led
                                                                 char federation[COVEY_NAME_BYTES],
                                                                 char device[COVEY_NAME_BYTES], uint32_t *round,
                                                                 struct covey_error *err);
-/* Every update of an open round, one at a time in memory, to be folded again. CORRUPT when a body does not have its hash
- * (that one was not passed to `each`). `each` returning other than OK stops, and is returned. */
+/* Every update of an open round, one at a time in memory, to be folded again. CORRUPT at the end when a body did not have
+ * its hash; it was passed over, the others were not. `each` returning other than OK stops, and is returned. */
 COVEY_MUST_CHECK enum covey_status covey_ledger_each_update(
     struct covey_ledger *ledger, const char *federation, uint32_t round,
     enum covey_status (*each)(void *user, const struct covey_ledger_update *update, struct covey_error *err),

@@ -295,6 +295,17 @@ enum covey_status covey_model_store_latest(struct covey_model_store *store, uint
     return covey_fail(err, COVEY_NOT_FOUND, "%s holds no intact model", store->folder);
 }
 
+enum covey_status covey_model_store_newest(const struct covey_model_store *store, uint64_t *sequence,
+                                           struct covey_error *err)
+{
+    struct search search = {.below = COVEY_MODEL_SEQUENCES + 1};
+    COVEY_TRY(each_name(store, note_newest, &search, err));
+    if (!search.found)
+        return covey_fail(err, COVEY_NOT_FOUND, "%s holds no model", store->folder);
+    *sequence = search.newest;
+    return COVEY_OK;
+}
+
 bool covey_model_store_has(const struct covey_model_store *store, uint64_t sequence)
 {
     char path[COVEY_FILE_PATH_BYTES];
@@ -313,17 +324,28 @@ void covey_model_store_prune(struct covey_model_store *store, uint64_t newest, u
 
 /* ------------------------------------------------------------------ life, saving */
 
-enum covey_status covey_model_store_open(const char *folder, const struct covey_file_calls *calls,
-                                         struct covey_model_store **out, struct covey_error *err)
+static enum covey_status make_store(const char *folder, const struct covey_file_calls *calls,
+                                    struct covey_model_store **out, struct covey_error *err)
 {
     struct covey_model_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for a model store");
-    enum covey_status status = COVEY_OK;
     store->calls = calls == NULL ? &covey_file_calls_system : calls;
-    if ((size_t)snprintf(store->folder, sizeof store->folder, "%s", folder) >= sizeof store->folder)
-        status = covey_fail(err, COVEY_LIMIT, "the path %.80s... is too long", folder);
-    else if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+    if ((size_t)snprintf(store->folder, sizeof store->folder, "%s", folder) >= sizeof store->folder) {
+        free(store);
+        return covey_fail(err, COVEY_LIMIT, "the path %.80s... is too long", folder);
+    }
+    *out = store;
+    return COVEY_OK;
+}
+
+enum covey_status covey_model_store_open(const char *folder, const struct covey_file_calls *calls,
+                                         struct covey_model_store **out, struct covey_error *err)
+{
+    struct covey_model_store *store = NULL;
+    COVEY_TRY(make_store(folder, calls, &store, err));
+    enum covey_status status = COVEY_OK;
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
         status = covey_fail(err, COVEY_IO, "%s could not be made: %s", folder, strerror(errno));
     else
         status = each_name(store, remove_temporary, NULL, err);
@@ -333,6 +355,14 @@ enum covey_status covey_model_store_open(const char *folder, const struct covey_
     }
     *out = store;
     return COVEY_OK;
+}
+
+enum covey_status covey_model_store_open_to_read(const char *folder, struct covey_model_store **out,
+                                                 struct covey_error *err)
+{
+    if (access(folder, R_OK | X_OK) != 0)
+        return covey_fail(err, COVEY_NOT_FOUND, "%s: %s", folder, strerror(errno));
+    return make_store(folder, NULL, out, err);
 }
 
 void covey_model_store_close(struct covey_model_store *store)

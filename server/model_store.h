@@ -39,6 +39,9 @@ struct covey_model_store;
 /* folder: made when it is not there. What a crash left half-written is removed. calls: borrowed; NULL = the system's. */
 COVEY_MUST_CHECK enum covey_status covey_model_store_open(const char *folder, const struct covey_file_calls *calls,
                                                           struct covey_model_store **out, struct covey_error *err);
+/* Beside a running server: nothing is made, nothing removed. NOT_FOUND when there is no such folder. */
+COVEY_MUST_CHECK enum covey_status covey_model_store_open_to_read(const char *folder, struct covey_model_store **out,
+                                                                  struct covey_error *err);
 void covey_model_store_close(struct covey_model_store *store); /* NULL is legal */
 
 /* Durable when it returns OK. On failure the models before are as they were. LIMIT: no such sequence. */
@@ -50,6 +53,9 @@ COVEY_MUST_CHECK enum covey_status covey_model_store_save(struct covey_model_sto
  * for a person to look at, renamed to .damaged, so that their number can be used again). */
 COVEY_MUST_CHECK enum covey_status covey_model_store_latest(struct covey_model_store *store, uint64_t *sequence,
                                                             uint32_t *damaged, struct covey_error *err);
+/* The highest number there, unchecked: reading a section checks it. NOT_FOUND. */
+COVEY_MUST_CHECK enum covey_status covey_model_store_newest(const struct covey_model_store *store, uint64_t *sequence,
+                                                            struct covey_error *err);
 bool covey_model_store_has(const struct covey_model_store *store, uint64_t sequence);
 
 /* A section as a blob over the mapped file. Its hash is checked. NOT_FOUND, CORRUPT. */

@@ -147,6 +147,20 @@ static void ignore(const struct step *step)
     step->machine->ignored_events++;
 }
 
+/* What the stop rules say of what has been. */
+static enum covey_round_end reason_to_end(const struct covey_server_round *machine)
+{
+    const struct covey_round_rules *rules = &machine->rules;
+    if (rules->has_target && !isnan(machine->best) &&
+        (rules->lower_is_better ? machine->best <= rules->stop_target : machine->best >= rules->stop_target))
+        return COVEY_END_TARGET;
+    if (rules->stop_rounds != 0 && machine->completed >= rules->stop_rounds)
+        return COVEY_END_ROUNDS;
+    if (rules->stop_patience != 0 && !isnan(machine->best) && machine->since_best >= rules->stop_patience)
+        return COVEY_END_PLATEAU;
+    return COVEY_END_NONE;
+}
+
 /* ------------------------------------------------------------------ GATHER */
 
 static void gather_tick(const struct step *step)
@@ -154,8 +168,9 @@ static void gather_tick(const struct step *step)
     struct covey_server_round *machine = step->machine;
     const struct covey_round_rules *rules = &machine->rules;
     const uint32_t available = step->event->available;
-    if (rules->stop_rounds != 0 && machine->completed >= rules->stop_rounds) {
-        go_end(step, COVEY_END_ROUNDS); /* the rule was lowered, or a restart came after the last round */
+    const enum covey_round_end end = reason_to_end(machine); /* a rule was changed, or this is a restart after the end */
+    if (end != COVEY_END_NONE) {
+        go_end(step, end);
         return;
     }
     if (step->now_ms < machine->not_before_ms || available < rules->minimum_devices || available == 0)
@@ -283,19 +298,11 @@ static void closing_failed(const struct step *step)
 
 static void after_judgement(const struct step *step)
 {
-    const struct covey_server_round *machine = step->machine;
-    const struct covey_round_rules *rules = &machine->rules;
-    const bool reached = !isnan(machine->best) && rules->has_target &&
-                         (rules->lower_is_better ? machine->best <= rules->stop_target
-                                                 : machine->best >= rules->stop_target);
-    if (reached)
-        go_end(step, COVEY_END_TARGET);
-    else if (rules->stop_rounds != 0 && machine->completed >= rules->stop_rounds)
-        go_end(step, COVEY_END_ROUNDS);
-    else if (rules->stop_patience != 0 && machine->since_best >= rules->stop_patience)
-        go_end(step, COVEY_END_PLATEAU);
+    const enum covey_round_end end = reason_to_end(step->machine);
+    if (end != COVEY_END_NONE)
+        go_end(step, end);
     else
-        go_gather(step, rules->pause_ms);
+        go_gather(step, step->machine->rules.pause_ms);
 }
 
 static void closing_stored(const struct step *step)
@@ -318,7 +325,7 @@ static void judge(struct covey_server_round *machine, double value)
 {
     const struct covey_round_rules *rules = &machine->rules;
     if (isnan(value)) {
-        machine->since_best++; /* what cannot be judged is no gain: a broken evaluation cannot run for ever */
+        machine->since_best++; /* what cannot be judged is no gain */
         return;
     }
     const double gain = rules->lower_is_better ? machine->best - value : value - machine->best;

@@ -1,0 +1,276 @@
+/* One federation as it runs, and the server around it: what the server's files share. Private to this folder.
+ *
+ * Locks. A federation has one mutex, held for moments. Never held: while calling the transport (push, respond), the
+ * ledger's writing calls, or a worker's post. The registry's, shelf's and workers' mutexes may be taken inside it. */
+#ifndef COVEY_FEDERATION_H
+#define COVEY_FEDERATION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "covey/server.h"
+#include "covey/strategy.h"
+
+#include "ledger.h"
+#include "model_store.h"
+#include "registry.h"
+#include "round_terms.h"
+#include "shelf.h"
+#include "workers.h"
+
+#define COVEY_NO_SLOT UINT32_MAX
+#define COVEY_FOLD_BATCH 64
+#define COVEY_WORK_QUEUE 1024
+#define COVEY_JUDGE_QUEUE 1024
+#define COVEY_JUDGE_BACKLOG 4 /* evaluations waiting; with more, a round that no stop rule needs is not evaluated */
+#define COVEY_FULL_KEPT 2     /* sequences that a full model stays fetchable after the next one */
+
+/* ------------------------------------------------------------------ the cohort of a round */
+
+enum covey_slot_state {
+    COVEY_SLOT_WAITING,
+    COVEY_SLOT_TAKEN,    /* an upload is between arrival and ledger */
+    COVEY_SLOT_RECORDED, /* durable */
+    COVEY_SLOT_WITHDRAWN
+};
+
+struct covey_slot {
+    struct covey_assignment_id id;
+    uint32_t device; /* place in the registry */
+    enum covey_slot_state state;
+    bool refused;             /* an upload was refused; a better one may come */
+    bool told_done, told_lost; /* the machine knows */
+    struct covey_hash body_hash; /* RECORDED */
+};
+
+/* The open round as devices see it, or the one before. */
+struct covey_cohort {
+    uint32_t round;
+    uint32_t count;
+    struct covey_slot *slots; /* owned */
+};
+
+struct covey_member {
+    bool joined;      /* has asked for a plan of this federation */
+    bool observing;
+    uint32_t slot, past_slot;    /* in `cohort` and `past`; COVEY_NO_SLOT */
+    uint64_t expected_back_ms;   /* of one that polls: it counts as available until then */
+    uint64_t last_push_ms;
+};
+
+/* What a round adds up to besides the sum itself. */
+struct covey_round_tally {
+    uint32_t recorded, folded;
+    uint64_t examples, update_bytes;
+    double loss_sum; /* of loss_after by examples */
+    uint32_t refused;
+};
+
+/* ------------------------------------------------------------------ federation */
+
+struct covey_federation {
+    struct covey_server *server;
+    uint32_t index;
+    struct covey_federation_options options; /* initial: NULL after create */
+
+    /* fixed */
+    size_t ends[COVEY_MODEL_TENSORS];
+    size_t tensor_count, update_count, shared_count;
+    struct covey_codec downlink;
+    struct covey_hash description_hash;
+    struct covey_model_store *store; /* work thread, once that runs */
+    struct covey_shelf shelf;
+    char plan_path[COVEY_PATH_BYTES];
+
+    pthread_mutex_t mutex; /* everything from here to the next line */
+    pthread_cond_t drained;
+    struct covey_member *members; /* (member_capacity), by place */
+    uint32_t member_capacity, member_count;
+    bool open;             /* takes updates */
+    uint32_t in_flight;    /* uploads between arrival and sum */
+    uint64_t deadline_ms;
+    uint64_t opened_at_ms;
+    uint64_t round_ms_mean; /* of the last rounds; 0: none */
+    struct covey_cohort cohort, past;
+    struct covey_round_terms terms; /* of the open round */
+    size_t update_limit_bytes;      /* of one message */
+    struct covey_aggregation *aggregation;
+    bool must_refold; /* the sum in memory is not what the ledger has */
+    struct covey_round_tally tally;
+    struct covey_ledger_round opened; /* the ledger's line of the open round */
+    struct covey_traffic at_opening;
+    uint64_t sequence;
+    struct covey_hash model, manifest;
+    struct covey_blob *full;     /* codec stream of P: mapped */
+    bool has_exponents;
+    int16_t exponents[COVEY_MODEL_TENSORS]; /* for the next round */
+    double train_loss, loss, metric; /* of the last round that has them; NaN */
+    uint64_t update_bytes_up, bytes_up_fp32;
+    bool ended;
+    bool end_reported;
+    struct covey_round_view view; /* of the machine, for others than the loop */
+    /* answers to the machine, and orders from outside */
+    bool opened_answer, closed_answer, judged_answer, rules_order;
+    uint32_t answer_slots;
+    uint32_t answer_round;
+    bool answer_stored;
+    uint32_t judged_round;
+    double judged_value;
+    struct covey_round_rules new_rules;
+    uint32_t judging; /* evaluations waiting or running */
+
+    /* ---- the loop's alone */
+    struct covey_server_round *machine;
+};
+
+struct covey_server {
+    struct covey_server_options options;
+    struct covey_federation *federations; /* (options.federation_count) */
+    struct covey_ledger *ledger;
+    struct covey_registry *registry;
+    int lock_file;
+    uint32_t fold_threads;
+
+    struct covey_workers *intake, *work, *judge;
+    struct covey_fold *fold;
+    atomic_uint_fast64_t intake_bytes;
+    atomic_uint_fast64_t refused;
+    atomic_bool accepting; /* false: everything is answered 5.03 */
+
+    struct covey_host_handle host;
+    uint16_t port;
+    uint64_t started_ms;
+
+    pthread_mutex_t loop_mutex;
+    pthread_cond_t loop_wake;
+    bool woken, stopping;
+    atomic_bool status_pending; /* the housekeeping work is queued */
+    uint64_t next_status_ms, next_heartbeat_ms, done_since_ms;
+};
+
+/* ------------------------------------------------------------------ federation.c */
+
+COVEY_MUST_CHECK enum covey_status covey_federation_init(struct covey_federation *federation,
+                                                         struct covey_server *server, uint32_t index,
+                                                         const struct covey_federation_options *options,
+                                                         struct covey_error *err);
+void covey_federation_deinit(struct covey_federation *federation);
+
+/* NULL: there is none of that name. */
+struct covey_federation *covey_federation_find(struct covey_server *server, const char *name, size_t name_bytes);
+
+/* The member at a place, joined or not; NULL when there is no memory. With the mutex held. */
+struct covey_member *covey_federation_member(struct covey_federation *federation, uint32_t place);
+
+/* This device's plan now. With the mutex held. */
+void covey_federation_plan(struct covey_federation *federation, uint32_t place, uint64_t now_ms,
+                           struct covey_plan *out);
+/* A device asked for its plan: it joins, and counts as available. */
+COVEY_MUST_CHECK enum covey_status covey_federation_ask(struct covey_federation *federation, uint32_t place,
+                                                        bool observe, struct covey_plan *out);
+/* Pushes its plan to one device, without the mutex. */
+void covey_federation_push(struct covey_federation *federation, uint32_t place);
+/* The device has no session any more. */
+void covey_federation_gone(struct covey_federation *federation, uint32_t place);
+
+bool covey_federation_is_available(const struct covey_federation *federation, uint32_t place, uint64_t now_ms);
+/* Places of those available, malloc'ed; with the mutex held. NULL and 0 when nobody is. */
+uint32_t *covey_federation_available(struct covey_federation *federation, uint64_t now_ms, uint32_t *count);
+
+/* Forgets `past`, makes the cohort `past`. With the mutex held. */
+void covey_federation_retire_cohort(struct covey_federation *federation);
+/* Puts a new cohort in place: slots are taken over. With the mutex held. */
+COVEY_MUST_CHECK enum covey_status covey_federation_seat_cohort(struct covey_federation *federation, uint32_t round,
+                                                                struct covey_slot *slots, uint32_t count);
+
+/* Bounds for uploads under these terms. */
+COVEY_MUST_CHECK enum covey_status covey_federation_set_terms(struct covey_federation *federation,
+                                                              const struct covey_round_terms *terms,
+                                                              struct covey_error *err);
+
+/* ------------------------------------------------------------------ server.c */
+
+uint64_t covey_server_now_ms(const struct covey_server *server);
+int64_t covey_server_wall_ms(const struct covey_server *server);
+void covey_server_wake(struct covey_server *server);
+
+void covey_server_traffic(const struct covey_server *server, struct covey_traffic *out);
+
+/* ------------------------------------------------------------------ service.c */
+
+/* One line of text as the answer. */
+void covey_answer(struct covey_exchange *exchange, uint8_t code, uint32_t max_age_s, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ------------------------------------------------------------------ intake.c */
+
+void covey_intake_put(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
+                      const struct covey_incoming *incoming, struct covey_exchange *exchange);
+void covey_intake_get(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
+                      struct covey_exchange *exchange);
+uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t place,
+                                const struct covey_assignment_id *id, uint64_t body_bytes);
+void covey_intake_metrics(struct covey_federation *federation, const struct covey_incoming *incoming,
+                          struct covey_exchange *exchange);
+
+/* ------------------------------------------------------------------ fold.c */
+
+/* An update that is durable and waits to be added. First member of the intake's job. */
+struct covey_fold_item {
+    struct covey_fold_item *next;
+    struct covey_federation *federation;
+    uint32_t slot;
+    struct covey_contribution contribution; /* its stream lives until release */
+    void (*release)(struct covey_fold_item *item);
+};
+struct covey_fold;
+COVEY_MUST_CHECK enum covey_status covey_fold_create(struct covey_fold **out, struct covey_error *err);
+void covey_fold_post(struct covey_fold *fold, struct covey_fold_item *item);
+void covey_fold_destroy(struct covey_fold *fold);
+/* All updates of the open round from the ledger into a fresh sum; their slots are marked as recorded. *damaged: updates whose bytes were not what they were. */
+COVEY_MUST_CHECK enum covey_status covey_fold_again(struct covey_federation *federation, bool *damaged,
+                                                    struct covey_error *err);
+
+/* ------------------------------------------------------------------ opening.c, closing.c, judge.c: works */
+
+void covey_post_opening(struct covey_federation *federation, const struct covey_round_action *action);
+void covey_post_closing(struct covey_federation *federation, const struct covey_round_action *action);
+void covey_post_abandoning(struct covey_federation *federation, const struct covey_round_action *action);
+/* Evaluates the model as it is now if there is a validation part (-> JUDGED), then reports the round. */
+void covey_post_report(struct covey_federation *federation, const struct covey_round_report *report);
+/* Only evaluates: after a restart, for a stop rule. */
+void covey_post_judging(struct covey_federation *federation, uint32_t round);
+void covey_post_end(struct covey_federation *federation, enum covey_round_end end);
+
+/* ------------------------------------------------------------------ publish.c */
+
+/* What the next model is made of. */
+struct covey_next_model {
+    uint32_t round;
+    const float *weights; /* W: (shared_count) */
+    bool has_exponents;
+    const int16_t *exponents; /* (tensor_count) of the round after */
+};
+/* Makes P(sequence + 1), or P(1) where there is none yet, from W; stores it durably; puts it on the shelf and makes it the
+ * current one. On failure all is as before. */
+COVEY_MUST_CHECK enum covey_status covey_publish_next(struct covey_federation *federation,
+                                                      const struct covey_next_model *next, struct covey_error *err);
+/* The same from the disk, after a restart. */
+COVEY_MUST_CHECK enum covey_status covey_publish_stored(struct covey_federation *federation, uint64_t sequence,
+                                                        uint32_t *round, struct covey_error *err);
+/* W of the current model: (shared_count), malloc'ed. */
+COVEY_MUST_CHECK enum covey_status covey_publish_weights(struct covey_federation *federation, float **out,
+                                                         struct covey_error *err);
+
+/* ------------------------------------------------------------------ recovery.c */
+
+/* The past from the ledger and the models from the disk, before anything runs. */
+COVEY_MUST_CHECK enum covey_status covey_federation_recover(struct covey_federation *federation,
+                                                            struct covey_error *err);
+
+/* ------------------------------------------------------------------ server_metrics.c */
+
+/* Seen devices into the ledger, the status file beside it. On the work thread. */
+void covey_server_keep_house(struct covey_server *server);
+
+#endif

@@ -1,0 +1,176 @@
+/* The thread that adds durable updates to the sum: whatever is waiting for one federation in one call, so that they are
+ * folded while the coordinates are in the cache. */
+#include "federation.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "covey/log.h"
+
+struct covey_fold {
+    pthread_mutex_t mutex;
+    pthread_cond_t more;
+    pthread_t thread;
+    struct covey_fold_item *first, **last;
+    bool stopping;
+};
+
+/* Up to COVEY_FOLD_BATCH items of one federation from the front; 0: the end. */
+static uint32_t take_batch(struct covey_fold *fold, struct covey_fold_item *batch[COVEY_FOLD_BATCH])
+{
+    uint32_t count = 0;
+    pthread_mutex_lock(&fold->mutex);
+    while (fold->first == NULL && !fold->stopping)
+        pthread_cond_wait(&fold->more, &fold->mutex);
+    while (fold->first != NULL && count < COVEY_FOLD_BATCH &&
+           (count == 0 || fold->first->federation == batch[0]->federation)) {
+        batch[count++] = fold->first;
+        fold->first = fold->first->next;
+    }
+    if (fold->first == NULL)
+        fold->last = &fold->first;
+    pthread_mutex_unlock(&fold->mutex);
+    return count;
+}
+
+static void add_batch(struct covey_federation *federation, struct covey_fold_item **batch, uint32_t count)
+{
+    struct covey_contribution updates[COVEY_FOLD_BATCH];
+    struct covey_verdict verdicts[COVEY_FOLD_BATCH];
+    struct covey_error err = {0};
+    for (uint32_t i = 0; i < count; i++)
+        updates[i] = batch[i]->contribution;
+    /* the aggregation stays while updates are in flight: closing waits for them */
+    enum covey_status status = federation->must_refold
+                                   ? COVEY_STATE
+                                   : covey_aggregation_add(federation->aggregation, updates, count, verdicts, &err);
+    uint32_t folded = 0;
+    for (uint32_t i = 0; i < count && status == COVEY_OK; i++) {
+        folded += verdicts[i].status == COVEY_OK;
+        if (verdicts[i].status != COVEY_OK)
+            err = verdicts[i].error;
+    }
+    if (folded != count)
+        covey_log_event(federation->server->options.env.log, COVEY_LOG_ERROR, "fold-failed",
+                        "federation=%s updates=%u reason=%s; the ledger will be folded again",
+                        federation->options.name, count - folded, err.text);
+    for (uint32_t i = 0; i < count; i++)
+        batch[i]->release(batch[i]);
+    pthread_mutex_lock(&federation->mutex);
+    federation->tally.folded += folded;
+    federation->must_refold |= folded != count;
+    federation->in_flight -= count;
+    if (federation->in_flight == 0)
+        pthread_cond_broadcast(&federation->drained);
+    pthread_mutex_unlock(&federation->mutex);
+    covey_server_wake(federation->server);
+}
+
+static void *run(void *user)
+{
+    struct covey_fold *fold = user;
+    struct covey_fold_item *batch[COVEY_FOLD_BATCH];
+    uint32_t count;
+    while ((count = take_batch(fold, batch)) > 0)
+        add_batch(batch[0]->federation, batch, count);
+    return NULL;
+}
+
+enum covey_status covey_fold_create(struct covey_fold **out, struct covey_error *err)
+{
+    struct covey_fold *fold = calloc(1, sizeof *fold);
+    if (fold == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the fold");
+    fold->last = &fold->first;
+    pthread_mutex_init(&fold->mutex, NULL);
+    pthread_cond_init(&fold->more, NULL);
+    if (pthread_create(&fold->thread, NULL, run, fold) != 0) {
+        pthread_cond_destroy(&fold->more);
+        pthread_mutex_destroy(&fold->mutex);
+        free(fold);
+        return covey_fail(err, COVEY_NO_MEMORY, "the fold's thread could not be started");
+    }
+    *out = fold;
+    return COVEY_OK;
+}
+
+void covey_fold_post(struct covey_fold *fold, struct covey_fold_item *item)
+{
+    pthread_mutex_lock(&fold->mutex);
+    item->next = NULL;
+    *fold->last = item;
+    fold->last = &item->next;
+    pthread_cond_signal(&fold->more);
+    pthread_mutex_unlock(&fold->mutex);
+}
+
+void covey_fold_destroy(struct covey_fold *fold)
+{
+    if (fold == NULL)
+        return;
+    pthread_mutex_lock(&fold->mutex);
+    fold->stopping = true;
+    pthread_cond_signal(&fold->more);
+    pthread_mutex_unlock(&fold->mutex);
+    pthread_join(fold->thread, NULL);
+    pthread_cond_destroy(&fold->more);
+    pthread_mutex_destroy(&fold->mutex);
+    free(fold);
+}
+
+/* ------------------------------------------------------------------ again, from the ledger */
+
+struct refold {
+    struct covey_federation *federation;
+    struct covey_aggregation *aggregation;
+    struct covey_round_tally tally;
+};
+
+static enum covey_status fold_recorded(void *user, const struct covey_ledger_update *recorded,
+                                       struct covey_error *err)
+{
+    struct refold *refold = user;
+    struct covey_cohort *cohort = &refold->federation->cohort;
+    struct covey_update update;
+    if (recorded->slot >= cohort->count)
+        return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has no slot %u", recorded->round, recorded->slot);
+    COVEY_TRY(covey_update_decode(recorded->body, &update, err));
+    const struct covey_contribution contribution = {update.stream, (double)update.examples};
+    struct covey_verdict verdict;
+    COVEY_TRY(covey_aggregation_add(refold->aggregation, &contribution, 1, &verdict, err));
+    if (verdict.status != COVEY_OK)
+        return COVEY_OK; /* it leaves no trace in the sum, now as then */
+    pthread_mutex_lock(&refold->federation->mutex);
+    cohort->slots[recorded->slot].state = COVEY_SLOT_RECORDED;
+    cohort->slots[recorded->slot].body_hash = recorded->body_hash;
+    pthread_mutex_unlock(&refold->federation->mutex);
+    refold->tally.recorded++;
+    refold->tally.folded++;
+    refold->tally.examples += recorded->examples;
+    refold->tally.update_bytes += recorded->stream_bytes;
+    refold->tally.loss_sum += recorded->loss_after * (double)recorded->examples;
+    return COVEY_OK;
+}
+
+enum covey_status covey_fold_again(struct covey_federation *federation, bool *damaged, struct covey_error *err)
+{
+    struct refold refold = {.federation = federation};
+    COVEY_TRY(covey_round_terms_begin(&federation->terms, federation->ends, federation->tensor_count,
+                                      federation->server->fold_threads, &refold.aggregation, err));
+    enum covey_status status = covey_ledger_each_update(federation->server->ledger, federation->options.name,
+                                                        federation->opened.round, fold_recorded, &refold, err);
+    *damaged = status == COVEY_CORRUPT;
+    if (status != COVEY_OK && status != COVEY_CORRUPT) {
+        covey_aggregation_destroy(refold.aggregation);
+        return status;
+    }
+    pthread_mutex_lock(&federation->mutex);
+    struct covey_aggregation *old = federation->aggregation;
+    refold.tally.refused = federation->tally.refused;
+    federation->aggregation = refold.aggregation;
+    federation->tally = refold.tally;
+    federation->must_refold = false;
+    pthread_mutex_unlock(&federation->mutex);
+    covey_aggregation_destroy(old);
+    return COVEY_OK;
+}

@@ -1,0 +1,520 @@
+/* An update's way into the house; the mirror image of client/upload.c:
+ *
+ *   shard thread    covey_intake_admit_body  its declared size against what the assignment can need
+ *                   covey_intake_put         whose is it, is it wanted: take the slot, copy the bytes, queue
+ *   intake thread   decode, verify, admit    message, base model, codec, length, finite, range
+ *   ledger thread   recorded                 durable: 2.04
+ *   fold thread     (fold.c)                 added to the sum
+ *
+ * Identity comes from the session, never from the bytes. A refusal leaves no trace but a count, and the slot free for a
+ * better upload until the round is over. */
+#include "federation.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/admit.h"
+#include "covey/grid.h"
+#include "covey/hash.h"
+#include "covey/log.h"
+
+#define BUSY_AGE_S 2
+
+/* One upload on its way. The body lies behind it. */
+struct upload {
+    struct covey_work work;          /* intake thread */
+    struct covey_ledger_record record; /* ledger thread */
+    struct covey_fold_item item;     /* fold thread */
+    struct covey_federation *federation;
+    struct covey_exchange *exchange;
+    uint32_t place, slot;
+    size_t body_bytes;
+    uint8_t body[];
+};
+
+/* ------------------------------------------------------------------ whose is it */
+
+enum standing {
+    STANDING_OPEN,     /* wanted */
+    STANDING_TAKEN,    /* the same device is sending it already */
+    STANDING_RECORDED, /* there already */
+    STANDING_OVER,     /* the round is over, or the device was withdrawn */
+    STANDING_UNKNOWN   /* not among the last two rounds' assignments of this device */
+};
+
+static bool same_id(const struct covey_assignment_id *a, const struct covey_assignment_id *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+/* What this assignment is for this device; *hash when RECORDED. With the mutex held. */
+static enum standing standing_of(const struct covey_federation *federation, uint32_t place,
+                                 const struct covey_assignment_id *id, struct covey_hash *hash)
+{
+    if (place >= federation->member_capacity)
+        return STANDING_UNKNOWN;
+    const struct covey_member *member = &federation->members[place];
+    const struct covey_slot *slot = NULL;
+    bool open = false;
+    if (member->slot != COVEY_NO_SLOT && same_id(&federation->cohort.slots[member->slot].id, id)) {
+        slot = &federation->cohort.slots[member->slot];
+        open = federation->open && covey_server_now_ms(federation->server) < federation->deadline_ms;
+    } else if (member->past_slot != COVEY_NO_SLOT && same_id(&federation->past.slots[member->past_slot].id, id)) {
+        slot = &federation->past.slots[member->past_slot];
+    }
+    if (slot == NULL)
+        return STANDING_UNKNOWN;
+    if (slot->state == COVEY_SLOT_RECORDED) {
+        *hash = slot->body_hash;
+        return STANDING_RECORDED;
+    }
+    if (!open || slot->state == COVEY_SLOT_WITHDRAWN)
+        return STANDING_OVER;
+    return slot->state == COVEY_SLOT_TAKEN ? STANDING_TAKEN : STANDING_OPEN;
+}
+
+static void answer_recorded(struct covey_exchange *exchange, const struct covey_hash *there,
+                            const struct covey_hash *body)
+{
+    if (body != NULL && covey_hash_equal(there, body))
+        covey_exchange_respond(exchange, &(struct covey_response){.code = COVEY_CODE_CHANGED, .content_format = -1});
+    else
+        covey_answer(exchange, COVEY_CODE_CONFLICT, 0, "another update is recorded under this assignment; it stays");
+}
+
+/* ------------------------------------------------------------------ an assignment of long ago: the ledger knows */
+
+struct inquiry {
+    struct covey_work work;
+    struct covey_federation *federation;
+    struct covey_exchange *exchange;
+    uint32_t place;
+    struct covey_assignment_id id;
+    struct covey_hash body_hash;
+};
+
+static void run_inquiry(struct covey_work *work)
+{
+    struct inquiry *inquiry = (struct inquiry *)work;
+    struct covey_server *server = inquiry->federation->server;
+    char name[COVEY_NAME_BYTES], owner[COVEY_NAME_BYTES], federation[COVEY_NAME_BYTES];
+    struct covey_hash there;
+    uint32_t round = 0;
+    covey_registry_name(server->registry, inquiry->place, name);
+    enum covey_status status = covey_ledger_find_update(server->ledger, name, &inquiry->id, &there, NULL);
+    if (status == COVEY_OK) {
+        answer_recorded(inquiry->exchange, &there, &inquiry->body_hash);
+        free(inquiry);
+        return;
+    }
+    if (status == COVEY_NOT_FOUND)
+        status = covey_ledger_find_assignment(server->ledger, &inquiry->id, federation, owner, &round, NULL);
+    if (status == COVEY_OK && strcmp(owner, name) != 0)
+        covey_answer(inquiry->exchange, COVEY_CODE_FORBIDDEN, 0, "this assignment belongs to another device");
+    else if (status == COVEY_OK)
+        covey_answer(inquiry->exchange, COVEY_CODE_FORBIDDEN, 0, "round %u is over: ask for the plan", round);
+    else if (status == COVEY_NOT_FOUND)
+        covey_answer(inquiry->exchange, COVEY_CODE_NOT_FOUND, 0, "there is no such assignment: ask for the plan");
+    else
+        covey_answer(inquiry->exchange, COVEY_CODE_INTERNAL, BUSY_AGE_S, "the ledger could not be read");
+    free(inquiry);
+}
+
+static void inquire(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
+                    const struct covey_hash *body_hash, struct covey_exchange *exchange)
+{
+    struct inquiry *inquiry = calloc(1, sizeof *inquiry);
+    if (inquiry != NULL) {
+        inquiry->work.run = run_inquiry;
+        inquiry->federation = federation;
+        inquiry->exchange = exchange;
+        inquiry->place = place;
+        inquiry->id = *id;
+        if (body_hash != NULL)
+            inquiry->body_hash = *body_hash;
+        if (covey_workers_post(federation->server->intake, &inquiry->work) == COVEY_OK)
+            return;
+    }
+    free(inquiry);
+    covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is busy");
+}
+
+/* ------------------------------------------------------------------ the end of an upload */
+
+static void let_go(struct upload *upload)
+{
+    atomic_fetch_sub(&upload->federation->server->intake_bytes, upload->body_bytes);
+    free(upload);
+}
+
+/* Refused: the slot is free again, nothing is in flight. */
+static void refuse(struct upload *upload, uint8_t code, bool for_good, const char *text)
+{
+    struct covey_federation *federation = upload->federation;
+    struct covey_server *server = federation->server;
+    char name[COVEY_NAME_BYTES];
+    covey_registry_name(server->registry, upload->place, name);
+    covey_log_event(server->options.env.log, COVEY_LOG_WARNING, "update-refused",
+                    "federation=%s device=%s code=%u.%02u reason=%s", federation->options.name, name, code >> 5,
+                    code & 31, text);
+    atomic_fetch_add(&server->refused, 1);
+    pthread_mutex_lock(&federation->mutex);
+    struct covey_slot *slot = &federation->cohort.slots[upload->slot];
+    if (slot->state == COVEY_SLOT_TAKEN)
+        slot->state = COVEY_SLOT_WAITING;
+    slot->refused |= for_good;
+    federation->tally.refused++;
+    federation->in_flight--;
+    if (federation->in_flight == 0)
+        pthread_cond_broadcast(&federation->drained);
+    pthread_mutex_unlock(&federation->mutex);
+    covey_answer(upload->exchange, code, for_good ? 0 : BUSY_AGE_S, "%s", text);
+    let_go(upload);
+    covey_server_wake(server);
+}
+
+static void release_item(struct covey_fold_item *item)
+{
+    let_go((struct upload *)((char *)item - offsetof(struct upload, item)));
+}
+
+/* On the ledger's thread: it is durable, or it is not. */
+static void recorded(struct covey_ledger_record *record, enum covey_status status, const struct covey_error *err)
+{
+    struct upload *upload = record->user;
+    struct covey_federation *federation = upload->federation;
+    if (status != COVEY_OK) {
+        refuse(upload, COVEY_CODE_INTERNAL, false, err->text);
+        return;
+    }
+    if (record->outcome == COVEY_LEDGER_CONFLICTING) {
+        refuse(upload, COVEY_CODE_CONFLICT, true, "another update is recorded under this assignment; it stays");
+        return;
+    }
+    pthread_mutex_lock(&federation->mutex);
+    struct covey_slot *slot = &federation->cohort.slots[upload->slot];
+    slot->state = COVEY_SLOT_RECORDED;
+    slot->body_hash = record->update.body_hash;
+    federation->tally.recorded++;
+    federation->tally.examples += record->update.examples;
+    federation->tally.update_bytes += record->update.stream_bytes;
+    federation->tally.loss_sum += record->update.loss_after * (double)record->update.examples;
+    federation->update_bytes_up += record->update.stream_bytes;
+    federation->bytes_up_fp32 += 4ull * federation->update_count;
+    pthread_mutex_unlock(&federation->mutex);
+    covey_exchange_respond(upload->exchange,
+                           &(struct covey_response){.code = COVEY_CODE_CHANGED, .content_format = -1});
+    covey_fold_post(federation->server->fold, &upload->item);
+}
+
+/* ------------------------------------------------------------------ decode, verify, admit */
+
+/* CoAP's word for what was wrong with the bytes. */
+static uint8_t code_of(enum covey_status status)
+{
+    switch (status) {
+    case COVEY_MISMATCH:
+    case COVEY_NOT_FINITE:
+    case COVEY_RANGE:
+        return COVEY_CODE_UNPROCESSABLE;
+    case COVEY_CONFLICT:
+        return COVEY_CODE_CONFLICT;
+    case COVEY_NO_MEMORY:
+        return COVEY_CODE_UNAVAILABLE;
+    case COVEY_LIMIT:
+        return COVEY_CODE_TOO_LARGE;
+    default:
+        return COVEY_CODE_BAD_REQUEST;
+    }
+}
+
+static bool same_stages(const struct covey_codec *a, const struct covey_codec *b)
+{
+    return a->transform == b->transform && a->sparsify == b->sparsify && a->quantise == b->quantise &&
+           a->entropy == b->entropy && a->bits == b->bits;
+}
+
+static enum covey_status verify(const struct covey_federation *federation, const struct upload *upload,
+                                const struct covey_update *update, struct covey_error *err)
+{
+    const struct covey_slot *slot = &federation->cohort.slots[upload->slot]; /* its id does not change */
+    if (!same_id(&update->assignment, &slot->id))
+        return covey_fail(err, COVEY_CORRUPT, "the update names another assignment than its path");
+    if (!covey_hash_equal(&update->model, &federation->opened.base_model))
+        return covey_fail(err, COVEY_CONFLICT, "the update started from another model than the round's");
+    struct covey_codec assigned;
+    struct covey_decoder decoder;
+    COVEY_TRY(covey_codec_parse(federation->terms.codec, &assigned, err));
+    COVEY_TRY(covey_decoder_init(&decoder, update->stream, federation->update_count, err));
+    if (!same_stages(&decoder.codec, &assigned))
+        return covey_fail(err, COVEY_MISMATCH, "the update is coded as %s, the plan says %s", decoder.codec.name,
+                          assigned.name);
+    return COVEY_OK;
+}
+
+static enum covey_status admit(const struct covey_federation *federation, struct covey_bytes stream,
+                               struct covey_error *err)
+{
+    int16_t exponents[COVEY_MODEL_TENSORS];
+    float peaks[COVEY_MODEL_TENSORS];
+    const struct covey_round_terms *terms = &federation->terms;
+    for (size_t i = 0; i < federation->tensor_count; i++)
+        exponents[i] = terms->has_exponents ? terms->exponents[i] : COVEY_GRID_EXPONENT_WIDE;
+    const struct covey_admit_rule rule = {.ends = federation->ends,
+                                          .tensor_count = federation->tensor_count,
+                                          .exponents = exponents,
+                                          .refuse_range = terms->refuse_range,
+                                          .norm_limit = terms->norm_limit};
+    struct covey_admission admission;
+    return covey_admit(stream, &rule, &admission, peaks, err);
+}
+
+/* Fills in the ledger's record; its bytes are the upload's own. */
+static void prepare_record(struct upload *upload, const struct covey_update *update)
+{
+    struct covey_federation *federation = upload->federation;
+    struct covey_ledger_update *out = &upload->record.update;
+    memcpy(out->federation, federation->options.name, sizeof out->federation);
+    covey_registry_name(federation->server->registry, upload->place, out->device);
+    out->assignment = update->assignment;
+    out->round = federation->opened.round;
+    out->slot = upload->slot;
+    out->examples = update->examples;
+    out->training_ms = update->training_ms;
+    out->stream_bytes = update->stream.size;
+    out->loss_before = (double)update->loss_before;
+    out->loss_after = (double)update->loss_after;
+    out->received_ms = covey_server_wall_ms(federation->server);
+    out->body = (struct covey_bytes){upload->body, upload->body_bytes};
+    upload->record.done = recorded;
+    upload->record.user = upload;
+    upload->item.federation = federation;
+    upload->item.slot = upload->slot;
+    upload->item.contribution = (struct covey_contribution){update->stream, (double)update->examples};
+    upload->item.release = release_item;
+}
+
+static void run_upload(struct covey_work *work)
+{
+    struct upload *upload = (struct upload *)work;
+    struct covey_federation *federation = upload->federation;
+    struct covey_update update;
+    struct covey_error err = {0};
+    const struct covey_bytes body = {upload->body, upload->body_bytes};
+    enum covey_status status = covey_update_decode(body, &update, &err);
+    if (status == COVEY_LIMIT || status == COVEY_MISMATCH)
+        status = COVEY_CORRUPT; /* of the message itself, not of the update */
+    if (status == COVEY_OK)
+        status = verify(federation, upload, &update, &err);
+    if (status == COVEY_OK)
+        status = admit(federation, update.stream, &err);
+    if (status != COVEY_OK) {
+        refuse(upload, code_of(status), status != COVEY_NO_MEMORY,
+               err.text[0] != '\0' ? err.text : covey_status_text(status));
+        return;
+    }
+    prepare_record(upload, &update);
+    if (covey_ledger_record(federation->server->ledger, &upload->record) != COVEY_OK)
+        refuse(upload, COVEY_CODE_UNAVAILABLE, false, "the ledger is busy");
+}
+
+/* ------------------------------------------------------------------ from the shard's thread */
+
+/* Takes memory for a body of that size, if there is some; one may always come in. */
+static struct upload *take_memory(struct covey_server *server, const struct covey_incoming *incoming)
+{
+    const uint64_t size = incoming->body.size;
+    const uint64_t before = atomic_fetch_add(&server->intake_bytes, size);
+    struct upload *upload = NULL;
+    if (before == 0 || before + size <= server->options.intake_memory_bytes)
+        upload = malloc(sizeof *upload + incoming->body.size);
+    if (upload == NULL) {
+        atomic_fetch_sub(&server->intake_bytes, size);
+        return NULL;
+    }
+    memset(upload, 0, sizeof *upload);
+    upload->body_bytes = incoming->body.size;
+    memcpy(upload->body, incoming->body.data, incoming->body.size);
+    return upload;
+}
+
+/* Gives the slot to this upload, if it is still to be had. */
+static enum standing take_slot(struct covey_federation *federation, uint32_t place,
+                               const struct covey_assignment_id *id, uint32_t *slot, struct covey_hash *hash)
+{
+    pthread_mutex_lock(&federation->mutex);
+    const enum standing standing = standing_of(federation, place, id, hash);
+    if (standing == STANDING_OPEN) {
+        *slot = federation->members[place].slot;
+        federation->cohort.slots[*slot].state = COVEY_SLOT_TAKEN;
+        federation->in_flight++;
+    }
+    pthread_mutex_unlock(&federation->mutex);
+    return standing;
+}
+
+static void give_slot_back(struct covey_federation *federation, uint32_t slot)
+{
+    pthread_mutex_lock(&federation->mutex);
+    federation->cohort.slots[slot].state = COVEY_SLOT_WAITING;
+    federation->in_flight--;
+    if (federation->in_flight == 0)
+        pthread_cond_broadcast(&federation->drained);
+    pthread_mutex_unlock(&federation->mutex);
+}
+
+static void start(struct covey_federation *federation, uint32_t place, uint32_t slot,
+                  const struct covey_incoming *incoming, struct covey_exchange *exchange)
+{
+    struct upload *upload = take_memory(federation->server, incoming);
+    if (upload != NULL) {
+        upload->work.run = run_upload;
+        upload->federation = federation;
+        upload->exchange = exchange;
+        upload->place = place;
+        upload->slot = slot;
+        upload->record.update.body_hash = *incoming->body_hash;
+        if (covey_workers_post(federation->server->intake, &upload->work) == COVEY_OK)
+            return;
+        let_go(upload);
+    }
+    give_slot_back(federation, slot);
+    covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server has too many updates in hand");
+}
+
+void covey_intake_put(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
+                      const struct covey_incoming *incoming, struct covey_exchange *exchange)
+{
+    uint32_t slot = COVEY_NO_SLOT;
+    struct covey_hash there;
+    if (incoming->body.size == 0 || incoming->body_hash == NULL) {
+        covey_answer(exchange, COVEY_CODE_BAD_REQUEST, 0, "an update without bytes");
+        return;
+    }
+    if (incoming->body.size > federation->update_limit_bytes) {
+        covey_answer(exchange, COVEY_CODE_TOO_LARGE, 0, "%zu bytes: an update here has at most %zu",
+                     incoming->body.size, federation->update_limit_bytes);
+        return;
+    }
+    switch (take_slot(federation, place, id, &slot, &there)) {
+    case STANDING_OPEN:
+        start(federation, place, slot, incoming, exchange);
+        break;
+    case STANDING_TAKEN:
+        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, 1, "this update is being recorded already");
+        break;
+    case STANDING_RECORDED:
+        answer_recorded(exchange, &there, incoming->body_hash);
+        break;
+    case STANDING_OVER:
+        covey_answer(exchange, COVEY_CODE_FORBIDDEN, 0, "the round is over: ask for the plan");
+        break;
+    case STANDING_UNKNOWN:
+        inquire(federation, place, id, incoming->body_hash, exchange);
+        break;
+    }
+}
+
+uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t place,
+                                const struct covey_assignment_id *id, uint64_t body_bytes)
+{
+    struct covey_hash there;
+    pthread_mutex_lock(&federation->mutex);
+    const enum standing standing = standing_of(federation, place, id, &there);
+    const size_t limit = federation->update_limit_bytes;
+    pthread_mutex_unlock(&federation->mutex);
+    if (body_bytes == 0)
+        return COVEY_CODE_BAD_REQUEST;
+    if (body_bytes > limit)
+        return COVEY_CODE_TOO_LARGE;
+    switch (standing) {
+    case STANDING_OPEN:
+    case STANDING_TAKEN:
+    case STANDING_RECORDED:
+        return 0;
+    case STANDING_OVER:
+        return COVEY_CODE_FORBIDDEN;
+    default:
+        return COVEY_CODE_NOT_FOUND;
+    }
+}
+
+void covey_intake_get(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
+                      struct covey_exchange *exchange)
+{
+    struct covey_hash there;
+    pthread_mutex_lock(&federation->mutex);
+    const enum standing standing = standing_of(federation, place, id, &there);
+    pthread_mutex_unlock(&federation->mutex);
+    if (standing == STANDING_UNKNOWN) {
+        covey_answer(exchange, COVEY_CODE_NOT_FOUND, 0, "there is no such assignment: ask for the plan");
+        return;
+    }
+    if (standing == STANDING_OVER) {
+        covey_answer(exchange, COVEY_CODE_FORBIDDEN, 0, "the round is over: ask for the plan");
+        return;
+    }
+    const struct covey_upload_state state = {.complete = standing == STANDING_RECORDED,
+                                             .block_bytes = COVEY_BLOCK_BYTES};
+    uint8_t bytes[512];
+    size_t size = 0;
+    if (covey_upload_state_encode(&state, bytes, sizeof bytes, &size) != COVEY_OK) {
+        covey_answer(exchange, COVEY_CODE_INTERNAL, 0, "no answer");
+        return;
+    }
+    covey_exchange_respond(exchange, &(struct covey_response){.code = COVEY_CODE_CONTENT,
+                                                              .content_format = COVEY_FORMAT_CBOR,
+                                                              .body = {bytes, size}});
+}
+
+/* ------------------------------------------------------------------ metrics */
+
+struct metrics_note {
+    struct covey_work work;
+    struct covey_federation *federation;
+    struct covey_exchange *exchange;
+    char device[COVEY_NAME_BYTES];
+    struct covey_metrics metrics;
+};
+
+static void run_metrics(struct covey_work *work)
+{
+    struct metrics_note *note = (struct metrics_note *)work;
+    struct covey_server *server = note->federation->server;
+    const enum covey_status status =
+        covey_ledger_note_metrics(server->ledger, note->federation->options.name, note->device,
+                                  covey_server_wall_ms(server) / 1000, &note->metrics, NULL);
+    if (status == COVEY_OK)
+        covey_exchange_respond(note->exchange,
+                               &(struct covey_response){.code = COVEY_CODE_CHANGED, .content_format = -1});
+    else
+        covey_answer(note->exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "%s", covey_status_text(status));
+    free(note);
+}
+
+void covey_intake_metrics(struct covey_federation *federation, const struct covey_incoming *incoming,
+                          struct covey_exchange *exchange)
+{
+    struct covey_error err = {0};
+    if (incoming->body.size > COVEY_METRICS_BYTES) {
+        covey_answer(exchange, COVEY_CODE_TOO_LARGE, 0, "at most %u bytes", COVEY_METRICS_BYTES);
+        return;
+    }
+    struct metrics_note *note = calloc(1, sizeof *note);
+    if (note == NULL) {
+        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "no memory");
+        return;
+    }
+    note->work.run = run_metrics;
+    note->federation = federation;
+    note->exchange = exchange;
+    memcpy(note->device, incoming->peer->name, sizeof note->device);
+    if (covey_metrics_decode(incoming->body, &note->metrics, &err) != COVEY_OK) {
+        covey_answer(exchange, COVEY_CODE_BAD_REQUEST, 0, "%s", err.text);
+        free(note);
+    } else if (covey_workers_post(federation->server->intake, &note->work) != COVEY_OK) {
+        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is busy");
+        free(note);
+    }
+}

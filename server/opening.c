@@ -1,0 +1,193 @@
+/* A round opens, on the work thread: the cohort is drawn, promised in the ledger, seated, and told. */
+#include "federation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/hash.h"
+#include "covey/log.h"
+
+struct opening {
+    struct covey_work work;
+    struct covey_federation *federation;
+    struct covey_round_action action;
+};
+
+/* places: (count) of those available. slots: malloc'ed, (*chosen) with fresh ids. */
+static enum covey_status draw_cohort(struct covey_federation *federation, const struct covey_round_action *action,
+                                     const uint32_t *places, uint32_t count, struct covey_slot **slots,
+                                     uint32_t *chosen, struct covey_error *err)
+{
+    struct covey_registry *registry = federation->server->registry;
+    const uint32_t choose = action->choose < count ? action->choose : count;
+    uint64_t *ids = malloc((size_t)count * sizeof *ids);
+    uint32_t *picked = malloc((size_t)choose * sizeof *picked);
+    struct covey_slot *out = calloc(choose, sizeof *out);
+    enum covey_status status = ids == NULL || picked == NULL || out == NULL
+                                   ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", choose)
+                                   : COVEY_OK;
+    if (status == COVEY_OK) {
+        for (uint32_t i = 0; i < count; i++)
+            ids[i] = covey_registry_id(registry, places[i]);
+        status = covey_cohort_select(federation->options.recipe.seed, action->round, ids, count, choose, picked);
+    }
+    for (uint32_t i = 0; status == COVEY_OK && i < choose; i++) {
+        out[i].device = places[picked[i]];
+        status = covey_secret_bytes(out[i].id.bytes, sizeof out[i].id.bytes);
+    }
+    free(ids);
+    free(picked);
+    if (status != COVEY_OK) {
+        free(out);
+        return status;
+    }
+    *slots = out;
+    *chosen = choose;
+    return COVEY_OK;
+}
+
+static void set_terms(const struct covey_federation *federation, uint32_t slots, struct covey_round_terms *out)
+{
+    const struct covey_federation_options *options = &federation->options;
+    *out = (struct covey_round_terms){.updates_max = slots,
+                                      .weight_max = options->weight_cap,
+                                      .norm_limit = options->norm_limit,
+                                      .refuse_range = options->refuse_range,
+                                      .tensor_count = (uint32_t)federation->tensor_count,
+                                      .has_exponents = federation->has_exponents};
+    memcpy(out->strategy, options->strategy, sizeof out->strategy);
+    memcpy(out->codec, options->codec, sizeof out->codec);
+    memcpy(out->exponents, federation->exponents, sizeof out->exponents);
+}
+
+/* The ledger's line, its terms and its assignments: durable when this returns OK. */
+static enum covey_status promise(struct covey_federation *federation, const struct covey_round_action *action,
+                                 const struct covey_slot *slots, uint32_t count,
+                                 const struct covey_round_terms *terms, struct covey_ledger_round *round,
+                                 struct covey_error *err)
+{
+    struct covey_server *server = federation->server;
+    *round = (struct covey_ledger_round){.round = action->round,
+                                         .state = COVEY_LEDGER_OPEN,
+                                         .base_sequence = federation->sequence,
+                                         .base_model = federation->model,
+                                         .opened_ms = covey_server_wall_ms(server),
+                                         .slots = count,
+                                         .goal = action->goal < count ? action->goal : count};
+    round->deadline_ms = round->opened_ms + action->deadline_ms;
+    memcpy(round->federation, federation->options.name, sizeof round->federation);
+    struct covey_ledger_assignment *cohort = calloc(count, sizeof *cohort);
+    if (cohort == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u assignments", count);
+    for (uint32_t i = 0; i < count; i++) {
+        cohort[i].id = slots[i].id;
+        covey_registry_name(server->registry, slots[i].device, cohort[i].device);
+    }
+    uint8_t bytes[COVEY_ROUND_TERMS_BYTES];
+    const struct covey_bytes grid = {bytes, covey_round_terms_encode(terms, bytes)};
+    enum covey_status status = covey_ledger_open_round(server->ledger, round, grid, cohort, err);
+    free(cohort);
+    return status;
+}
+
+static enum covey_status open_round(struct covey_federation *federation, const struct covey_round_action *action,
+                                    uint32_t *chosen, struct covey_error *err)
+{
+    struct covey_server *server = federation->server;
+    uint32_t count = 0;
+    struct covey_slot *slots = NULL;
+    struct covey_ledger_round round;
+    struct covey_aggregation *aggregation = NULL;
+    pthread_mutex_lock(&federation->mutex);
+    const uint64_t now_ms = covey_server_now_ms(server);
+    uint32_t *places = covey_federation_available(federation, now_ms, &count);
+    pthread_mutex_unlock(&federation->mutex);
+    if (count == 0) {
+        free(places);
+        return covey_fail(err, COVEY_STATE, "nobody is there any more");
+    }
+    struct covey_round_terms *terms = malloc(sizeof *terms);
+    enum covey_status status = terms == NULL ? COVEY_NO_MEMORY : COVEY_OK;
+    if (status == COVEY_OK)
+        status = draw_cohort(federation, action, places, count, &slots, chosen, err);
+    if (status == COVEY_OK) {
+        set_terms(federation, *chosen, terms);
+        status = covey_round_terms_begin(terms, federation->ends, federation->tensor_count, server->fold_threads,
+                                         &aggregation, err);
+    }
+    if (status == COVEY_OK)
+        status = promise(federation, action, slots, *chosen, terms, &round, err);
+    struct covey_traffic traffic;
+    covey_server_traffic(server, &traffic);
+    pthread_mutex_lock(&federation->mutex);
+    if (status == COVEY_OK)
+        status = covey_federation_set_terms(federation, terms, err);
+    if (status == COVEY_OK) {
+        covey_federation_retire_cohort(federation);
+        status = covey_federation_seat_cohort(federation, action->round, slots, *chosen);
+    }
+    if (status == COVEY_OK) {
+        slots = NULL;
+        covey_aggregation_destroy(federation->aggregation);
+        federation->aggregation = aggregation;
+        aggregation = NULL;
+        federation->must_refold = false;
+        federation->tally = (struct covey_round_tally){0};
+        federation->opened = round;
+        federation->at_opening = traffic;
+        federation->opened_at_ms = now_ms;
+        federation->deadline_ms = now_ms + action->deadline_ms;
+        federation->open = true;
+    }
+    pthread_mutex_unlock(&federation->mutex);
+    covey_aggregation_destroy(aggregation);
+    free(slots);
+    free(terms);
+    free(places);
+    return status;
+}
+
+static void run_opening(struct covey_work *work)
+{
+    struct opening *opening = (struct opening *)work;
+    struct covey_federation *federation = opening->federation;
+    struct covey_server *server = federation->server;
+    struct covey_error err = {0};
+    uint32_t chosen = 0;
+    const enum covey_status status = open_round(federation, &opening->action, &chosen, &err);
+    if (status == COVEY_OK) {
+        covey_log_event(server->options.env.log, COVEY_LOG_INFO, "round-opened",
+                        "federation=%s round=%u chosen=%u goal=%u deadline_ms=%u", federation->options.name,
+                        opening->action.round, chosen, opening->action.goal, opening->action.deadline_ms);
+    } else {
+        chosen = 0;
+        covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "round-not-opened",
+                        "federation=%s round=%u reason=%s", federation->options.name, opening->action.round, err.text);
+    }
+    pthread_mutex_lock(&federation->mutex);
+    federation->opened_answer = true;
+    federation->answer_round = opening->action.round;
+    federation->answer_slots = chosen;
+    pthread_mutex_unlock(&federation->mutex);
+    covey_server_wake(server);
+    /* this thread alone changes the cohort: it stays while the plans go out */
+    for (uint32_t i = 0; i < chosen; i++)
+        covey_federation_push(federation, federation->cohort.slots[i].device);
+    free(opening);
+}
+
+void covey_post_opening(struct covey_federation *federation, const struct covey_round_action *action)
+{
+    struct opening *opening = calloc(1, sizeof *opening);
+    if (opening != NULL) {
+        *opening = (struct opening){{.run = run_opening}, federation, *action};
+        if (covey_workers_post(federation->server->work, &opening->work) == COVEY_OK)
+            return;
+    }
+    free(opening);
+    pthread_mutex_lock(&federation->mutex);
+    federation->opened_answer = true;
+    federation->answer_round = action->round;
+    federation->answer_slots = 0;
+    pthread_mutex_unlock(&federation->mutex);
+}

@@ -1,0 +1,418 @@
+/* The published line (ARCHITECTURE 8): P(r+1) = P(r) + Q(W(r+1) - P(r)), where Q is the downlink's codec. W stays here.
+ * A model is made, hashed, signed, stored whole, and only then shown. */
+#include "federation.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/codec.h"
+#include "covey/hash.h"
+#include "covey/log.h"
+#include "covey/sign.h"
+
+/* ------------------------------------------------------------------ the state section: W and what the next round needs */
+
+#define STATE_VERSION 1
+#define STATE_HEAD_BYTES 32
+
+static void put(uint8_t *out, uint64_t value, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        out[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint64_t get(const uint8_t *in, size_t bytes)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes; i++)
+        value |= (uint64_t)in[i] << (8 * i);
+    return value;
+}
+
+static void put_floats(uint8_t *out, const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        put(out + 4 * i, bits, 4);
+    }
+}
+
+static void get_floats(const uint8_t *in, float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t bits = (uint32_t)get(in + 4 * i, 4);
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+}
+
+/* version u32, tensor_count u32, shared_count u64, has_exponents u32, 0 u32, 0 u64; exponents i16 padded to 4; W f32 */
+static size_t exponent_bytes(size_t tensor_count)
+{
+    return (2 * tensor_count + 3) / 4 * 4;
+}
+
+static enum covey_status encode_state(const struct covey_federation *federation, const struct covey_next_model *next,
+                                      uint8_t **out, size_t *size, struct covey_error *err)
+{
+    const size_t head = STATE_HEAD_BYTES + exponent_bytes(federation->tensor_count);
+    *size = head + 4 * federation->shared_count;
+    uint8_t *bytes = malloc(*size);
+    if (bytes == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model");
+    memset(bytes, 0, head);
+    put(bytes, STATE_VERSION, 4);
+    put(bytes + 4, federation->tensor_count, 4);
+    put(bytes + 8, federation->shared_count, 8);
+    put(bytes + 16, next->has_exponents, 4);
+    for (size_t i = 0; next->has_exponents && i < federation->tensor_count; i++)
+        put(bytes + STATE_HEAD_BYTES + 2 * i, (uint16_t)next->exponents[i], 2);
+    put_floats(bytes + head, next->weights, federation->shared_count);
+    *out = bytes;
+    return COVEY_OK;
+}
+
+static enum covey_status check_state(const struct covey_federation *federation, struct covey_bytes state,
+                                     struct covey_error *err)
+{
+    const size_t head = STATE_HEAD_BYTES + exponent_bytes(federation->tensor_count);
+    if (state.size < STATE_HEAD_BYTES || get(state.data, 4) != STATE_VERSION)
+        return covey_fail(err, COVEY_UNSUPPORTED, "the stored model's state is of another version");
+    if (get(state.data + 4, 4) != federation->tensor_count || get(state.data + 8, 8) != federation->shared_count ||
+        state.size != head + 4 * federation->shared_count)
+        return covey_fail(err, COVEY_MISMATCH, "the stored model's state has another shape than the model");
+    return COVEY_OK;
+}
+
+enum covey_status covey_publish_weights(struct covey_federation *federation, float **out, struct covey_error *err)
+{
+    struct covey_blob *state = NULL;
+    COVEY_TRY(covey_model_store_section(federation->store, federation->sequence, COVEY_SECTION_STATE, &state, err));
+    const struct covey_bytes bytes = covey_blob_view(state);
+    enum covey_status status = check_state(federation, bytes, err);
+    float *weights = status == COVEY_OK ? malloc(federation->shared_count * sizeof *weights) : NULL;
+    if (status == COVEY_OK && weights == NULL)
+        status = covey_fail(err, COVEY_NO_MEMORY, "no memory for the model");
+    if (status == COVEY_OK) {
+        get_floats(bytes.data + bytes.size - 4 * federation->shared_count, weights, federation->shared_count);
+        *out = weights;
+    }
+    covey_blob_release(state);
+    return status;
+}
+
+/* ------------------------------------------------------------------ streams */
+
+static enum covey_status encode(const struct covey_federation *federation, const struct covey_codec *codec,
+                                const float *values, uint32_t round, uint8_t **out, size_t *size,
+                                struct covey_error *err)
+{
+    const size_t count = federation->shared_count;
+    const size_t bound = covey_codec_bound(codec, count), scratch_bytes = covey_codec_scratch_bytes(codec, count);
+    uint8_t *stream = malloc(bound);
+    void *scratch = scratch_bytes == 0 ? NULL : aligned_alloc(64, (scratch_bytes + 63) / 64 * 64);
+    enum covey_status status = COVEY_OK;
+    if (stream == NULL || (scratch_bytes != 0 && scratch == NULL))
+        status = covey_fail(err, COVEY_NO_MEMORY, "no memory to encode the model");
+    const struct covey_encode_options options = {.seed = federation->options.recipe.seed,
+                                                 .round = round,
+                                                 .scratch = scratch,
+                                                 .scratch_bytes = scratch_bytes};
+    if (status == COVEY_OK)
+        status = covey_codec_encode(codec, values, count, &options, stream, bound, size, NULL, err);
+    free(scratch);
+    if (status != COVEY_OK) {
+        free(stream);
+        return status;
+    }
+    *out = stream;
+    return COVEY_OK;
+}
+
+/* The next model before it is stored: everything owned here. */
+struct draft {
+    uint64_t sequence;
+    float *published; /* P: (shared_count) */
+    uint8_t *delta, *full, *state;
+    size_t delta_bytes, full_bytes, state_bytes;
+    uint8_t manifest[COVEY_MANIFEST_BYTES];
+    size_t manifest_bytes;
+    struct covey_hash model;
+};
+
+static void free_draft(struct draft *draft)
+{
+    free(draft->published);
+    free(draft->delta);
+    free(draft->full);
+    free(draft->state);
+}
+
+/* P(r+1) and the stream that leads there from P(r). */
+static enum covey_status draft_values(struct covey_federation *federation, const struct covey_next_model *next,
+                                      struct draft *draft, struct covey_error *err)
+{
+    const size_t count = federation->shared_count;
+    draft->published = malloc(count * sizeof *draft->published);
+    if (draft->published == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model");
+    if (federation->full == NULL) { /* P0 = W0 */
+        memcpy(draft->published, next->weights, count * sizeof *draft->published);
+        return COVEY_OK;
+    }
+    float *difference = malloc(count * sizeof *difference);
+    if (difference == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model's delta");
+    enum covey_status status = covey_codec_decode(covey_blob_view(federation->full), count, draft->published, err);
+    if (status == COVEY_OK) {
+        for (size_t i = 0; i < count; i++)
+            difference[i] = next->weights[i] - draft->published[i];
+        status = encode(federation, &federation->downlink, difference, next->round, &draft->delta,
+                        &draft->delta_bytes, err);
+    }
+    free(difference);
+    if (status != COVEY_OK)
+        return status;
+    return covey_codec_apply((struct covey_bytes){draft->delta, draft->delta_bytes}, count, draft->published, err);
+}
+
+/* ------------------------------------------------------------------ manifest */
+
+/* The one delta that leads here, unless the full model is as small. Longer ways back are shown as links of a chain, newest
+ * first, as long as all of them together are smaller than the full model. */
+static void list_deltas(const struct covey_federation *federation, const struct draft *draft,
+                        const struct covey_manifest *before, struct covey_manifest *out)
+{
+    if (draft->delta == NULL || draft->delta_bytes > draft->full_bytes)
+        return;
+    struct covey_manifest_delta *first = &out->deltas[0];
+    first->from_sequence = federation->sequence;
+    first->from_model = federation->model;
+    first->stream_bytes = draft->delta_bytes;
+    out->delta_count = 1;
+    uint64_t sum = draft->delta_bytes;
+    for (uint32_t i = 0; i < before->delta_count && out->delta_count < COVEY_MANIFEST_DELTAS; i++) {
+        sum += before->deltas[i].stream_bytes;
+        if (sum >= draft->full_bytes)
+            break;
+        out->deltas[out->delta_count++] = before->deltas[i];
+    }
+}
+
+static enum covey_status read_manifest(struct covey_bytes message, struct covey_manifest *out,
+                                       struct covey_error *err)
+{
+    struct covey_cose_sign1 signed_message;
+    COVEY_TRY(covey_cose_decode(message, &signed_message, err));
+    return covey_manifest_decode(signed_message.payload, out, err);
+}
+
+/* The current model's own manifest; all zero when there is none yet. */
+static enum covey_status current_manifest(const struct covey_federation *federation, struct covey_manifest *out,
+                                          struct covey_error *err)
+{
+    *out = (struct covey_manifest){0};
+    if (federation->full == NULL)
+        return COVEY_OK;
+    struct covey_blob *blob = NULL;
+    COVEY_TRY(
+        covey_model_store_section(federation->store, federation->sequence, COVEY_SECTION_MANIFEST, &blob, err));
+    enum covey_status status = read_manifest(covey_blob_view(blob), out, err);
+    covey_blob_release(blob);
+    return status;
+}
+
+static enum covey_status draft_manifest(struct covey_federation *federation, const struct covey_next_model *next,
+                                        struct draft *draft, struct covey_error *err)
+{
+    const struct covey_server *server = federation->server;
+    struct covey_manifest before, manifest = {.sequence = draft->sequence,
+                                              .round = next->round,
+                                              .created_s = covey_server_wall_ms(server) / 1000,
+                                              .description = federation->description_hash,
+                                              .description_bytes = federation->options.description.size,
+                                              .model = draft->model,
+                                              .shared_count = federation->shared_count,
+                                              .full_bytes = draft->full_bytes};
+    memcpy(manifest.federation, federation->options.name, sizeof manifest.federation);
+    COVEY_TRY(current_manifest(federation, &before, err));
+    COVEY_TRY(covey_hash_bytes((struct covey_bytes){draft->full, draft->full_bytes}, &manifest.full));
+    list_deltas(federation, draft, &before, &manifest);
+    if (manifest.delta_count > 0)
+        COVEY_TRY(
+            covey_hash_bytes((struct covey_bytes){draft->delta, draft->delta_bytes}, &manifest.deltas[0].stream));
+    uint8_t payload[COVEY_MANIFEST_BYTES - COVEY_SIGNED_OVERHEAD_BYTES];
+    size_t size = 0;
+    COVEY_TRY(covey_manifest_encode(&manifest, payload, sizeof payload, &size, err));
+    return covey_sign_message(server->options.signer, (struct covey_bytes){payload, size}, draft->manifest,
+                              sizeof draft->manifest, &draft->manifest_bytes, err);
+}
+
+/* ------------------------------------------------------------------ showing */
+
+static enum covey_status shelve_section(struct covey_federation *federation, uint64_t sequence,
+                                        enum covey_model_section which, uint64_t until, struct covey_blob **kept,
+                                        struct covey_error *err)
+{
+    struct covey_blob *blob = NULL;
+    COVEY_TRY(covey_model_store_section(federation->store, sequence, which, &blob, err));
+    if (kept != NULL)
+        *kept = covey_blob_retain(blob);
+    if (covey_blob_view(blob).size > 0)
+        covey_shelf_put(&federation->shelf, blob, until);
+    else
+        covey_blob_release(blob);
+    return COVEY_OK;
+}
+
+static void read_exponents(struct covey_federation *federation, struct covey_bytes state)
+{
+    federation->has_exponents = get(state.data + 16, 4) != 0;
+    for (size_t i = 0; i < federation->tensor_count; i++)
+        federation->exponents[i] = (int16_t)get(state.data + STATE_HEAD_BYTES + 2 * i, 2);
+}
+
+/* Older models' deltas that the manifest's chain names: shown again after a restart. */
+static void shelve_chain(struct covey_federation *federation, const struct covey_manifest *manifest)
+{
+    for (uint32_t i = 1; i < manifest->delta_count; i++)
+        (void)shelve_section(federation, manifest->deltas[i - 1].from_sequence, COVEY_SECTION_DELTA,
+                             manifest->sequence + COVEY_FULL_KEPT, NULL, NULL);
+}
+
+/* Makes a stored model the current one. */
+static enum covey_status show(struct covey_federation *federation, uint64_t sequence, uint32_t *round,
+                              struct covey_error *err)
+{
+    struct covey_blob *full = NULL, *manifest_blob = NULL, *state = NULL;
+    struct covey_manifest manifest;
+    const uint64_t until = sequence + COVEY_FULL_KEPT;
+    enum covey_status status =
+        shelve_section(federation, sequence, COVEY_SECTION_MANIFEST, until, &manifest_blob, err);
+    if (status == COVEY_OK)
+        status = shelve_section(federation, sequence, COVEY_SECTION_FULL, until, &full, err);
+    if (status == COVEY_OK)
+        status = shelve_section(federation, sequence, COVEY_SECTION_DELTA, until + COVEY_MANIFEST_DELTAS, NULL, err);
+    if (status == COVEY_OK)
+        status = covey_model_store_section(federation->store, sequence, COVEY_SECTION_STATE, &state, err);
+    if (status == COVEY_OK)
+        status = read_manifest(covey_blob_view(manifest_blob), &manifest, err);
+    if (status == COVEY_OK)
+        status = check_state(federation, covey_blob_view(state), err);
+    if (status == COVEY_OK) {
+        shelve_chain(federation, &manifest);
+        covey_shelf_expire(&federation->shelf, sequence);
+        pthread_mutex_lock(&federation->mutex);
+        struct covey_blob *old = federation->full;
+        federation->full = full;
+        federation->sequence = sequence;
+        federation->model = manifest.model;
+        federation->manifest = *covey_blob_hash(manifest_blob);
+        read_exponents(federation, covey_blob_view(state));
+        pthread_mutex_unlock(&federation->mutex);
+        full = old;
+        *round = manifest.round;
+    }
+    covey_blob_release(full);
+    covey_blob_release(manifest_blob);
+    covey_blob_release(state);
+    return status;
+}
+
+enum covey_status covey_publish_next(struct covey_federation *federation, const struct covey_next_model *next,
+                                     struct covey_error *err)
+{
+    struct covey_codec raw;
+    struct draft *draft = calloc(1, sizeof *draft);
+    if (draft == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model");
+    draft->sequence = federation->sequence + 1;
+    enum covey_status status = draft_values(federation, next, draft, err);
+    if (status == COVEY_OK)
+        status = covey_codec_parse("raw32", &raw, err);
+    if (status == COVEY_OK)
+        status = encode(federation, &raw, draft->published, next->round, &draft->full, &draft->full_bytes, err);
+    if (status == COVEY_OK)
+        status = covey_hash_floats(draft->published, federation->shared_count, &draft->model);
+    if (status == COVEY_OK)
+        status = draft_manifest(federation, next, draft, err);
+    if (status == COVEY_OK)
+        status = encode_state(federation, next, &draft->state, &draft->state_bytes, err);
+    if (status == COVEY_OK) {
+        const struct covey_bytes sections[COVEY_SECTION_COUNT] = {
+            [COVEY_SECTION_MANIFEST] = {draft->manifest, draft->manifest_bytes},
+            [COVEY_SECTION_FULL] = {draft->full, draft->full_bytes},
+            [COVEY_SECTION_DELTA] = {draft->delta, draft->delta_bytes},
+            [COVEY_SECTION_STATE] = {draft->state, draft->state_bytes}};
+        status = covey_model_store_save(federation->store, draft->sequence, sections, err);
+    }
+    const uint64_t sequence = draft->sequence;
+    free_draft(draft);
+    free(draft);
+    uint32_t round = 0;
+    if (status == COVEY_OK)
+        status = show(federation, sequence, &round, err);
+    if (status == COVEY_OK)
+        covey_model_store_prune(federation->store, sequence, federation->options.models_kept);
+    return status;
+}
+
+enum covey_status covey_publish_stored(struct covey_federation *federation, uint64_t sequence, uint32_t *round,
+                                       struct covey_error *err)
+{
+    struct covey_blob *blob = NULL;
+    struct covey_manifest manifest;
+    COVEY_TRY(covey_model_store_section(federation->store, sequence, COVEY_SECTION_MANIFEST, &blob, err));
+    enum covey_status status = read_manifest(covey_blob_view(blob), &manifest, err);
+    covey_blob_release(blob);
+    COVEY_TRY(status);
+    if (strcmp(manifest.federation, federation->options.name) != 0)
+        return covey_fail(err, COVEY_MISMATCH, "the stored model is of the federation %s", manifest.federation);
+    if (!covey_hash_equal(&manifest.description, &federation->description_hash) ||
+        manifest.shared_count != federation->shared_count)
+        return covey_fail(err, COVEY_MISMATCH,
+                          "the stored model (sequence %llu) has another description than the configured one: give the "
+                          "federation another name, or move its folder away",
+                          (unsigned long long)sequence);
+    return show(federation, sequence, round, err);
+}
+
+/* ------------------------------------------------------------------ from outside */
+
+enum covey_status covey_server_read_model(const char *folder, const char *federation, float **values, size_t *count,
+                                          struct covey_manifest *manifest, struct covey_error *err)
+{
+    char path[COVEY_FILE_PATH_BYTES - 64];
+    struct covey_model_store *store = NULL;
+    struct covey_blob *blob = NULL, *full = NULL;
+    float *out = NULL;
+    uint64_t sequence = 0;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, federation) >= sizeof path)
+        return covey_fail(err, COVEY_LIMIT, "the path is too long");
+    COVEY_TRY(covey_model_store_open_to_read(path, &store, err));
+    enum covey_status status = covey_model_store_newest(store, &sequence, err);
+    if (status == COVEY_OK)
+        status = covey_model_store_section(store, sequence, COVEY_SECTION_MANIFEST, &blob, err);
+    if (status == COVEY_OK)
+        status = read_manifest(covey_blob_view(blob), manifest, err);
+    if (status == COVEY_OK && manifest->shared_count > COVEY_MODEL_PARAMETERS)
+        status = covey_fail(err, COVEY_CORRUPT, "the stored model has too many values");
+    if (status == COVEY_OK)
+        status = covey_model_store_section(store, sequence, COVEY_SECTION_FULL, &full, err);
+    if (status == COVEY_OK && (out = malloc((size_t)manifest->shared_count * sizeof *out)) == NULL)
+        status = covey_fail(err, COVEY_NO_MEMORY, "no memory for the model");
+    if (status == COVEY_OK)
+        status = covey_codec_decode(covey_blob_view(full), (size_t)manifest->shared_count, out, err);
+    covey_blob_release(blob);
+    covey_blob_release(full);
+    covey_model_store_close(store);
+    if (status != COVEY_OK) {
+        free(out);
+        return status;
+    }
+    *values = out;
+    *count = (size_t)manifest->shared_count;
+    return COVEY_OK;
+}

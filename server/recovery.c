@@ -1,0 +1,289 @@
+/* The past, after a start: the last intact model, the rounds that were, the open one with its promises and its updates. What
+ * was on the way when the process died ends up as if it had not died, or as if the round had lost some updates. */
+#include "federation.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/hash.h"
+#include "covey/log.h"
+
+struct history {
+    struct covey_federation *federation;
+    uint32_t model_round;          /* of the newest stored model */
+    struct covey_ledger_round row; /* read, not yet replayed: is it the last? */
+    bool has_row;
+    struct covey_ledger_round last_over; /* newest round that is over */
+    bool has_over;
+    bool unjudged;                 /* the newest completed round was not judged */
+    struct covey_ledger_round mend[COVEY_LEDGER_KEEP_ROUNDS]; /* rows that a crash left open */
+    uint32_t mend_count;
+};
+
+static void keep_to_mend(struct history *history, enum covey_ledger_round_state state)
+{
+    if (history->mend_count == COVEY_LEDGER_KEEP_ROUNDS)
+        return;
+    struct covey_ledger_round *row = &history->mend[history->mend_count++];
+    *row = history->row;
+    row->state = state;
+    row->closed_ms = row->deadline_ms;
+    row->model = history->federation->model;
+    row->sequence = state == COVEY_LEDGER_CLOSED ? history->federation->sequence : 0;
+    row->train_loss = (double)NAN;
+}
+
+/* One row that is over, one way or the other. */
+static void replay(struct history *history, enum covey_ledger_round_state state)
+{
+    struct covey_federation *federation = history->federation;
+    const struct covey_ledger_round *row = &history->row;
+    if (row->state == COVEY_LEDGER_OPEN)
+        keep_to_mend(history, state);
+    history->last_over = *row;
+    history->has_over = true;
+    if (state == COVEY_LEDGER_ABANDONED) {
+        covey_server_round_replay_abandoned(federation->machine, row->round);
+        return;
+    }
+    double value = (double)NAN;
+    if (row->judged) {
+        value = federation->options.watch == COVEY_WATCH_LOSS ? row->loss : row->metric;
+        federation->loss = row->loss;
+        federation->metric = row->metric;
+    }
+    federation->train_loss = row->train_loss;
+    history->unjudged = !row->judged;
+    covey_server_round_replay_completed(federation->machine, row->round, value);
+}
+
+/* The row that waits, now that it is known whether another follows. True: it is the open round, to be resumed. */
+static bool settle(struct history *history, bool is_last)
+{
+    if (!history->has_row)
+        return false;
+    enum covey_ledger_round_state state = history->row.state;
+    if (state == COVEY_LEDGER_OPEN && history->row.round <= history->model_round)
+        state = COVEY_LEDGER_CLOSED; /* its model was stored, then the process died */
+    if (state == COVEY_LEDGER_OPEN && is_last)
+        return true;
+    replay(history, state == COVEY_LEDGER_OPEN ? COVEY_LEDGER_ABANDONED : state);
+    return false;
+}
+
+static bool see_round(void *user, const struct covey_ledger_round *row)
+{
+    struct history *history = user;
+    (void)settle(history, false);
+    history->row = *row;
+    history->has_row = true;
+    return true;
+}
+
+/* ------------------------------------------------------------------ cohorts */
+
+struct seating {
+    struct covey_federation *federation;
+    struct covey_slot *slots;
+    uint32_t count;
+};
+
+static bool see_assignment(void *user, uint32_t slot, const struct covey_ledger_assignment *assignment)
+{
+    struct seating *seating = user;
+    struct covey_server *server = seating->federation->server;
+    uint32_t place;
+    if (slot >= seating->count || covey_registry_enter(server->registry, assignment->device,
+                                                       covey_server_wall_ms(server) / 1000, &place) != COVEY_OK)
+        return true;
+    seating->slots[slot].id = assignment->id;
+    seating->slots[slot].device = place;
+    return true;
+}
+
+/* The cohort of a round from the ledger, as the current one. */
+static enum covey_status seat_from_ledger(struct covey_federation *federation, const struct covey_ledger_round *row,
+                                          struct covey_error *err)
+{
+    if (row->slots == 0 || row->slots > COVEY_DEVICES)
+        return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has %u slots", row->round, row->slots);
+    struct seating seating = {federation, calloc(row->slots, sizeof *seating.slots), row->slots};
+    if (seating.slots == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", row->slots);
+    enum covey_status status = covey_ledger_each_assignment(federation->server->ledger, federation->options.name,
+                                                            row->round, see_assignment, &seating, err);
+    if (status == COVEY_OK)
+        status = covey_federation_seat_cohort(federation, row->round, seating.slots, row->slots);
+    if (status != COVEY_OK)
+        free(seating.slots);
+    return status;
+}
+
+/* The round before stays answerable: who asks again whether its update came through, hears so. */
+static enum covey_status restore_past(struct covey_federation *federation, const struct covey_ledger_round *row,
+                                      struct covey_error *err)
+{
+    struct covey_ledger *ledger = federation->server->ledger;
+    COVEY_TRY(seat_from_ledger(federation, row, err));
+    for (uint32_t slot = 0; slot < federation->cohort.count; slot++) {
+        struct covey_slot *seat = &federation->cohort.slots[slot];
+        char name[COVEY_NAME_BYTES];
+        covey_registry_name(federation->server->registry, seat->device, name);
+        if (covey_ledger_find_update(ledger, name, &seat->id, &seat->body_hash, NULL) == COVEY_OK)
+            seat->state = COVEY_SLOT_RECORDED;
+    }
+    covey_federation_retire_cohort(federation);
+    return COVEY_OK;
+}
+
+/* ------------------------------------------------------------------ the open round */
+
+static enum covey_status read_terms(struct covey_federation *federation, uint32_t round, struct covey_error *err)
+{
+    struct covey_round_terms *terms = malloc(sizeof *terms);
+    if (terms == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the terms of a round");
+    uint8_t bytes[COVEY_ROUND_TERMS_BYTES];
+    size_t size = sizeof bytes;
+    enum covey_status status =
+        covey_ledger_read_grid(federation->server->ledger, federation->options.name, round, bytes, &size, err);
+    if (status == COVEY_OK)
+        status = covey_round_terms_decode((struct covey_bytes){bytes, size}, terms, err);
+    if (status == COVEY_OK)
+        status = covey_federation_set_terms(federation, terms, err);
+    free(terms);
+    return status;
+}
+
+static enum covey_status resume_machine(struct covey_federation *federation, const struct covey_ledger_round *row,
+                                        struct covey_error *err)
+{
+    uint32_t *done = malloc((size_t)row->slots * sizeof *done), done_count = 0;
+    if (done == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u slots", row->slots);
+    for (uint32_t slot = 0; slot < row->slots; slot++) {
+        if (federation->cohort.slots[slot].state != COVEY_SLOT_RECORDED)
+            continue;
+        federation->cohort.slots[slot].told_done = true;
+        done[done_count++] = slot;
+    }
+    const struct covey_round_resume open = {.round = row->round,
+                                            .slots = row->slots,
+                                            .goal = row->goal,
+                                            .deadline_ms = federation->deadline_ms,
+                                            .done = done,
+                                            .done_count = done_count};
+    enum covey_status status = covey_server_round_resume(federation->machine, &open, err);
+    free(done);
+    return status;
+}
+
+static enum covey_status resume(struct covey_federation *federation, const struct covey_ledger_round *row,
+                                struct covey_error *err)
+{
+    struct covey_server *server = federation->server;
+    if (!covey_hash_equal(&row->base_model, &federation->model))
+        return covey_fail(err, COVEY_MISMATCH, "its base is not the newest intact model");
+    COVEY_TRY(read_terms(federation, row->round, err));
+    COVEY_TRY(seat_from_ledger(federation, row, err));
+    federation->opened = *row;
+    bool damaged = false;
+    COVEY_TRY(covey_fold_again(federation, &damaged, err));
+    if (damaged)
+        covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "update-damaged", "%s", err->text);
+    const int64_t left_ms = row->deadline_ms - covey_server_wall_ms(server);
+    const int64_t most_ms = row->deadline_ms - row->opened_ms; /* the wall clock may have been set back */
+    const uint64_t now_ms = covey_server_now_ms(server);
+    federation->opened_at_ms = now_ms;
+    federation->deadline_ms = now_ms + (uint64_t)(left_ms < 0 ? 0 : left_ms < most_ms ? left_ms : most_ms);
+    COVEY_TRY(resume_machine(federation, row, err));
+    federation->open = true;
+    covey_log_event(server->options.env.log, COVEY_LOG_INFO, "round-resumed",
+                    "federation=%s round=%u updates=%u of=%u left_ms=%lld", federation->options.name, row->round,
+                    federation->tally.recorded, row->slots, (long long)(left_ms < 0 ? 0 : left_ms));
+    return COVEY_OK;
+}
+
+/* ------------------------------------------------------------------ models */
+
+static enum covey_status restore_model(struct covey_federation *federation, uint32_t *round, bool *fresh,
+                                       struct covey_error *err)
+{
+    struct covey_server *server = federation->server;
+    char folder[COVEY_FILE_PATH_BYTES - 64];
+    if ((size_t)snprintf(folder, sizeof folder, "%s/%s", server->options.folder, federation->options.name) >=
+        sizeof folder)
+        return covey_fail(err, COVEY_LIMIT, "the path %s is too long", server->options.folder);
+    COVEY_TRY(covey_model_store_open(folder, NULL, &federation->store, err));
+    uint64_t sequence = 0;
+    uint32_t damaged = 0;
+    enum covey_status status = covey_model_store_latest(federation->store, &sequence, &damaged, err);
+    if (damaged > 0)
+        covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "model-damaged",
+                        "federation=%s files=%u: set aside as %s/*.damaged", federation->options.name, damaged, folder);
+    *fresh = status == COVEY_NOT_FOUND;
+    *round = 0;
+    if (status == COVEY_OK)
+        return covey_publish_stored(federation, sequence, round, err);
+    if (status != COVEY_NOT_FOUND)
+        return status;
+    if (damaged > 0)
+        return covey_fail(err, COVEY_CORRUPT, "no intact model is left in %s: put one back from a copy, or move the "
+                                              "folder away to begin anew",
+                          folder);
+    const struct covey_next_model first = {.weights = federation->options.initial};
+    return covey_publish_next(federation, &first, err);
+}
+
+static enum covey_status mend(struct history *history, struct covey_error *err)
+{
+    for (uint32_t i = 0; i < history->mend_count; i++) {
+        COVEY_TRY(covey_ledger_close_round(history->federation->server->ledger, &history->mend[i], err));
+        covey_log_event(history->federation->server->options.env.log, COVEY_LOG_WARNING, "round-mended",
+                        "federation=%s round=%u state=%s", history->federation->options.name, history->mend[i].round,
+                        history->mend[i].state == COVEY_LEDGER_CLOSED ? "closed" : "abandoned");
+    }
+    return COVEY_OK;
+}
+
+enum covey_status covey_federation_recover(struct covey_federation *federation, struct covey_error *err)
+{
+    struct covey_server *server = federation->server;
+    struct history *history = calloc(1, sizeof *history);
+    if (history == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory to read the ledger");
+    history->federation = federation;
+    bool fresh = false;
+    enum covey_status status = restore_model(federation, &history->model_round, &fresh, err);
+    if (status == COVEY_OK)
+        status = covey_ledger_each_round(server->ledger, federation->options.name, 0, see_round, history, err);
+    if (status == COVEY_OK && fresh && history->has_row)
+        status = covey_fail(err, COVEY_CORRUPT,
+                            "the ledger has rounds, but there is no model: put the federation's folder back, or move "
+                            "the ledger away to begin anew");
+    if (status != COVEY_OK)
+        goto cleanup;
+    const bool open = settle(history, true);
+    if (history->has_over)
+        status = restore_past(federation, &history->last_over, err);
+    if (status == COVEY_OK && open) {
+        struct covey_error reason = {0};
+        if (resume(federation, &history->row, &reason) != COVEY_OK) {
+            covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "round-not-resumed",
+                            "federation=%s round=%u reason=%s", federation->options.name, history->row.round,
+                            reason.text);
+            federation->open = false;
+            replay(history, COVEY_LEDGER_ABANDONED);
+        }
+    } else if (status == COVEY_OK && history->unjudged && federation->options.has_validation) {
+        covey_server_round_resume_unjudged(federation->machine);
+    }
+    if (status == COVEY_OK)
+        status = mend(history, err);
+cleanup:
+    free(history);
+    covey_server_round_view(federation->machine, &federation->view);
+    return status;
+}

@@ -1,0 +1,109 @@
+#include "round_terms.h"
+
+#include <string.h>
+
+/* The layout is fixed: version, updates_max, weight_max, norm_limit, flags, tensor_count, names, exponents. */
+enum { AT_VERSION = 0, AT_FLAGS = 4, AT_UPDATES = 8, AT_WEIGHT = 16, AT_NORM = 24, AT_TENSORS = 32, AT_STRATEGY = 36 };
+#define AT_CODEC (AT_STRATEGY + COVEY_NAME_BYTES)
+#define AT_EXPONENTS (AT_CODEC + COVEY_CODEC_NAME_BYTES)
+#define FLAG_REFUSE_RANGE 1u
+#define FLAG_EXPONENTS 2u
+
+_Static_assert(AT_EXPONENTS + 2 * COVEY_MODEL_TENSORS <= COVEY_ROUND_TERMS_BYTES, "room for every tensor");
+
+static void put(uint8_t *out, uint64_t value, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        out[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint64_t get(const uint8_t *in, size_t bytes)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes; i++)
+        value |= (uint64_t)in[i] << (8 * i);
+    return value;
+}
+
+static void put_real(uint8_t *out, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put(out, bits, 8);
+}
+
+static double get_real(const uint8_t *in)
+{
+    const uint64_t bits = get(in, 8);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *out)
+{
+    memset(out, 0, COVEY_ROUND_TERMS_BYTES);
+    put(out + AT_VERSION, COVEY_ROUND_TERMS_VERSION, 4);
+    put(out + AT_FLAGS, (terms->refuse_range ? FLAG_REFUSE_RANGE : 0) | (terms->has_exponents ? FLAG_EXPONENTS : 0), 4);
+    put(out + AT_UPDATES, terms->updates_max, 8);
+    put_real(out + AT_WEIGHT, terms->weight_max);
+    put_real(out + AT_NORM, terms->norm_limit);
+    put(out + AT_TENSORS, terms->tensor_count, 4);
+    memcpy(out + AT_STRATEGY, terms->strategy, COVEY_NAME_BYTES);
+    memcpy(out + AT_CODEC, terms->codec, COVEY_CODEC_NAME_BYTES);
+    if (!terms->has_exponents)
+        return AT_EXPONENTS;
+    for (uint32_t i = 0; i < terms->tensor_count; i++)
+        put(out + AT_EXPONENTS + 2 * i, (uint16_t)terms->exponents[i], 2);
+    return AT_EXPONENTS + 2 * (size_t)terms->tensor_count;
+}
+
+enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct covey_round_terms *out,
+                                           struct covey_error *err)
+{
+    if (bytes.size < AT_EXPONENTS)
+        return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes: cut short", bytes.size);
+    if (get(bytes.data, 4) != COVEY_ROUND_TERMS_VERSION)
+        return covey_fail(err, COVEY_UNSUPPORTED, "the terms of a round have version %u",
+                          (unsigned)get(bytes.data, 4));
+    struct covey_round_terms terms = {0};
+    const uint64_t flags = get(bytes.data + AT_FLAGS, 4);
+    terms.refuse_range = (flags & FLAG_REFUSE_RANGE) != 0;
+    terms.has_exponents = (flags & FLAG_EXPONENTS) != 0;
+    terms.updates_max = get(bytes.data + AT_UPDATES, 8);
+    terms.weight_max = get_real(bytes.data + AT_WEIGHT);
+    terms.norm_limit = get_real(bytes.data + AT_NORM);
+    terms.tensor_count = (uint32_t)get(bytes.data + AT_TENSORS, 4);
+    memcpy(terms.strategy, bytes.data + AT_STRATEGY, COVEY_NAME_BYTES);
+    memcpy(terms.codec, bytes.data + AT_CODEC, COVEY_CODEC_NAME_BYTES);
+    terms.strategy[COVEY_NAME_BYTES - 1] = terms.codec[COVEY_CODEC_NAME_BYTES - 1] = '\0';
+    const size_t exponent_bytes = terms.has_exponents ? 2 * (size_t)terms.tensor_count : 0;
+    if (terms.tensor_count > COVEY_MODEL_TENSORS || bytes.size != AT_EXPONENTS + exponent_bytes)
+        return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes for %u tensors", bytes.size,
+                          terms.tensor_count);
+    for (uint32_t i = 0; terms.has_exponents && i < terms.tensor_count; i++)
+        terms.exponents[i] = (int16_t)get(bytes.data + AT_EXPONENTS + 2 * i, 2);
+    *out = terms;
+    return COVEY_OK;
+}
+
+enum covey_status covey_round_terms_begin(const struct covey_round_terms *terms, const size_t *ends,
+                                          size_t tensor_count, uint32_t threads, struct covey_aggregation **out,
+                                          struct covey_error *err)
+{
+    const struct covey_strategy *strategy = covey_strategy_find(terms->strategy);
+    if (strategy == NULL)
+        return covey_fail(err, COVEY_INVALID, "there is no strategy '%s'", terms->strategy);
+    if (tensor_count != terms->tensor_count)
+        return covey_fail(err, COVEY_MISMATCH, "the round was opened for %u tensors, the model has %zu",
+                          terms->tensor_count, tensor_count);
+    const struct covey_aggregation_plan plan = {.ends = ends,
+                                                .tensor_count = tensor_count,
+                                                .exponents = terms->has_exponents ? terms->exponents : NULL,
+                                                .updates_max = terms->updates_max,
+                                                .weight_max = terms->weight_max,
+                                                .threads = threads,
+                                                .refuse_range = terms->refuse_range,
+                                                .norm_limit = terms->norm_limit};
+    return covey_aggregation_begin(strategy, &plan, out, err);
+}

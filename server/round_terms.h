@@ -1,0 +1,42 @@
+/* What a round's sum depends on, fixed when it opens and written into the ledger: so that the same updates give the same
+ * sum after a restart, whatever the configuration says by then. */
+#ifndef COVEY_ROUND_TERMS_H
+#define COVEY_ROUND_TERMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "covey/bytes.h"
+#include "covey/codec.h"
+#include "covey/limits.h"
+#include "covey/status.h"
+#include "covey/strategy.h"
+
+#define COVEY_ROUND_TERMS_VERSION 1
+
+struct covey_round_terms {
+    char strategy[COVEY_NAME_BYTES];
+    char codec[COVEY_CODEC_NAME_BYTES];
+    uint64_t updates_max;
+    double weight_max, norm_limit;
+    bool refuse_range;
+    uint32_t tensor_count;
+    bool has_exponents;
+    int16_t exponents[COVEY_MODEL_TENSORS]; /* (tensor_count) when has_exponents */
+};
+
+#define COVEY_ROUND_TERMS_BYTES (512 + 2 * COVEY_MODEL_TENSORS)
+
+/* Little-endian; out: COVEY_ROUND_TERMS_BYTES. Returns the bytes. */
+size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *out);
+COVEY_MUST_CHECK enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct covey_round_terms *out,
+                                                            struct covey_error *err);
+
+/* The sum of a round under these terms. ends: (terms->tensor_count). MISMATCH when the layout has another number of
+ * tensors. */
+COVEY_MUST_CHECK enum covey_status covey_round_terms_begin(const struct covey_round_terms *terms, const size_t *ends,
+                                                           size_t tensor_count, uint32_t threads,
+                                                           struct covey_aggregation **out, struct covey_error *err);
+
+#endif

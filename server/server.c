@@ -1,0 +1,572 @@
+#include "federation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "covey/log.h"
+
+#define LOOP_WAIT_MS 250      /* between two looks at heartbeats and at who is there */
+#define FAREWELL_MS 10000     /* that devices get to fetch the last model, with end_when_done */
+#define FAREWELL_LEAST_MS 500
+#define FOLD_THREADS_DEFAULT 8
+#define PUSH_BATCH 64
+
+/* ------------------------------------------------------------------ clock, waking */
+
+uint64_t covey_server_now_ms(const struct covey_server *server)
+{
+    return server->options.env.now_ms(server->options.env.user);
+}
+
+int64_t covey_server_wall_ms(const struct covey_server *server)
+{
+    return server->options.env.wall_s(server->options.env.user) * 1000;
+}
+
+void covey_server_traffic(const struct covey_server *server, struct covey_traffic *out)
+{
+    *out = (struct covey_traffic){0};
+    if (server->host.ops != NULL)
+        server->host.ops->traffic(server->host.host, out);
+}
+
+void covey_server_wake(struct covey_server *server)
+{
+    pthread_mutex_lock(&server->loop_mutex);
+    server->woken = true;
+    pthread_cond_signal(&server->loop_wake);
+    pthread_mutex_unlock(&server->loop_mutex);
+}
+
+void covey_server_stop(struct covey_server *server)
+{
+    pthread_mutex_lock(&server->loop_mutex);
+    server->stopping = server->woken = true;
+    pthread_cond_signal(&server->loop_wake);
+    pthread_mutex_unlock(&server->loop_mutex);
+}
+
+/* Until woken, or for wait_ms. True: it is time to stop. */
+static bool wait_for_wake(struct covey_server *server, uint64_t wait_ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(wait_ms / 1000);
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&server->loop_mutex);
+    while (!server->woken)
+        if (pthread_cond_timedwait(&server->loop_wake, &server->loop_mutex, &until) == ETIMEDOUT)
+            break;
+    server->woken = false;
+    const bool stopping = server->stopping;
+    pthread_mutex_unlock(&server->loop_mutex);
+    return stopping;
+}
+
+/* ------------------------------------------------------------------ one federation's machine */
+
+static void perform(struct covey_federation *federation, const struct covey_round_action *action,
+                    enum covey_round_event_kind cause)
+{
+    switch (action->kind) {
+    case COVEY_ACTION_OPEN:
+        covey_post_opening(federation, action);
+        break;
+    case COVEY_ACTION_CLOSE:
+        covey_post_closing(federation, action);
+        break;
+    case COVEY_ACTION_ABANDON:
+        covey_post_abandoning(federation, action);
+        break;
+    case COVEY_ACTION_EVALUATE:
+        if (cause == COVEY_EVENT_TICK) /* after a restart; otherwise closing has asked for it with its report */
+            covey_post_judging(federation, action->round);
+        break;
+    case COVEY_ACTION_END:
+        covey_post_end(federation, action->end);
+        break;
+    }
+}
+
+static void feed(struct covey_federation *federation, const struct covey_round_event *event, uint64_t now_ms)
+{
+    struct covey_round_actions actions;
+    covey_server_round_step(federation->machine, event, now_ms, &actions);
+    pthread_mutex_lock(&federation->mutex);
+    covey_server_round_view(federation->machine, &federation->view);
+    pthread_mutex_unlock(&federation->mutex);
+    for (uint32_t i = 0; i < actions.count; i++)
+        perform(federation, &actions.items[i], event->kind);
+}
+
+/* What others have answered since the last look, in the order in which the machine must hear it. */
+struct answers {
+    bool opened, closed, judged, rules;
+    struct covey_round_event opened_event, closed_event, judged_event;
+    struct covey_round_rules new_rules;
+};
+
+static void collect(struct covey_federation *federation, struct answers *out)
+{
+    pthread_mutex_lock(&federation->mutex);
+    *out = (struct answers){.opened = federation->opened_answer,
+                            .closed = federation->closed_answer,
+                            .judged = federation->judged_answer,
+                            .rules = federation->rules_order,
+                            .new_rules = federation->new_rules};
+    out->opened_event = (struct covey_round_event){
+        .kind = COVEY_EVENT_OPENED, .round = federation->answer_round, .slots = federation->answer_slots};
+    out->closed_event = (struct covey_round_event){
+        .kind = federation->answer_stored ? COVEY_EVENT_STORED : COVEY_EVENT_STORE_FAILED,
+        .round = federation->answer_round};
+    out->judged_event = (struct covey_round_event){
+        .kind = COVEY_EVENT_JUDGED, .round = federation->judged_round, .value = federation->judged_value};
+    federation->opened_answer = federation->closed_answer = federation->judged_answer = federation->rules_order = false;
+    pthread_mutex_unlock(&federation->mutex);
+}
+
+/* The next slot whose fate the machine has not heard of; false: none. */
+static bool next_slot_event(struct covey_federation *federation, uint32_t *scan, struct covey_round_event *out)
+{
+    bool found = false;
+    pthread_mutex_lock(&federation->mutex);
+    for (; *scan < federation->cohort.count && !found; (*scan)++) {
+        struct covey_slot *slot = &federation->cohort.slots[*scan];
+        const bool done = slot->state == COVEY_SLOT_RECORDED && !slot->told_done;
+        const bool lost = !slot->told_lost && (slot->state == COVEY_SLOT_WITHDRAWN ||
+                                               (slot->refused && slot->state == COVEY_SLOT_WAITING));
+        if (!done && !lost)
+            continue;
+        slot->told_done |= done;
+        slot->told_lost |= lost;
+        *out = (struct covey_round_event){
+            .kind = done ? COVEY_EVENT_RECORDED : COVEY_EVENT_LOST, .round = federation->cohort.round, .slot = *scan};
+        found = true;
+    }
+    pthread_mutex_unlock(&federation->mutex);
+    return found;
+}
+
+static uint32_t count_available(struct covey_federation *federation, uint64_t now_ms)
+{
+    uint32_t count = 0;
+    pthread_mutex_lock(&federation->mutex);
+    for (uint32_t place = 0; federation->member_count > 0 && place < federation->member_capacity; place++)
+        count += covey_federation_is_available(federation, place, now_ms);
+    pthread_mutex_unlock(&federation->mutex);
+    return count;
+}
+
+static void step_federation(struct covey_federation *federation, uint64_t now_ms)
+{
+    struct answers answers;
+    struct covey_round_event event;
+    collect(federation, &answers);
+    if (answers.rules)
+        covey_server_round_set_rules(federation->machine, &answers.new_rules);
+    if (answers.opened)
+        feed(federation, &answers.opened_event, now_ms);
+    uint32_t scan = 0;
+    while (next_slot_event(federation, &scan, &event))
+        feed(federation, &event, now_ms);
+    if (answers.closed)
+        feed(federation, &answers.closed_event, now_ms);
+    if (answers.judged && federation->view.phase == COVEY_PHASE_JUDGING)
+        feed(federation, &answers.judged_event, now_ms);
+    event = (struct covey_round_event){.kind = COVEY_EVENT_TICK};
+    if (federation->view.phase == COVEY_PHASE_GATHER)
+        event.available = count_available(federation, now_ms);
+    feed(federation, &event, now_ms);
+}
+
+/* ------------------------------------------------------------------ heartbeats */
+
+/* Up to PUSH_BATCH observers from *scan on that have heard nothing for .6 of a heartbeat. */
+static uint32_t due_for_push(struct covey_federation *federation, uint64_t now_ms, uint32_t *scan,
+                             uint32_t places[PUSH_BATCH])
+{
+    const uint64_t silence_ms = federation->options.heartbeat_ms * 6ull / 10;
+    uint32_t count = 0;
+    pthread_mutex_lock(&federation->mutex);
+    for (; *scan < federation->member_capacity && count < PUSH_BATCH; (*scan)++) {
+        const struct covey_member *member = &federation->members[*scan];
+        if (member->observing && now_ms - member->last_push_ms >= silence_ms &&
+            covey_registry_is_present(federation->server->registry, *scan))
+            places[count++] = *scan;
+    }
+    pthread_mutex_unlock(&federation->mutex);
+    return count;
+}
+
+static void beat(struct covey_federation *federation, uint64_t now_ms)
+{
+    uint32_t places[PUSH_BATCH], scan = 0, count;
+    while ((count = due_for_push(federation, now_ms, &scan, places)) > 0)
+        for (uint32_t i = 0; i < count; i++)
+            covey_federation_push(federation, places[i]);
+}
+
+/* ------------------------------------------------------------------ the loop */
+
+struct house_keeping {
+    struct covey_work work;
+    struct covey_server *server;
+};
+
+static void run_house_keeping(struct covey_work *work)
+{
+    struct covey_server *server = ((struct house_keeping *)work)->server;
+    free(work);
+    covey_server_keep_house(server);
+    atomic_store(&server->status_pending, false);
+}
+
+/* At most one of them is queued. */
+static void post_house_keeping(struct covey_server *server)
+{
+    if (atomic_exchange(&server->status_pending, true))
+        return;
+    struct house_keeping *house = calloc(1, sizeof *house);
+    if (house != NULL) {
+        *house = (struct house_keeping){{.run = run_house_keeping}, server};
+        if (covey_workers_post(server->work, &house->work) == COVEY_OK)
+            return;
+    }
+    free(house);
+    atomic_store(&server->status_pending, false);
+}
+
+static bool all_ended(struct covey_server *server)
+{
+    bool ended = true;
+    for (uint32_t i = 0; i < server->options.federation_count && ended; i++) {
+        pthread_mutex_lock(&server->federations[i].mutex);
+        ended = server->federations[i].end_reported;
+        pthread_mutex_unlock(&server->federations[i].mutex);
+    }
+    return ended;
+}
+
+/* With end_when_done: every device has gone, or has had time to fetch the last model. */
+static bool farewell_is_over(struct covey_server *server, uint64_t now_ms)
+{
+    uint32_t known, present;
+    if (!server->options.end_when_done || !all_ended(server))
+        return false;
+    if (server->done_since_ms == 0)
+        server->done_since_ms = now_ms + 1;
+    covey_registry_counts(server->registry, &known, &present);
+    const uint64_t since_ms = now_ms + 1 - server->done_since_ms;
+    return (present == 0 && since_ms >= FAREWELL_LEAST_MS) || since_ms >= FAREWELL_MS;
+}
+
+static uint64_t wait_ms(struct covey_server *server, uint64_t now_ms)
+{
+    uint64_t wait = LOOP_WAIT_MS;
+    for (uint32_t i = 0; i < server->options.federation_count; i++) {
+        const uint64_t next_ms = covey_server_round_next_ms(server->federations[i].machine);
+        /* in GATHER the time may have come while devices are still awaited: then arrivals wake the loop */
+        if (next_ms > now_ms && next_ms - now_ms < wait)
+            wait = next_ms - now_ms;
+    }
+    return wait;
+}
+
+enum covey_status covey_server_run(struct covey_server *server, struct covey_error *err)
+{
+    if (server->host.ops == NULL)
+        return covey_fail(err, COVEY_STATE, "the server has no transport: attach one before it runs");
+    bool stopping = false;
+    while (!stopping) {
+        const uint64_t now_ms = covey_server_now_ms(server);
+        for (uint32_t i = 0; i < server->options.federation_count; i++)
+            step_federation(&server->federations[i], now_ms);
+        if (now_ms >= server->next_heartbeat_ms) {
+            server->next_heartbeat_ms = now_ms + LOOP_WAIT_MS;
+            for (uint32_t i = 0; i < server->options.federation_count; i++)
+                beat(&server->federations[i], now_ms);
+        }
+        if (now_ms >= server->next_status_ms) {
+            server->next_status_ms = now_ms + COVEY_STATUS_INTERVAL_MS;
+            post_house_keeping(server);
+        }
+        stopping = farewell_is_over(server, now_ms) || wait_for_wake(server, wait_ms(server, now_ms));
+    }
+    /* no more work comes in; what is in hand is finished, acknowledged and flushed */
+    atomic_store(&server->accepting, false);
+    covey_workers_wait(server->intake);
+    for (uint32_t i = 0; i < server->options.federation_count; i++) {
+        struct covey_federation *federation = &server->federations[i];
+        pthread_mutex_lock(&federation->mutex);
+        while (federation->in_flight > 0)
+            pthread_cond_wait(&federation->drained, &federation->mutex);
+        pthread_mutex_unlock(&federation->mutex);
+    }
+    covey_workers_wait(server->work);
+    covey_workers_wait(server->judge);
+    covey_server_keep_house(server);
+    return COVEY_OK;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static enum covey_status lock_folder(struct covey_server *server, struct covey_error *err)
+{
+    char path[COVEY_FILE_PATH_BYTES];
+    const char *folder = server->options.folder;
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return covey_fail(err, COVEY_IO, "%s could not be made: %s", folder, strerror(errno));
+    if ((size_t)snprintf(path, sizeof path, "%s/lock", folder) >= sizeof path)
+        return covey_fail(err, COVEY_LIMIT, "the path %.80s... is too long", folder);
+    server->lock_file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (server->lock_file < 0)
+        return covey_fail(err, COVEY_IO, "%s could not be made: %s", path, strerror(errno));
+    if (flock(server->lock_file, LOCK_EX | LOCK_NB) != 0)
+        return covey_fail(err, COVEY_EXISTS, "%s is in use by another covey-server", folder);
+    return COVEY_OK;
+}
+
+struct restoring {
+    struct covey_registry *registry;
+    enum covey_status status;
+    struct covey_error *err;
+};
+
+static bool restore_device(void *user, const struct covey_ledger_device *device)
+{
+    struct restoring *restoring = user;
+    restoring->status = covey_registry_restore(restoring->registry, device, restoring->err);
+    return restoring->status == COVEY_OK;
+}
+
+static enum covey_status open_ledger(struct covey_server *server, struct covey_error *err)
+{
+    char path[COVEY_FILE_PATH_BYTES];
+    if ((size_t)snprintf(path, sizeof path, "%s/ledger.sqlite", server->options.folder) >= sizeof path)
+        return covey_fail(err, COVEY_LIMIT, "the path is too long");
+    COVEY_TRY(covey_ledger_open(path, &server->ledger, err));
+    COVEY_TRY(covey_registry_create(COVEY_DEVICES, &server->registry, err));
+    struct restoring restoring = {server->registry, COVEY_OK, err};
+    COVEY_TRY(covey_ledger_each_device(server->ledger, restore_device, &restoring, err));
+    return restoring.status;
+}
+
+static uint32_t processors(void)
+{
+    const long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : count < FOLD_THREADS_DEFAULT ? (uint32_t)count : FOLD_THREADS_DEFAULT;
+}
+
+static void fill_defaults(struct covey_server_options *options)
+{
+    if (options->fold_threads == 0)
+        options->fold_threads = processors();
+    if (options->fold_threads > COVEY_FOLD_THREADS)
+        options->fold_threads = COVEY_FOLD_THREADS;
+    if (options->intake_threads == 0)
+        options->intake_threads = processors();
+    if (options->intake_threads > COVEY_INTAKE_THREADS)
+        options->intake_threads = COVEY_INTAKE_THREADS;
+    if (options->intake_memory_bytes == 0)
+        options->intake_memory_bytes = COVEY_INTAKE_MEMORY_BYTES;
+    if (options->shard_count == 0)
+        options->shard_count = 1;
+    if (options->shard_devices == 0)
+        options->shard_devices = COVEY_SHARD_DEVICES;
+}
+
+static enum covey_status make_federations(struct covey_server *server,
+                                          const struct covey_federation_options *options, uint32_t count,
+                                          struct covey_error *err)
+{
+    server->federations = calloc(count, sizeof *server->federations);
+    if (server->federations == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u federations", count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (covey_federation_find(server, options[i].name, strlen(options[i].name)) != NULL)
+            return covey_fail(err, COVEY_INVALID, "there are two federations of the name %s", options[i].name);
+        server->options.federation_count = i + 1; /* from here on destroy takes care of it */
+        enum covey_status status = covey_federation_init(&server->federations[i], server, i, &options[i], err);
+        if (status == COVEY_OK)
+            status = covey_federation_recover(&server->federations[i], err);
+        if (status != COVEY_OK)
+            return covey_fail_at(err, status, "federation %s: ", options[i].name);
+        server->federations[i].options.initial = NULL;
+    }
+    return COVEY_OK;
+}
+
+static enum covey_status start_threads(struct covey_server *server, struct covey_error *err)
+{
+    COVEY_TRY(covey_fold_create(&server->fold, err));
+    COVEY_TRY(covey_workers_create(server->options.intake_threads, COVEY_INTAKE_JOBS, &server->intake, err));
+    COVEY_TRY(covey_workers_create(1, COVEY_WORK_QUEUE, &server->work, err));
+    return covey_workers_create(1, COVEY_JUDGE_QUEUE, &server->judge, err);
+}
+
+static void init_loop(struct covey_server *server)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&server->loop_wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&server->loop_mutex, NULL);
+}
+
+enum covey_status covey_server_create(const struct covey_server_options *options, struct covey_server **out,
+                                      struct covey_error *err)
+{
+    const uint32_t count = options->federation_count;
+    if (count == 0 || count > COVEY_FEDERATIONS)
+        return covey_fail(err, COVEY_INVALID, "a server has 1 to %d federations, not %u", COVEY_FEDERATIONS, count);
+    struct covey_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the server");
+    server->options = *options;
+    server->options.federations = NULL;
+    server->options.federation_count = 0;
+    server->lock_file = -1;
+    fill_defaults(&server->options);
+    server->fold_threads = server->options.fold_threads;
+    init_loop(server);
+    atomic_store(&server->accepting, true);
+    server->started_ms = covey_server_now_ms(server);
+    enum covey_status status = lock_folder(server, err);
+    if (status == COVEY_OK)
+        status = open_ledger(server, err);
+    if (status == COVEY_OK)
+        status = make_federations(server, options->federations, count, err);
+    if (status == COVEY_OK)
+        status = start_threads(server, err);
+    if (status != COVEY_OK) {
+        covey_server_destroy(server);
+        return status;
+    }
+    *out = server;
+    return COVEY_OK;
+}
+
+void covey_server_attach(struct covey_server *server, const struct covey_host_handle *host, uint16_t port)
+{
+    server->host = *host;
+    server->port = port;
+}
+
+void covey_server_destroy(struct covey_server *server)
+{
+    if (server == NULL)
+        return;
+    atomic_store(&server->accepting, false);
+    covey_workers_destroy(server->intake);
+    covey_workers_destroy(server->work);
+    covey_workers_destroy(server->judge);
+    covey_ledger_close(server->ledger); /* its last answers may still post to the fold */
+    covey_fold_destroy(server->fold);
+    for (uint32_t i = 0; i < server->options.federation_count; i++)
+        covey_federation_deinit(&server->federations[i]);
+    free(server->federations);
+    covey_registry_destroy(server->registry);
+    if (server->lock_file >= 0)
+        (void)close(server->lock_file);
+    pthread_cond_destroy(&server->loop_wake);
+    pthread_mutex_destroy(&server->loop_mutex);
+    free(server);
+}
+
+/* ------------------------------------------------------------------ orders and views */
+
+enum covey_status covey_server_set_rules(struct covey_server *server, const char *name,
+                                         const struct covey_round_rules *rules, struct covey_error *err)
+{
+    struct covey_federation *federation = covey_federation_find(server, name, strlen(name));
+    if (federation == NULL)
+        return covey_fail(err, COVEY_NOT_FOUND, "there is no federation %s", name);
+    struct covey_round_rules checked = *rules;
+    checked.lower_is_better = federation->options.watch == COVEY_WATCH_LOSS;
+    checked.can_judge = federation->options.has_validation;
+    COVEY_TRY(covey_round_rules_check(&checked, err));
+    pthread_mutex_lock(&federation->mutex);
+    federation->options.rules = checked;
+    federation->new_rules = checked;
+    federation->rules_order = true;
+    pthread_mutex_unlock(&federation->mutex);
+    covey_server_wake(server);
+    return COVEY_OK;
+}
+
+void covey_server_withdraw(struct covey_server *server, const char *device)
+{
+    uint32_t place;
+    if (covey_registry_find(server->registry, device, &place) != COVEY_OK)
+        return;
+    for (uint32_t i = 0; i < server->options.federation_count; i++) {
+        struct covey_federation *federation = &server->federations[i];
+        pthread_mutex_lock(&federation->mutex);
+        if (place < federation->member_capacity) {
+            struct covey_member *member = &federation->members[place];
+            member->joined = member->observing = false;
+            member->expected_back_ms = 0;
+            if (member->slot != COVEY_NO_SLOT &&
+                federation->cohort.slots[member->slot].state == COVEY_SLOT_WAITING)
+                federation->cohort.slots[member->slot].state = COVEY_SLOT_WITHDRAWN;
+        }
+        pthread_mutex_unlock(&federation->mutex);
+    }
+    if (server->host.ops != NULL)
+        server->host.ops->drop(server->host.host, device);
+    covey_log_event(server->options.env.log, COVEY_LOG_WARNING, "device-withdrawn", "device=%s", device);
+    covey_server_wake(server);
+}
+
+void covey_server_view(struct covey_server *server, struct covey_server_view *out)
+{
+    struct covey_ledger_writer_figures figures;
+    *out = (struct covey_server_view){0};
+    covey_registry_counts(server->registry, &out->known, &out->present);
+    covey_server_traffic(server, &out->traffic);
+    covey_ledger_figures(server->ledger, &figures);
+    out->ledger_updates = figures.jobs;
+    out->ledger_commits = figures.commits;
+    out->refused = atomic_load(&server->refused);
+    out->done = all_ended(server);
+}
+
+uint32_t covey_server_federation_count(const struct covey_server *server)
+{
+    return server->options.federation_count;
+}
+
+void covey_server_federation_view(struct covey_server *server, uint32_t index, struct covey_federation_view *out)
+{
+    struct covey_federation *federation = &server->federations[index];
+    const uint64_t now_ms = covey_server_now_ms(server);
+    *out = (struct covey_federation_view){.now_ms = now_ms};
+    out->available = count_available(federation, now_ms);
+    memcpy(out->name, federation->options.name, sizeof out->name);
+    pthread_mutex_lock(&federation->mutex);
+    out->round = federation->view;
+    out->members = federation->member_count;
+    out->sequence = federation->sequence;
+    out->model = federation->model;
+    out->train_loss = federation->train_loss;
+    out->loss = federation->loss;
+    out->metric = federation->metric;
+    out->update_bytes_up = federation->update_bytes_up;
+    out->bytes_up_fp32 = federation->bytes_up_fp32;
+    out->round_seconds = (double)federation->round_ms_mean / 1000;
+    out->rounds_wanted = federation->options.rules.stop_rounds;
+    pthread_mutex_unlock(&federation->mutex);
+}
