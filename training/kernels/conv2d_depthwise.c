@@ -6,6 +6,7 @@
 
 struct scratch {
     uint32_t *offsets, *origins; /* (cells), (pixels) */
+    uint32_t *codes;             /* (cells of the pooling window) */
     float *w, *dw;               /* (cells, channels): transposed */
     float *db;                   /* (channels) */
     float *x, *dx;               /* one padded image each */
@@ -19,6 +20,7 @@ static struct scratch take(const struct covey_conv_shape *s, struct covey_arena 
     return (struct scratch){
         .offsets = covey_arena_take(arena, cells, sizeof(uint32_t)),
         .origins = covey_arena_take(arena, s->pixels, sizeof(uint32_t)),
+        .codes = covey_arena_take(arena, s->pool_kernel[0] * s->pool_kernel[1], sizeof(uint32_t)),
         .w = covey_arena_take(arena, cells * s->channels, sizeof(float)),
         .dw = covey_arena_take(arena, cells * s->channels, sizeof(float)),
         .db = covey_arena_take(arena, s->channels, sizeof(float)),
@@ -40,6 +42,7 @@ static struct covey_depthwise begin(const struct covey_conv_shape *s, const stru
     for (size_t c = 0; c < s->channels; c++)
         for (size_t k = 0; k < cells; k++)
             t->w[k * s->channels + c] = call->w[0][c * cells + k];
+    covey_conv_fill_codes(s, s->channels, s->out_width * s->channels, t->codes);
     covey_conv_clear(s, t->x);
     return (struct covey_depthwise){.pixels = s->pixels,
                                     .cells = cells,
@@ -62,7 +65,7 @@ static void forward(const struct covey_op *op, const struct covey_conv_shape *s,
     for (size_t n = 0; n < call->batch; n++) {
         covey_conv_pad(s, covey_conv_input(s, call, n), t.x);
         covey_vector_kernels()->depthwise_forward(&d);
-        covey_conv_finish(s, call, n, t.raw, s->channels);
+        covey_conv_finish(s, call, n, t.raw, s->channels, t.codes);
     }
 }
 

@@ -23,6 +23,7 @@ static size_t round_up(size_t n, size_t to)
 
 struct forward_scratch {
     uint32_t *offsets; /* (pixels, rounded up to whole tiles) */
+    uint32_t *codes;   /* (cells of the pooling window): offsets in the padded input, as backward wants them */
     float *w, *b;      /* packed; (rounded units) */
     float *x;          /* one padded image */
     float *raw;        /* (rounded pixels, rounded units) */
@@ -35,6 +36,7 @@ static struct forward_scratch take_forward(const struct covey_conv_shape *s, str
 
     return (struct forward_scratch){
         .offsets = covey_arena_take(arena, pixels, sizeof(uint32_t)),
+        .codes = covey_arena_take(arena, s->pool_kernel[0] * s->pool_kernel[1], sizeof(uint32_t)),
         .w = covey_arena_take(arena, units * s->kernel[0] * s->run, sizeof(float)),
         .b = covey_arena_take(arena, units, sizeof(float)),
         .x = covey_arena_take(arena, s->padded_count, sizeof(float)),
@@ -104,6 +106,7 @@ static void forward(const struct covey_op *op, const struct covey_conv_shape *s,
 
     (void)op;
     fill_offsets(s, f.offsets);
+    covey_conv_fill_codes(s, s->stride[1] * s->channels, s->stride[0] * s->row_step, f.codes);
     pack_weights(s, call->w[0], f.w);
     memset(f.b, 0, all * sizeof *f.b);
     if (call->w[1])
@@ -113,11 +116,20 @@ static void forward(const struct covey_op *op, const struct covey_conv_shape *s,
         covey_conv_pad(s, covey_conv_input(s, call, n), f.x);
         for (size_t from = 0; from < all; from += most)
             convolve_block(s, &f, from, all - from < most ? all - from : most);
-        covey_conv_finish(s, call, n, f.raw, all);
+        covey_conv_finish(s, call, n, f.raw, all, f.codes);
     }
 }
 
 /* ---- backward ---- */
+
+/* Not +0 and not -0; as a number, so that no branch is taken. */
+static uint32_t is_set(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & 0x7fffffff) != 0;
+}
 
 struct backward_scratch {
     size_t run;       /* rounded up to whole vectors: of the rows of w and dw */
@@ -128,7 +140,7 @@ struct backward_scratch {
     uint32_t *cell_offsets;
     struct covey_entry *by_unit; /* (units, pooled_pixels): where in x, and the gradient */
     struct covey_entry *by_cell; /* (cells, units), of one pooled pixel: where in w, and the gradient */
-    size_t *unit_counts, *cell_counts;
+    uint32_t *unit_counts, *cell_counts;
 };
 
 static struct backward_scratch take_backward(const struct covey_conv_shape *s, struct covey_arena *arena)
@@ -147,8 +159,8 @@ static struct backward_scratch take_backward(const struct covey_conv_shape *s, s
         .cell_offsets = covey_arena_take(arena, cells, sizeof(uint32_t)),
         .by_unit = covey_arena_take(arena, s->units * s->pooled_pixels, sizeof(struct covey_entry)),
         .by_cell = covey_arena_take(arena, cells * s->units, sizeof(struct covey_entry)),
-        .unit_counts = covey_arena_take(arena, s->units, sizeof(size_t)),
-        .cell_counts = covey_arena_take(arena, cells, sizeof(size_t)),
+        .unit_counts = covey_arena_take(arena, s->units, sizeof(uint32_t)),
+        .cell_counts = covey_arena_take(arena, cells, sizeof(uint32_t)),
     };
 }
 
@@ -160,8 +172,7 @@ static void begin_backward(const struct covey_conv_shape *s, const struct covey_
     covey_conv_clear(s, b->x);
     memset(b->dw, 0, rows * b->run * sizeof *b->dw);
     memset(b->db, 0, s->units * sizeof *b->db);
-    for (size_t c = 0; c < b->cells; c++)
-        b->cell_offsets[c] = (uint32_t)covey_conv_origin(s, c / s->pool_kernel[1], c % s->pool_kernel[1]);
+    covey_conv_fill_codes(s, s->stride[1] * s->channels, s->stride[0] * s->row_step, b->cell_offsets);
     if (b->run == s->run) {
         b->w = call->w[0];
         return;
@@ -171,23 +182,36 @@ static void begin_backward(const struct covey_conv_shape *s, const struct covey_
         memcpy(b->w + r * b->run, call->w[0] + r * s->run, s->run * sizeof *b->w);
 }
 
-/* Puts the gradients of one pooled pixel into both lists. Zeros are written and then overwritten by the next. */
-static void list_pixel(const struct covey_conv_shape *s, const struct backward_scratch *b, size_t pixel, size_t origin,
-                       const float *dy, const float *y, const uint32_t *where)
+/* Lists the gradients of one pooled pixel by unit. Zeros are written and then overwritten by the next. */
+static void list_by_unit(const struct covey_conv_shape *s, const struct backward_scratch *b, size_t origin,
+                         const float *restrict dy, const uint32_t *restrict where)
 {
-    size_t weights = s->kernel[0] * b->run;
+    struct covey_entry *restrict list = b->by_unit;
+    uint32_t *restrict counts = b->unit_counts;
+    size_t units = s->units, step = s->pooled_pixels;
 
-    memset(b->cell_counts, 0, b->cells * sizeof *b->cell_counts);
-    for (size_t u = 0; u < s->units; u++) {
-        size_t at = pixel * s->units + u, cell = where ? where[at] : 0;
-        float value = s->relu && !(y[at] > 0) ? 0 : dy[at];
-        struct covey_entry *unit = b->by_unit + u * s->pooled_pixels + b->unit_counts[u];
-        struct covey_entry *place = b->by_cell + cell * s->units + b->cell_counts[cell];
-        *unit = (struct covey_entry){(uint32_t)(origin + b->cell_offsets[cell]), value};
-        *place = (struct covey_entry){(uint32_t)(u * weights), value};
-        b->unit_counts[u] += value != 0;
-        b->cell_counts[cell] += value != 0;
-        b->db[u] += value;
+    for (size_t u = 0; u < units; u++, list += step) {
+        uint32_t count = counts[u];
+        list[count] = (struct covey_entry){(uint32_t)origin + (where ? where[u] : 0), dy[u]};
+        counts[u] = count + is_set(dy[u]);
+    }
+}
+
+/* The same by cell of the pooling window. */
+static void list_by_cell(const struct covey_conv_shape *s, const struct backward_scratch *b, const float *restrict dy,
+                         const uint32_t *restrict where)
+{
+    uint32_t weights = (uint32_t)(s->kernel[0] * b->run);
+    size_t units = s->units;
+
+    for (size_t c = 0; c < b->cells; c++) {
+        struct covey_entry *restrict list = b->by_cell + c * units;
+        uint32_t code = b->cell_offsets[c], count = 0, at = 0;
+        for (size_t u = 0; u < units; u++, at += weights) {
+            list[count] = (struct covey_entry){at, dy[u]};
+            count += (where ? where[u] == code : 1) & is_set(dy[u]);
+        }
+        b->cell_counts[c] = count;
     }
 }
 
@@ -227,21 +251,40 @@ static void gather_weights(const struct covey_conv_shape *s, const struct backwa
     }
 }
 
+/* Zeroes dy of image n where ReLU stood in the way, and sums it up for the bias. */
+static void mask(const struct covey_conv_shape *s, const struct covey_op_call *call, const struct backward_scratch *b,
+                 size_t n)
+{
+    size_t count = s->pooled_pixels * s->units;
+    float *dy = call->dy + n * count;
+    const float *y = call->out + n * count;
+
+    for (size_t i = 0; i < count && s->relu; i++)
+        dy[i] = y[i] > 0 ? dy[i] : 0;
+    for (size_t p = 0; p < s->pooled_pixels; p++)
+        for (size_t u = 0; u < s->units; u++)
+            b->db[u] += dy[p * s->units + u];
+}
+
 static void backward_image(const struct covey_conv_shape *s, const struct covey_op_call *call,
                            const struct backward_scratch *b, size_t n)
 {
-    size_t count = s->pooled_pixels * s->units;
+    const float *dy = call->dy + n * s->pooled_pixels * s->units;
+    const uint32_t *where = covey_conv_where(s, call, n);
     float *dx = covey_conv_input_gradient(s, call, n);
 
+    mask(s, call, b, n);
     memset(b->unit_counts, 0, s->units * sizeof *b->unit_counts);
     if (dx)
         covey_conv_clear(s, b->dx);
-    for (size_t p = 0; p < s->pooled_pixels; p++) {
+    for (size_t p = 0; p < s->pooled_pixels; p++, dy += s->units, where += where ? s->units : 0) {
         size_t origin = covey_conv_origin(s, p / s->pool_width * s->pool_stride[0],
                                           p % s->pool_width * s->pool_stride[1]);
-        list_pixel(s, b, p, origin, call->dy + n * count, call->out + n * count, covey_conv_where(s, call, n));
-        if (dx)
+        list_by_unit(s, b, origin, dy, where);
+        if (dx) {
+            list_by_cell(s, b, dy, where);
             gather_inputs(s, b, origin);
+        }
     }
     if (dx)
         covey_conv_crop(s, b->dx, dx);

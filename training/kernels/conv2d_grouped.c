@@ -10,6 +10,7 @@ struct scratch {
     float *columns; /* (pixels, depth) of one group */
     float *raw;     /* (pixels, units) */
     float *db;      /* (units) */
+    uint32_t *codes; /* (cells of the pooling window) */
 };
 
 /* One group: depth = kernel height * kernel width * channels of the group. */
@@ -33,6 +34,7 @@ static struct scratch take(const struct covey_op *op, const struct covey_conv_sh
         .columns = covey_arena_take(arena, s->pixels * group_of(op, s).depth, sizeof(float)),
         .raw = covey_arena_take(arena, s->pixels * s->units, sizeof(float)),
         .db = covey_arena_take(arena, s->units, sizeof(float)),
+        .codes = covey_arena_take(arena, s->pool_kernel[0] * s->pool_kernel[1], sizeof(uint32_t)),
     };
 }
 
@@ -70,6 +72,7 @@ static void forward(const struct covey_op *op, const struct covey_conv_shape *s,
     struct scratch t = take(op, s, arena);
     struct group g = group_of(op, s);
 
+    covey_conv_fill_codes(s, s->units, s->out_width * s->units, t.codes);
     covey_conv_clear(s, t.x);
     for (size_t n = 0; n < call->batch; n++) {
         covey_conv_pad(s, covey_conv_input(s, call, n), t.x);
@@ -82,7 +85,7 @@ static void forward(const struct covey_op *op, const struct covey_conv_shape *s,
                         call->w[0] + k * g.units * g.depth, g.depth, call->w[1] ? 1 : 0, t.raw + k * g.units,
                         s->units);
         }
-        covey_conv_finish(s, call, n, t.raw, s->units);
+        covey_conv_finish(s, call, n, t.raw, s->units, t.codes);
     }
 }
 

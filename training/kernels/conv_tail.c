@@ -10,7 +10,7 @@ uint32_t *covey_conv_where(const struct covey_conv_shape *s, const struct covey_
 }
 
 void covey_conv_finish(const struct covey_conv_shape *s, const struct covey_op_call *call, size_t n, const float *raw,
-                       size_t step)
+                       size_t step, const uint32_t *codes)
 {
     struct covey_pool_forward p = {
         .width = s->out_width,
@@ -22,6 +22,7 @@ void covey_conv_finish(const struct covey_conv_shape *s, const struct covey_op_c
         .stride = {s->pool_stride[0], s->pool_stride[1]},
         .relu = s->relu,
         .x = raw,
+        .codes = codes,
         .y = call->out + n * s->pooled_pixels * s->units,
         .where = call->training ? covey_conv_where(s, call, n) : NULL,
     };
@@ -29,16 +30,22 @@ void covey_conv_finish(const struct covey_conv_shape *s, const struct covey_op_c
     covey_vector_kernels()->pool_forward(&p);
 }
 
+void covey_conv_fill_codes(const struct covey_conv_shape *s, size_t pixel_step, size_t row_step, uint32_t *codes)
+{
+    for (size_t i = 0; i < s->pool_kernel[0]; i++)
+        for (size_t j = 0; j < s->pool_kernel[1]; j++)
+            *codes++ = (uint32_t)(i * row_step + j * pixel_step);
+}
+
 static void unpool(const struct covey_conv_shape *s, const float *dy, const float *y, const uint32_t *where, float *raw)
 {
     memset(raw, 0, s->pixels * s->units * sizeof *raw);
     for (size_t i = 0; i < s->pool_height; i++)
-        for (size_t j = 0; j < s->pool_width; j++)
-            for (size_t u = 0; u < s->units; u++, dy++, y++, where++) {
-                size_t row = i * s->pool_stride[0] + *where / s->pool_kernel[1];
-                size_t column = j * s->pool_stride[1] + *where % s->pool_kernel[1];
-                raw[(row * s->out_width + column) * s->units + u] = s->relu && !(*y > 0) ? 0 : *dy;
-            }
+        for (size_t j = 0; j < s->pool_width; j++) {
+            float *first = raw + (i * s->pool_stride[0] * s->out_width + j * s->pool_stride[1]) * s->units;
+            for (size_t u = 0; u < s->units; u++, dy++, y++, where++)
+                first[*where + u] = s->relu && !(*y > 0) ? 0 : *dy;
+        }
 }
 
 void covey_conv_spread(const struct covey_conv_shape *s, const struct covey_op_call *call, size_t n, float *raw)

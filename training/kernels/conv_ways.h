@@ -39,14 +39,19 @@ static inline float *covey_conv_input_gradient(const struct covey_conv_shape *s,
     return call->dx[0] ? call->dx[0] + n * s->image_count : NULL;
 }
 
-/* Pooling and ReLU of one image: raw (pixels, step) -> y and, when training and pooled, where of image n. */
+/* Pooling and ReLU of one image: raw (pixels, step) -> y and, when training and pooled, where of image n. codes: what
+ * stands in where for each cell of the pooling window. */
 void covey_conv_finish(const struct covey_conv_shape *s, const struct covey_op_call *call, size_t n, const float *raw,
-                       size_t step);
+                       size_t step, const uint32_t *codes);
 
 /* Which cell of the pooling window each output of image n came from; NULL when not pooled. (pooled_pixels, units) */
 uint32_t *covey_conv_where(const struct covey_conv_shape *s, const struct covey_op_call *call, size_t n);
 
-/* Gradient of image n before pooling and ReLU: (pixels, units), overwritten. */
+/* Codes of cells. From a cell to the next, in values of an image with so many in a pixel and in a row: the offset of a
+ * cell from the first. (cells of the pooling window) */
+void covey_conv_fill_codes(const struct covey_conv_shape *s, size_t pixel_step, size_t row_step, uint32_t *codes);
+
+/* Gradient of image n before pooling and ReLU: (pixels, units), overwritten. Codes are offsets in it. */
 void covey_conv_spread(const struct covey_conv_shape *s, const struct covey_op_call *call, size_t n, float *raw);
 
 /* dw = alpha * sum + beta * dw over count values; sum may be strided rows: `rows` of `length`, `step` apart. */

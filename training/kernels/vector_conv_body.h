@@ -155,14 +155,14 @@ static void gather(const struct covey_gather *g)
 INLINE void pool_cell(const struct covey_pool_forward *p, size_t part, const float *x, float *y, uint32_t *where)
 {
     vec best = load_up_to(x, part);
-    ivec cell = {0};
+    ivec cell = (ivec){0} + (int32_t)p->codes[0];
 
     for (size_t i = 0, at = 0; i < p->kernel[0]; i++)
         for (size_t j = 0; j < p->kernel[1]; j++, at++) {
             vec value = load_up_to(x + (i * p->width + j) * p->x_step, part);
             ivec more = value > best;
             best = choose(more, value, best);
-            cell = (cell & ~more) | (((ivec){0} + (int32_t)at) & more);
+            cell = (cell & ~more) | (((ivec){0} + (int32_t)p->codes[at]) & more);
         }
     store_up_to(y, p->relu ? positive(best) : best, part);
     if (where)

@@ -7,6 +7,9 @@
 #define BLOCK_UNITS 16       /* rows of w that backward keeps near between its two uses of them */
 #define LINE 16              /* floats in a cache line */
 
+/* Weights come from L2 or beyond, row by row with a jump between: asked for while the rows before are worked on. */
+#define PREFETCH(p) __builtin_prefetch(p, 0, 3)
+
 /* Values of a block of features such that `examples` rows of `arrays` arrays fit, in whole vectors, all blocks of
  * nearly the same size. */
 static size_t block_features(size_t features, size_t examples, size_t arrays)
@@ -20,17 +23,11 @@ static size_t block_features(size_t features, size_t examples, size_t arrays)
     return (size + 2 * LANES - 1) / (2 * LANES) * (2 * LANES);
 }
 
-INLINE void prefetch(const float *p, size_t count)
-{
-    for (size_t i = 0; i < count; i += LINE)
-        __builtin_prefetch(p + i, 0, 2);
-}
-
 /* ---- forward ---- */
 
-/* y[e][u] += w[u] . x[e] over count features. */
-INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w, const float *x, size_t step,
-                     float *y, size_t y_step)
+/* y[e][u] += w[u] . x[e] over count features. next: a row of w that will be wanted soon. */
+INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w, const float *next, const float *x,
+                     size_t step, float *y, size_t y_step)
 {
     vec acc[FORWARD_EXAMPLES * FORWARD_UNITS + 3] = {0}; /* (examples, units) */
     float sums[FORWARD_EXAMPLES * FORWARD_UNITS + 3];
@@ -38,6 +35,7 @@ INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w
 
     for (; i + LANES <= count; i += LANES) {
         vec row[FORWARD_UNITS];
+        PREFETCH(next + i);
 #pragma GCC unroll 8
         for (size_t u = 0; u < units; u++)
             row[u] = load(w + u * step + i);
@@ -74,11 +72,11 @@ INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w
 
 #define DOT_CASE(units, examples)                                                                                    \
     case (units) * 16 + (examples):                                                                                  \
-        dot_tile(units, examples, count, w, x, step, y, y_step);                                                     \
+        dot_tile(units, examples, count, w, next, x, step, y, y_step);                                                     \
         break;
 
-static void dot_tile_of(size_t units, size_t examples, size_t count, const float *w, const float *x, size_t step,
-                        float *y, size_t y_step)
+static void dot_tile_of(size_t units, size_t examples, size_t count, const float *w, const float *next,
+                        const float *x, size_t step, float *y, size_t y_step)
 {
     switch (units * 16 + examples) {
         DOT_CASE(1, 1)
@@ -100,11 +98,12 @@ static void forward_block(const struct covey_dense_forward *d, size_t from, size
 
     for (size_t u = 0; u < d->units; u += FORWARD_UNITS) {
         size_t units = d->units - u < FORWARD_UNITS ? d->units - u : FORWARD_UNITS;
-        for (size_t r = u + FORWARD_UNITS; r < u + 2 * FORWARD_UNITS && r < d->units; r++)
-            prefetch(d->w + r * step + from, count);
-        for (size_t e = 0; e < d->examples; e += FORWARD_EXAMPLES)
-            dot_tile_of(units, d->examples - e < FORWARD_EXAMPLES ? d->examples - e : FORWARD_EXAMPLES, count,
-                        d->w + u * step + from, d->x + e * step + from, step, d->y + e * d->units + u, d->units);
+        for (size_t e = 0, tile = 0; e < d->examples; e += FORWARD_EXAMPLES, tile++) {
+            size_t examples = d->examples - e < FORWARD_EXAMPLES ? d->examples - e : FORWARD_EXAMPLES;
+            const float *w = d->w + u * step + from, *next = w + (FORWARD_UNITS + tile % FORWARD_UNITS) * step;
+            dot_tile_of(units, examples, count, w, next, d->x + e * step + from, step, d->y + e * d->units + u,
+                        d->units);
+        }
     }
 }
 
@@ -135,6 +134,7 @@ INLINE void input_tile(size_t examples, size_t vectors, size_t part, size_t unit
 
     for (size_t u = 0; u < units; u++, w += step) {
         vec row[INPUT_VECTORS];
+        PREFETCH(w + BLOCK_UNITS * step);
 #pragma GCC unroll 8
         for (size_t v = 0; v < vectors; v++)
             row[v] = in_register(load_up_to(w + v * LANES, v + 1 == vectors ? part : LANES));
@@ -177,6 +177,8 @@ INLINE void weight_tile(size_t units, size_t vectors, size_t part, size_t exampl
         for (size_t v = 0; v < vectors; v++) {
             float *out = dw + u * step + v * LANES;
             size_t count = v + 1 == vectors ? part : LANES;
+            if (v * LANES % LINE == 0)
+                PREFETCH(out + WEIGHT_UNITS * step);
             if (beta == 1)
                 acc[u][v] += load_up_to(out, count);
             else if (beta != 0)
@@ -265,8 +267,6 @@ static void backward_block(const struct covey_dense_backward *d, size_t from, si
 {
     for (size_t unit = 0; unit < d->units; unit += BLOCK_UNITS) {
         size_t units = d->units - unit < BLOCK_UNITS ? d->units - unit : BLOCK_UNITS;
-        for (size_t r = unit + BLOCK_UNITS; r < unit + 2 * BLOCK_UNITS && r < d->units; r++)
-            prefetch((d->dx ? d->w : d->dw) + r * d->features + from, count);
         if (d->dx)
             input_block(d, unit, units, from, count);
         if (d->dw)

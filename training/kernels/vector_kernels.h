@@ -54,8 +54,8 @@ struct covey_gather {
 };
 
 /* Max pooling and ReLU of one image: x (height * width, x_step), channels of them used -> y (out, channels), and
- * where (out, channels): which cell of the window, row by row, held the maximum (the first of equals). where NULL:
- * not wanted. A window of 1 x 1 is ReLU, or a copy, alone. */
+ * where (out, channels): codes[i] of the cell i of the window, row by row, that held the maximum (the first of equals).
+ * where NULL: not wanted. A window of 1 x 1 is ReLU, or a copy, alone. */
 struct covey_pool_forward {
     size_t width, channels, x_step;          /* of x */
     size_t out_height, out_width;            /* of y */
@@ -63,6 +63,7 @@ struct covey_pool_forward {
     int relu;
     const float *x;
     float *y;
+    const uint32_t *codes; /* (cells of the window) */
     uint32_t *where;
 };
 
