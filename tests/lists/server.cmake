@@ -1,8 +1,11 @@
+# Private headers stand beside their source; the fake host answers exchanges itself.
 function(covey_add_server_test name)
-    cmake_parse_arguments(ARG "" "TIMEOUT" "LINKS;LABELS" ${ARGN})
-    covey_add_test(${name} LINKS covey_server ${ARG_LINKS} LABELS ${ARG_LABELS} TIMEOUT ${ARG_TIMEOUT}
-        SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/server/${name}.c)
-    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/server) # private headers stand beside their source
+    cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LABELS" ${ARGN})
+    list(TRANSFORM ARG_SOURCES PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/unit/server/)
+    covey_add_test(${name} LINKS covey_server LABELS ${ARG_LABELS} TIMEOUT ${ARG_TIMEOUT}
+        SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/server/${name}.c ${ARG_SOURCES})
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/server ${PROJECT_SOURCE_DIR}/common)
 endfunction()
 
 covey_add_server_test(test_server_round)
+covey_add_server_test(test_server SOURCES fake_host.c TIMEOUT 300)

@@ -1,0 +1,468 @@
+/* The whole server without a network: rounds, plans, the published line, order and threads, restarts. */
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/hash.h"
+#include "covey/random.h"
+#include "fake_host.h"
+
+#define DEVICES 5
+
+static void names(char out[DEVICES][32])
+{
+    for (int i = 0; i < DEVICES; i++)
+        (void)snprintf(out[i], 32, "device-%d", i);
+}
+
+struct run {
+    char folder[64];
+    struct fake_model model;
+    struct covey_key *signer;
+    struct covey_federation_options federation;
+    struct covey_server_options options;
+    struct covey_server *server;
+    struct fake_host host;
+};
+
+static void set_up(struct run *run, uint32_t rows)
+{
+    cr_assert_eq(covey_crypto_start(NULL), COVEY_OK);
+    fake_folder_make(run->folder);
+    fake_model_init(&run->model, rows);
+    cr_assert_eq(covey_key_generate(&run->signer, NULL), COVEY_OK);
+    fake_options(&run->model, &run->federation, &run->options, run->folder, run->signer);
+    run->federation.rules.minimum_devices = DEVICES;
+}
+
+static void open_server(struct run *run)
+{
+    struct covey_error err = {0};
+    cr_assert_eq(covey_server_create(&run->options, &run->server, &err), COVEY_OK, "%s", err.text);
+    fake_host_start(&run->host, run->server);
+}
+
+static void close_server(struct run *run)
+{
+    fake_host_stop(&run->host);
+    covey_server_destroy(run->server);
+    run->server = NULL;
+}
+
+static void tear_down(struct run *run)
+{
+    fake_model_deinit(&run->model);
+    covey_key_destroy(run->signer);
+    fake_folder_remove(run->folder);
+}
+
+/* Everyone comes and asks; then each round in the order that the seed gives. Returns the last model's hash. */
+static struct covey_hash play(struct run *run, uint32_t rounds, uint64_t seed)
+{
+    char device[DEVICES][32];
+    names(device);
+    for (int i = 0; i < DEVICES; i++) {
+        fake_come(&run->host, device[i], true);
+        (void)fake_plan(&run->host, device[i], "digits");
+    }
+    for (uint32_t round = 1; round <= rounds; round++) {
+        uint32_t order[DEVICES];
+        struct covey_random random;
+        covey_random_init(&random, seed, 0, round, COVEY_PURPOSE_TEST);
+        for (uint32_t i = 0; i < DEVICES; i++)
+            order[i] = i;
+        covey_random_shuffle(&random, order, DEVICES);
+        for (uint32_t i = 0; i < DEVICES; i++) {
+            const char *name = device[order[i]];
+            const struct covey_plan plan = fake_await(&run->host, name, "digits", COVEY_PLAN_TRAIN, round);
+            cr_assert_eq(fake_work(&run->host, &run->model, name, "digits", &plan, run->signer), COVEY_CODE_CHANGED);
+        }
+    }
+    const struct covey_plan last = fake_await(&run->host, device[0], "digits", COVEY_PLAN_DONE, 0);
+    struct covey_manifest manifest;
+    free(fake_fetch(&run->host, device[0], "digits", &last, run->signer, NULL, &manifest));
+    return manifest.model;
+}
+
+Test(server, gives_the_same_model_with_any_threads_and_any_order)
+{
+    static const uint32_t threads[] = {1, 2, 8, 2, 8};
+    struct covey_hash first;
+    for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
+        struct run run;
+        set_up(&run, 1000);
+        run.options.fold_threads = threads[i];
+        run.options.intake_threads = threads[i];
+        open_server(&run);
+        const struct covey_hash hash = play(&run, 3, i);
+        if (i == 0)
+            first = hash;
+        cr_expect(covey_hash_equal(&first, &hash), "run %zu with %u threads ends elsewhere", i, threads[i]);
+        close_server(&run);
+        tear_down(&run);
+    }
+}
+
+Test(server, publishes_a_line_that_replicas_follow_bit_for_bit)
+{
+    static const char *const downlinks[] = {"raw32", "fp16"};
+    for (size_t d = 0; d < 2; d++) {
+        struct run run;
+        set_up(&run, 100);
+        (void)snprintf(run.federation.downlink, sizeof run.federation.downlink, "%s", downlinks[d]);
+        run.federation.rules.minimum_devices = 1;
+        run.federation.rules.stop_rounds = 4;
+        open_server(&run);
+        fake_come(&run.host, "one", true);
+        float *before = NULL;
+        for (uint32_t round = 1; round <= 4; round++) {
+            const struct covey_plan plan = fake_await(&run.host, "one", "digits", COVEY_PLAN_TRAIN, round);
+            struct covey_manifest manifest;
+            float *values = fake_fetch(&run.host, "one", "digits", &plan, run.signer, before, &manifest);
+            cr_assert_eq(manifest.sequence, round);
+            cr_assert_eq(manifest.round, round - 1);
+            cr_assert(round == 1 ? manifest.delta_count == 0 : manifest.delta_count >= 1);
+            if (round == 1)
+                cr_assert_eq(memcmp(values, run.model.initial, manifest.shared_count * sizeof *values), 0);
+            else
+                cr_assert_neq(memcmp(values, before, manifest.shared_count * sizeof *values), 0);
+            /* what is frozen never moves */
+            const struct covey_tensor *frozen = covey_layout_find(&run.model.layout, "frozen");
+            cr_assert_eq(memcmp(values + frozen->offset, run.model.initial + frozen->offset,
+                                frozen->count * sizeof *values), 0);
+            free(before);
+            before = values;
+            cr_assert_eq(fake_work(&run.host, &run.model, "one", "digits", &plan, run.signer), COVEY_CODE_CHANGED);
+        }
+        free(before);
+        (void)fake_await(&run.host, "one", "digits", COVEY_PLAN_DONE, 0);
+        close_server(&run);
+        tear_down(&run);
+    }
+}
+
+/* The process dies in the middle of a round, with some updates acknowledged: a copy of its folder is what is left. */
+Test(server, goes_on_from_a_copy_of_its_folder_to_the_same_model)
+{
+    struct run whole, torn;
+    char device[DEVICES][32], command[256];
+    names(device);
+    set_up(&whole, 500);
+    open_server(&whole);
+    const struct covey_hash expected = play(&whole, 3, 1);
+    close_server(&whole);
+
+    for (uint32_t done = 0; done <= DEVICES; done++) {
+        set_up(&torn, 500);
+        /* the same seed and names: the same updates; ids of assignments differ and do not matter */
+        open_server(&torn);
+        for (int i = 0; i < DEVICES; i++) {
+            fake_come(&torn.host, device[i], true);
+            (void)fake_plan(&torn.host, device[i], "digits");
+        }
+        struct covey_plan plans[DEVICES];
+        for (int i = 0; i < DEVICES; i++)
+            plans[i] = fake_await(&torn.host, device[i], "digits", COVEY_PLAN_TRAIN, 1);
+        for (uint32_t i = 0; i < done; i++)
+            cr_assert_eq(fake_work(&torn.host, &torn.model, device[i], "digits", &plans[i], torn.signer),
+                         COVEY_CODE_CHANGED);
+        /* all five: the round may have closed or not when the copy is made; either way it must come out right */
+        char copy[64];
+        fake_folder_make(copy);
+        (void)snprintf(command, sizeof command, "cp -r '%s'/. '%s' && rm -f '%s/lock'", torn.folder, copy, copy);
+        cr_assert_eq(system(command), 0);
+        close_server(&torn);
+        fake_folder_remove(torn.folder);
+        memcpy(torn.folder, copy, sizeof copy);
+
+        open_server(&torn);
+        for (int i = 0; i < DEVICES; i++)
+            fake_come(&torn.host, device[i], true);
+        for (uint32_t i = 0; i < DEVICES; i++) {
+            /* the assignments of before still hold; who was acknowledged and sends again hears the same */
+            const struct covey_plan now = fake_plan(&torn.host, device[i], "digits");
+            if (i < done)
+                cr_assert(now.kind == COVEY_PLAN_WAIT || now.round > 1, "%u of %u", i, done);
+            else
+                cr_assert_eq(memcmp(&now.assignment, &plans[i].assignment, sizeof now.assignment), 0);
+            cr_assert_eq(fake_work(&torn.host, &torn.model, device[i], "digits", &plans[i], torn.signer),
+                         COVEY_CODE_CHANGED, "device %u of %u done", i, done);
+        }
+        for (uint32_t round = 2; round <= 3; round++)
+            for (int i = 0; i < DEVICES; i++) {
+                const struct covey_plan plan =
+                    fake_await(&torn.host, device[i], "digits", COVEY_PLAN_TRAIN, round);
+                cr_assert_eq(fake_work(&torn.host, &torn.model, device[i], "digits", &plan, torn.signer),
+                             COVEY_CODE_CHANGED);
+            }
+        const struct covey_plan last = fake_await(&torn.host, device[0], "digits", COVEY_PLAN_DONE, 0);
+        struct covey_manifest manifest;
+        free(fake_fetch(&torn.host, device[0], "digits", &last, torn.signer, NULL, &manifest));
+        cr_expect(covey_hash_equal(&manifest.model, &expected), "torn after %u updates: another model", done);
+        close_server(&torn);
+        tear_down(&torn);
+    }
+    tear_down(&whole);
+}
+
+Test(server, ends_again_after_a_restart_and_refuses_another_model)
+{
+    struct run run;
+    set_up(&run, 50);
+    open_server(&run);
+    const struct covey_hash hash = play(&run, 3, 4);
+    close_server(&run);
+    open_server(&run);
+    fake_come(&run.host, "device-0", true);
+    const struct covey_plan plan = fake_await(&run.host, "device-0", "digits", COVEY_PLAN_DONE, 0);
+    struct covey_manifest manifest;
+    free(fake_fetch(&run.host, "device-0", "digits", &plan, run.signer, NULL, &manifest));
+    cr_assert(covey_hash_equal(&manifest.model, &hash));
+    close_server(&run);
+
+    struct covey_server *server = NULL;
+    struct covey_error err = {0};
+    run.model.description[0] = 'F';
+    cr_expect_eq(covey_server_create(&run.options, &server, &err), COVEY_MISMATCH);
+    cr_expect_not_null(strstr(err.text, "description"), "%s", err.text);
+    run.model.description[0] = 'f';
+
+    /* one process at a time */
+    struct covey_server *second = NULL;
+    cr_assert_eq(covey_server_create(&run.options, &server, &err), COVEY_OK, "%s", err.text);
+    cr_expect_eq(covey_server_create(&run.options, &second, &err), COVEY_EXISTS);
+    covey_server_destroy(server);
+
+    float *values = NULL;
+    size_t count = 0;
+    cr_assert_eq(covey_server_read_model(run.folder, "digits", &values, &count, &manifest, &err), COVEY_OK, "%s",
+                 err.text);
+    struct covey_hash read;
+    cr_assert_eq(covey_hash_floats(values, count, &read), COVEY_OK);
+    cr_expect(covey_hash_equal(&read, &hash));
+    free(values);
+    tear_down(&run);
+}
+
+/* ------------------------------------------------------------------ deadlines, absence, withdrawal */
+
+struct reports {
+    pthread_mutex_t mutex;
+    struct covey_round_report last;
+    uint32_t rounds, abandoned, ends;
+    struct covey_federation_report end;
+};
+
+static void on_round(void *user, const struct covey_round_report *report)
+{
+    struct reports *reports = user;
+    pthread_mutex_lock(&reports->mutex);
+    reports->last = *report;
+    reports->rounds += !report->abandoned;
+    reports->abandoned += report->abandoned;
+    pthread_mutex_unlock(&reports->mutex);
+}
+
+static void on_end(void *user, const struct covey_federation_report *report)
+{
+    struct reports *reports = user;
+    pthread_mutex_lock(&reports->mutex);
+    reports->ends++;
+    reports->end = *report;
+    pthread_mutex_unlock(&reports->mutex);
+}
+
+static void await_count(struct reports *reports, const uint32_t *count, uint32_t wanted)
+{
+    for (uint32_t waited = 0; waited < FAKE_WAIT_MS; waited += 5) {
+        pthread_mutex_lock(&reports->mutex);
+        const bool there = *count >= wanted;
+        pthread_mutex_unlock(&reports->mutex);
+        if (there)
+            return;
+        fake_sleep_ms(5);
+    }
+    cr_assert(false, "no report came");
+}
+
+Test(server, closes_at_the_deadline_without_the_missing_and_abandons_under_its_minimum)
+{
+    struct reports reports = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct run run;
+    set_up(&run, 50);
+    run.federation.rules.deadline_ms = 400;
+    run.federation.rules.minimum_updates = 3;
+    run.federation.rules.stop_rounds = 1;
+    run.options.events_user = &reports;
+    run.options.on_round = on_round;
+    run.options.on_end = on_end;
+    open_server(&run);
+    char device[DEVICES][32];
+    names(device);
+    for (int i = 0; i < DEVICES; i++) {
+        fake_come(&run.host, device[i], true);
+        (void)fake_plan(&run.host, device[i], "digits");
+    }
+    struct covey_plan late = {0};
+    for (int i = 0; i < 2; i++) {
+        late = fake_await(&run.host, device[i], "digits", COVEY_PLAN_TRAIN, 1);
+        cr_assert_leq(late.deadline_ms, 400);
+        if (i == 0)
+            cr_assert_eq(fake_work(&run.host, &run.model, device[i], "digits", &late, run.signer), COVEY_CODE_CHANGED);
+    }
+    await_count(&reports, &reports.abandoned, 1);
+    cr_expect_eq(reports.last.updates, 1);
+    cr_expect_eq(reports.last.dropped, 4);
+    cr_expect_eq(reports.last.sequence, 1);
+    /* too late: told so, not counted */
+    cr_expect_eq(fake_work(&run.host, &run.model, device[1], "digits", &late, run.signer), COVEY_CODE_FORBIDDEN);
+
+    for (int i = 0; i < 3; i++) {
+        const struct covey_plan plan = fake_await(&run.host, device[i], "digits", COVEY_PLAN_TRAIN, 2);
+        cr_assert_eq(fake_work(&run.host, &run.model, device[i], "digits", &plan, run.signer), COVEY_CODE_CHANGED);
+    }
+    await_count(&reports, &reports.ends, 1);
+    cr_expect_eq(reports.last.updates, 3);
+    cr_expect_eq(reports.last.dropped, 2);
+    cr_expect_eq(reports.end.rounds, 1);
+    cr_expect_eq(reports.end.abandoned, 1);
+    cr_expect_eq(reports.end.end, COVEY_END_ROUNDS);
+    cr_expect_eq(reports.last.bytes_up_fp32, 3 * 4 * run.model.layout.update_count);
+    cr_expect_gt(reports.last.update_bytes_up, 0);
+    cr_expect_lt(reports.last.update_bytes_up * 7 / 2, reports.last.bytes_up_fp32);
+    close_server(&run);
+    tear_down(&run);
+}
+
+Test(server, does_not_wait_for_the_withdrawn)
+{
+    struct reports reports = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct run run;
+    set_up(&run, 50);
+    run.federation.rules.stop_rounds = 1;
+    run.federation.rules.minimum_updates = 1;
+    run.options.events_user = &reports;
+    run.options.on_round = on_round;
+    open_server(&run);
+    char device[DEVICES][32];
+    names(device);
+    struct covey_plan plans[DEVICES];
+    for (int i = 0; i < DEVICES; i++) {
+        fake_come(&run.host, device[i], true);
+        (void)fake_plan(&run.host, device[i], "digits");
+    }
+    for (int i = 0; i < DEVICES; i++)
+        plans[i] = fake_await(&run.host, device[i], "digits", COVEY_PLAN_TRAIN, 1);
+    covey_server_withdraw(run.server, device[4]);
+    cr_expect_eq(fake_work(&run.host, &run.model, device[4], "digits", &plans[4], run.signer), COVEY_CODE_FORBIDDEN);
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(fake_work(&run.host, &run.model, device[i], "digits", &plans[i], run.signer), COVEY_CODE_CHANGED);
+    await_count(&reports, &reports.rounds, 1);
+    cr_expect_eq(reports.last.updates, 4);
+    cr_expect_eq(run.host.drops, 1);
+    close_server(&run);
+    tear_down(&run);
+}
+
+/* ------------------------------------------------------------------ evaluation */
+
+static enum covey_status judge(void *user, enum covey_part part, const float *shared, struct covey_judgement *out,
+                               struct covey_error *err)
+{
+    (void)shared, (void)err;
+    uint32_t *calls = user;
+    calls[part]++;
+    *out = (struct covey_judgement){100, 1.0 / calls[0], 0.5 + 0.1 * calls[0]};
+    return COVEY_OK;
+}
+
+Test(server, stops_at_the_target_and_asks_the_test_part_once)
+{
+    uint32_t calls[2] = {0, 0};
+    struct reports reports = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct run run;
+    set_up(&run, 50);
+    run.federation.rules.stop_rounds = 10;
+    run.federation.rules.has_target = true;
+    run.federation.rules.stop_target = 0.75; /* .6, .7, .8 */
+    run.federation.judge = judge;
+    run.federation.judge_user = calls;
+    run.federation.has_validation = run.federation.has_test = true;
+    run.options.events_user = &reports;
+    run.options.on_round = on_round;
+    run.options.on_end = on_end;
+    open_server(&run);
+    (void)play(&run, 3, 1);
+    await_count(&reports, &reports.ends, 1);
+    cr_expect_eq(reports.end.end, COVEY_END_TARGET);
+    cr_expect_eq(reports.end.rounds, 3);
+    cr_expect_eq(calls[COVEY_PART_VALIDATION], 3);
+    cr_expect_eq(calls[COVEY_PART_TEST], 1);
+    cr_expect_float_eq(reports.end.metric, 0.8, 1e-12);
+    close_server(&run);
+
+    /* after a restart it has still ended, and the test part is not asked again */
+    open_server(&run);
+    await_count(&reports, &reports.ends, 2);
+    cr_expect_eq(calls[COVEY_PART_VALIDATION], 3);
+    cr_expect_eq(calls[COVEY_PART_TEST], 1);
+    cr_expect_eq(reports.end.end, COVEY_END_TARGET);
+    cr_expect_float_eq(reports.end.test_metric, 0.8, 1e-12);
+    close_server(&run);
+    tear_down(&run);
+}
+
+Test(server, takes_new_rules_while_it_runs)
+{
+    struct reports reports = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct run run;
+    set_up(&run, 50);
+    run.federation.rules.stop_rounds = 0;
+    run.options.events_user = &reports;
+    run.options.on_end = on_end;
+    open_server(&run);
+    struct covey_round_rules rules = run.federation.rules;
+    struct covey_error err = {0};
+    cr_expect_eq(covey_server_set_rules(run.server, "nothing", &rules, &err), COVEY_NOT_FOUND);
+    rules.deadline_ms = 0;
+    cr_expect_eq(covey_server_set_rules(run.server, "digits", &rules, &err), COVEY_INVALID);
+    rules = run.federation.rules;
+    rules.stop_rounds = 2;
+    cr_expect_eq(covey_server_set_rules(run.server, "digits", &rules, &err), COVEY_OK);
+    (void)play(&run, 2, 1);
+    await_count(&reports, &reports.ends, 1);
+    cr_expect_eq(reports.end.rounds, 2);
+    close_server(&run);
+    tear_down(&run);
+}
+
+/* ------------------------------------------------------------------ options that cannot hold */
+
+Test(server, refuses_options_that_cannot_hold)
+{
+    struct run run;
+    set_up(&run, 10);
+    const struct covey_federation_options good = run.federation;
+    struct covey_federation_options bad[7];
+    for (int i = 0; i < 7; i++)
+        bad[i] = good;
+    (void)snprintf(bad[0].name, sizeof bad[0].name, "../x");
+    (void)snprintf(bad[1].codec, sizeof bad[1].codec, "nonsense");
+    (void)snprintf(bad[2].downlink, sizeof bad[2].downlink, "nonsense");
+    (void)snprintf(bad[3].strategy, sizeof bad[3].strategy, "nonsense");
+    bad[4].rules.minimum_devices = 0;
+    bad[5].has_validation = true; /* and nothing to evaluate with */
+    bad[6].rules.has_target = true; /* and nothing to evaluate on */
+    for (int i = 0; i < 7; i++) {
+        struct covey_server *server = NULL;
+        struct covey_error err = {0};
+        run.federation = bad[i];
+        cr_expect_neq(covey_server_create(&run.options, &server, &err), COVEY_OK, "case %d", i);
+        cr_expect_null(server);
+        cr_expect_neq(err.text[0], '\0', "case %d says nothing", i);
+    }
+    tear_down(&run);
+}
