@@ -62,7 +62,7 @@ struct covey_verdict {
 
 struct covey_aggregation_report {
     uint64_t updates;     /* in the mean */
-    uint64_t refused;     /* by add */
+    uint64_t refused;     /* by add; here, not in merged partial sums; the same for the two below */
     uint64_t scaled_down; /* of `updates` */
     uint64_t capped;      /* of `updates`: weight above weight_max */
     double weight_sum;    /* of `updates`, as they counted */
@@ -81,11 +81,13 @@ struct covey_strategy {
                                struct covey_error *err);
     enum covey_status (*add)(void *state, const struct covey_contribution *updates, size_t count,
                              struct covey_verdict *verdicts, struct covey_error *err);
-    enum covey_status (*finish)(void *state, const double **mean, struct covey_aggregation_report *report,
-                                int16_t *next_exponents, struct covey_error *err);
+    enum covey_status (*finish)(void *state, const double **mean, int16_t *next_exponents,
+                                struct covey_error *err);
+    void (*report)(void *state, struct covey_aggregation_report *out);
+    /* NULL where there are no partial sums */
     enum covey_status (*merge)(void *state, struct covey_bytes saved, struct covey_error *err);
-    size_t (*save_bytes)(const void *state);
-    enum covey_status (*save)(const void *state, uint8_t *out, size_t capacity, size_t *out_bytes);
+    size_t (*save_bytes)(void *state);
+    enum covey_status (*save)(void *state, uint8_t *out, size_t capacity, size_t *out_bytes);
     void (*destroy)(void *state);
 };
 
@@ -109,8 +111,9 @@ COVEY_MUST_CHECK enum covey_status covey_aggregation_add(struct covey_aggregatio
                                                          size_t count, struct covey_verdict *verdicts,
                                                          struct covey_error *err);
 
-/* The partial sum as bytes, and exactly adding one made elsewhere (same plan: MISMATCH otherwise).
- * UNSUPPORTED for strategies that need individual updates. */
+/* The partial sum as bytes (versioned; whoever stores or sends it adds the integrity check), and exactly
+ * adding one made elsewhere (same plan: MISMATCH otherwise). UNSUPPORTED for strategies that need individual
+ * updates. */
 size_t covey_aggregation_save_bytes(const struct covey_aggregation *aggregation);
 COVEY_MUST_CHECK enum covey_status covey_aggregation_save(struct covey_aggregation *aggregation, uint8_t *out,
                                                           size_t capacity, size_t *out_bytes);

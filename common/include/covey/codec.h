@@ -102,6 +102,8 @@ bool covey_decoder_has_codes(const struct covey_decoder *decoder);
  * codes and storage, at a fraction of the cost: for bounds of the values, code_limit * scale. */
 COVEY_MUST_CHECK enum covey_status covey_decoder_next_codes(struct covey_decoder *decoder,
                                                             struct covey_codes *out);
+COVEY_MUST_CHECK enum covey_status covey_decoder_next_scales(struct covey_decoder *decoder,
+                                                             struct covey_codes *out);
 
 /* The whole of it: (count) values. */
 COVEY_MUST_CHECK enum covey_status covey_codec_decode(struct covey_bytes stream, size_t count, float *out,

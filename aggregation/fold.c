@@ -1,0 +1,145 @@
+#include "fold.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "fold_kernels.h"
+#include "grid_internal.h"
+
+#define TILE_BLOCKS (COVEY_DECODE_VALUES / COVEY_BLOCK_VALUES)
+
+/* What every task of one fold sees. */
+struct fold {
+    struct covey_grid *grid;
+    const struct covey_fold_input *inputs;
+    size_t count;
+    bool plain;
+    const struct covey_fold_kernels *kernels;
+};
+
+/* A tile of codes on its way into the sums. */
+struct code_tile {
+    const struct fold *fold;
+    const struct covey_fold_input *input;
+    const struct covey_codes *codes;
+    size_t first; /* coordinate of its first value */
+};
+
+/* Values [from, to) of the tile through f32: right for every scale, and for the ends of a tensor within a
+ * block. */
+static void fold_as_floats(const struct code_tile *tile, size_t from, size_t to)
+{
+    float x[COVEY_BLOCK_VALUES];
+    const float scale = tile->codes->scales[from / COVEY_BLOCK_VALUES];
+    for (size_t i = from; i < to; i++)
+        x[i - from] = (float)tile->codes->codes[i] * scale;
+    covey_grid_fold(tile->fold->grid, tile->first + from, x, to - from, tile->input->scale,
+                    tile->input->weight);
+}
+
+/* Blocks [block, last) that lie in one tensor. A block whose scale is a whole number of grid units needs no
+ * rounding: its codes are multiplied by units * weight. Runs of such blocks go to the kernel, the others
+ * through f32. */
+static void fold_blocks(const struct code_tile *tile, size_t block, size_t last, double factor)
+{
+    double factors[TILE_BLOCKS];
+    const double weight = (double)tile->input->weight;
+    int64_t *sums = tile->fold->grid->sums + tile->first;
+    while (block < last) {
+        size_t end = block;
+        for (; end < last; end++) {
+            const double units = (double)tile->codes->scales[end] * factor; /* a power of two: exact */
+            const double whole = units + COVEY_FOLD_MAGIC - COVEY_FOLD_MAGIC;
+            factors[end] = units * weight;
+            if (whole != units || factors[end] * tile->codes->code_limit >= COVEY_FOLD_EXACT)
+                break;
+        }
+        tile->fold->kernels->codes(sums + block * COVEY_BLOCK_VALUES,
+                                   tile->codes->codes + block * COVEY_BLOCK_VALUES, end - block,
+                                   factors + block);
+        if (end < last)
+            fold_as_floats(tile, end * COVEY_BLOCK_VALUES, (end + 1) * COVEY_BLOCK_VALUES);
+        block = end + 1;
+    }
+}
+
+/* Values [from, to) of the tile, all in one tensor. */
+static void fold_segment(const struct code_tile *tile, size_t from, size_t to, double factor)
+{
+    const size_t block = (from + COVEY_BLOCK_VALUES - 1) / COVEY_BLOCK_VALUES, last = to / COVEY_BLOCK_VALUES;
+    if (block > last) { /* within one block */
+        fold_as_floats(tile, from, to);
+        return;
+    }
+    if (from < block * COVEY_BLOCK_VALUES)
+        fold_as_floats(tile, from, block * COVEY_BLOCK_VALUES);
+    fold_blocks(tile, block, last, factor);
+    if (last * COVEY_BLOCK_VALUES < to)
+        fold_as_floats(tile, last * COVEY_BLOCK_VALUES, to);
+}
+
+static void fold_codes(const struct code_tile *tile)
+{
+    const struct covey_grid *grid = tile->fold->grid;
+    size_t t = covey_grid_tensor_at(grid, tile->first);
+    for (size_t from = 0; from < tile->codes->count; t++) {
+        const size_t end = grid->ends[t] - tile->first;
+        const size_t to = end < tile->codes->count ? end : tile->codes->count;
+        fold_segment(tile, from, to, covey_grid_factor(grid, t, tile->input->scale));
+        from = to;
+    }
+}
+
+/* The next tile of one input. */
+static void fold_tile(const struct fold *fold, const struct covey_fold_input *input,
+                      struct covey_decoder *decoder)
+{
+    const size_t first = decoder->position;
+    int exponent;
+    enum covey_status status;
+    /* Only a power of two keeps codes whole. */
+    if (!fold->plain && covey_decoder_has_codes(decoder) && frexp(input->scale, &exponent) == 0.5) {
+        struct covey_codes codes;
+        status = covey_decoder_next_codes(decoder, &codes);
+        assert(status == COVEY_OK);
+        fold_codes(&(struct code_tile){fold, input, &codes, first});
+    } else {
+        float x[COVEY_DECODE_VALUES];
+        size_t count = 0;
+        status = covey_decoder_next(decoder, x, &count);
+        assert(status == COVEY_OK);
+        covey_grid_fold(fold->grid, first, x, count, input->scale, input->weight);
+    }
+    (void)status;
+    (void)status;
+}
+
+/* One chunk of coordinates: tile after tile, every input in turn while the tile's sums are in the cache. */
+static void fold_chunk(void *user, size_t chunk)
+{
+    const struct fold *fold = user;
+    struct covey_decoder decoders[COVEY_FOLD_INPUTS];
+    const size_t first = chunk * COVEY_CHUNK_VALUES;
+    const size_t left = fold->grid->count - first;
+    const size_t count = left < COVEY_CHUNK_VALUES ? left : COVEY_CHUNK_VALUES;
+    for (size_t i = 0; i < fold->count; i++) {
+        decoders[i] = fold->inputs[i].decoder;
+        const enum covey_status status = covey_decoder_seek(&decoders[i], first);
+        assert(status == COVEY_OK);
+        (void)status;
+    }
+    for (size_t at = 0; at < count; at += COVEY_DECODE_VALUES)
+        for (size_t i = 0; i < fold->count; i++)
+            fold_tile(fold, &fold->inputs[i], &decoders[i]);
+}
+
+void covey_fold(struct covey_grid *grid, const struct covey_fold_input *inputs, size_t count,
+                struct covey_fold_pool *pool, bool plain)
+{
+    const size_t chunks = (grid->count + COVEY_CHUNK_VALUES - 1) / COVEY_CHUNK_VALUES;
+    for (size_t at = 0; at < count; at += COVEY_FOLD_INPUTS) {
+        const size_t some = count - at < COVEY_FOLD_INPUTS ? count - at : COVEY_FOLD_INPUTS;
+        struct fold fold = {grid, inputs + at, some, plain, covey_fold_kernels_at(0)};
+        covey_fold_pool_run(pool, chunks, fold_chunk, &fold);
+    }
+}

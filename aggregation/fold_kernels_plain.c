@@ -1,0 +1,3 @@
+#define KERNELS covey_fold_kernels_plain
+#define KERNELS_NAME "plain"
+#include "fold_kernels_body.h"
