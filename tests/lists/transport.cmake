@@ -1,2 +1,4 @@
 covey_add_test(test_inprocess LINKS covey_common SOURCES unit/common/test_inprocess.c LABELS threads)
 covey_add_test(test_blockwise LINKS covey_common SOURCES unit/common/test_blockwise.c)
+covey_add_test(test_coap_requests LINKS covey_common Threads::Threads LABELS threads
+    SOURCES integration/test_coap_requests.c integration/coap_rig.c)

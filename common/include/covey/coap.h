@@ -60,6 +60,8 @@ struct covey_coap_host_config {
      * quick. */
     bool (*allow_peer)(void *user, const char *name);
     void *allow_user;
+    const char
+        *links; /* what GET /.well-known/core answers (RFC 6690), at most one block; NULL = /where and /f */
     /* caps; 0 = default */
     uint32_t shard_sessions; /* COVEY_SHARD_DEVICES; beyond it the longest silent one goes */
     uint32_t shard_handshakes;
