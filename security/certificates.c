@@ -79,6 +79,14 @@ static bool read_address(const mbedtls_x509_buf *bytes, char out[COVEY_NAME_BYTE
     return inet_ntop(family, bytes->p, out, COVEY_NAME_BYTES) != NULL;
 }
 
+/* An address under the guise of a DNS name is none (RFC 6125 section 1.7.2 keeps the two apart). */
+static bool read_dns_name(const mbedtls_x509_buf *bytes, char out[COVEY_NAME_BYTES])
+{
+    uint8_t address[16];
+    return copy_name(bytes->p, bytes->len, out) && inet_pton(AF_INET, out, address) != 1 &&
+           inet_pton(AF_INET6, out, address) != 1;
+}
+
 /* What does not fit is left out: a name that is not there never matches. */
 static void read_alternative_names(const mbedtls_x509_crt *crt, struct covey_certificate_facts *facts)
 {
@@ -88,9 +96,11 @@ static void read_alternative_names(const mbedtls_x509_crt *crt, struct covey_cer
         if (facts->name_count == COVEY_CERTIFICATE_NAMES)
             return;
         char *out = facts->names[facts->name_count];
-        if ((at->buf.tag == CONTEXT_DNS && copy_name(at->buf.p, at->buf.len, out)) ||
+        if ((at->buf.tag == CONTEXT_DNS && read_dns_name(&at->buf, out)) ||
             (at->buf.tag == CONTEXT_IP && read_address(&at->buf, out)))
             facts->name_count++;
+        else
+            out[0] = '\0';
     }
 }
 

@@ -31,7 +31,8 @@ bool covey_dns_name_matches(const char *pattern, const char *name)
         return false;
     if (strcasecmp(pattern, name) == 0)
         return strchr(pattern, '*') == NULL;
-    if (strncmp(pattern, "*.", 2) != 0 || strchr(pattern + 2, '*') != NULL || strchr(pattern + 2, '.') == NULL)
+    if (strncmp(pattern, "*.", 2) != 0 || strchr(pattern + 2, '*') != NULL || strchr(pattern + 2, '.') == NULL ||
+        strstr(pattern, "..") != NULL)
         return false;
     const char *rest = strchr(name, '.');
     return rest != NULL && rest != name && strcasecmp(rest, pattern + 1) == 0;

@@ -1,4 +1,4 @@
-/* The vectors that tests/golden/wire/generate.py made without our code: what is well-formed gives these values and these
+/* The vectors that tests/golden/wire/make_wire_vectors.py made without our code: what is well-formed gives these values and these
  * bytes, what is not is refused as it says there. */
 #include <criterion/criterion.h>
 #include <float.h>

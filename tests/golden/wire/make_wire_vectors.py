@@ -5,71 +5,17 @@ Writes KIND.hex for each kind of message: for each vector a line "= NAME STATUS 
 hexadecimal. STATUS is what decoding gives: OK, CORRUPT or UNSUPPORTED. An OK vector is also what encoding must give, byte for byte, unless its name starts with "read-": those are well-formed,
 and written by another hand than ours. tests/unit/common/test_wire_golden.c holds the same values as C structs.
 
-Run it in this folder: python3 generate.py
+Run it in this folder: python3 make_wire_vectors.py
 """
 import math
 import pathlib
 import struct
+import sys
+
+sys.dont_write_bytecode = True
+from deterministic_cbor import Raw, Tag, dump, head  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
-
-
-# ---- CBOR (RFC 8949), deterministic
-
-def head(major, value):
-    if value < 24:
-        return bytes([major << 5 | value])
-    for extra, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if value < 1 << (8 * size):
-            return bytes([major << 5 | extra]) + value.to_bytes(size, "big")
-    raise ValueError(value)
-
-
-class Raw(bytes):
-    """Bytes that are CBOR already."""
-
-
-class Tag:
-    def __init__(self, number, value):
-        self.number, self.value = number, value
-
-
-def pack_float(value):
-    for code, form in ((0xf9, ">e"), (0xfa, ">f")):
-        try:
-            packed = struct.pack(form, value)
-        except OverflowError:
-            continue
-        back = struct.unpack(form, packed)[0]
-        if back == value or (math.isnan(back) and math.isnan(value)):
-            return bytes([code]) + packed
-    return b"\xfb" + struct.pack(">d", value)
-
-
-def dump(value):
-    if isinstance(value, Raw):
-        return bytes(value)
-    if isinstance(value, bool):
-        return b"\xf5" if value else b"\xf4"
-    if value is None:
-        return b"\xf6"
-    if isinstance(value, int):
-        return head(0, value) if value >= 0 else head(1, -1 - value)
-    if isinstance(value, float):
-        return pack_float(value)
-    if isinstance(value, bytes):
-        return head(2, len(value)) + value
-    if isinstance(value, str):
-        text = value.encode()
-        return head(3, len(text)) + text
-    if isinstance(value, (list, tuple)):
-        return head(4, len(value)) + b"".join(dump(v) for v in value)
-    if isinstance(value, dict):
-        pairs = sorted((dump(k), dump(v)) for k, v in value.items())
-        return head(5, len(pairs)) + b"".join(k + v for k, v in pairs)
-    if isinstance(value, Tag):
-        return head(6, value.number) + dump(value.value)
-    raise TypeError(type(value))
 
 
 def pairs(*items):
@@ -362,7 +308,7 @@ def main():
     for old in HERE.glob("*.hex"):
         old.unlink()
     for kind in dict.fromkeys(v[0] for v in VECTORS.values()):
-        lines = [f"# vectors of {kind}, made by generate.py"]
+        lines = [f"# vectors of {kind}, made by make_wire_vectors.py"]
         for name, (of, status, what, data) in VECTORS.items():
             if of == kind:
                 digits = data.hex()
