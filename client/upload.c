@@ -1,0 +1,118 @@
+/* One update, read from top to bottom: what training changed, plus what the codec kept back last time, cut to a norm,
+ * coded, and sent. server/intake.c is the mirror image of this page. */
+#include "upload.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+size_t covey_upload_room_bytes(const struct covey_codec *codec, size_t update_count)
+{
+    return COVEY_UPDATE_HEAD_BYTES + covey_codec_bound(codec, update_count);
+}
+
+/* delta = local - base, in place. local, base: (n) */
+static void take_delta(const float *base, float *local, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        local[i] = local[i] - base[i];
+}
+
+/* What was not sent before goes along now (Seide et al. 2014, section 3; Karimireddy et al. 2019, algorithm 1). */
+static void add_residual(float *delta, const float *residual, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        delta[i] = delta[i] + residual[i];
+}
+
+/* Scales delta down to an L2 norm of limit (0: leaves it); returns the norm that it had. */
+static double clip(float *delta, size_t n, double limit, float *factor)
+{
+    double squares = 0;
+    for (size_t i = 0; i < n; i++)
+        squares += (double)delta[i] * (double)delta[i];
+    double norm = sqrt(squares);
+    *factor = 1;
+    if (limit > 0 && norm > limit) {
+        *factor = (float)(limit / norm);
+        for (size_t i = 0; i < n; i++)
+            delta[i] = delta[i] * *factor;
+    }
+    return norm;
+}
+
+/* Codes delta behind the head's place. residual becomes delta - decoded: what the codec keeps back. */
+static enum covey_status encode_stream(const struct covey_upload_job *job, size_t *stream_bytes, struct covey_error *err)
+{
+    size_t n = job->layout->update_count, ends[COVEY_MODEL_TENSORS];
+    const struct covey_encode_options options = {
+        .seed = job->plan->recipe.seed,
+        .device = job->device,
+        .round = job->plan->round,
+        .ends = ends,
+        .tensor_count = covey_layout_update_ends(job->layout, ends, COVEY_MODEL_TENSORS),
+        .scratch = job->scratch,
+        .scratch_bytes = job->scratch_bytes};
+    COVEY_TRY(covey_codec_encode(job->codec, job->local, n, &options, job->room + COVEY_UPDATE_HEAD_BYTES,
+                                 job->room_bytes - COVEY_UPDATE_HEAD_BYTES, stream_bytes, job->residual, err));
+    for (size_t i = 0; job->residual != NULL && i < n; i++)
+        job->residual[i] = job->local[i] - job->residual[i];
+    return COVEY_OK;
+}
+
+/* Puts the head right in front of the stream, wherever that lets it begin. */
+static enum covey_status put_head(const struct covey_upload_job *job, size_t stream_bytes, float clipped,
+                                  struct covey_bytes *message, struct covey_error *err)
+{
+    uint8_t head[COVEY_UPDATE_HEAD_BYTES];
+    size_t head_bytes;
+    const struct covey_update update = {.assignment = job->plan->assignment,
+                                        .model = *job->model,
+                                        .examples = job->training->examples,
+                                        .steps = job->training->steps,
+                                        .training_ms = job->training->ms,
+                                        .loss_before = (float)job->training->loss_before,
+                                        .loss_after = (float)job->training->loss_after,
+                                        .clipped = clipped};
+    COVEY_TRY(covey_update_encode_head(&update, stream_bytes, head, sizeof head, &head_bytes, err));
+    uint8_t *start = job->room + COVEY_UPDATE_HEAD_BYTES - head_bytes;
+    memcpy(start, head, head_bytes);
+    *message = (struct covey_bytes){start, head_bytes + stream_bytes};
+    return COVEY_OK;
+}
+
+enum covey_status covey_upload_encode(const struct covey_upload_job *job, struct covey_encoded_update *out,
+                                      struct covey_error *err)
+{
+    struct covey_encoded_update encoded = {.clipped = 1};
+    size_t n = job->layout->update_count;
+    if (job->room_bytes < covey_upload_room_bytes(job->codec, n))
+        return covey_fail(err, COVEY_LIMIT, "no room for an update of %zu values", n);
+    take_delta(job->base, job->local, n);
+    if (job->residual != NULL)
+        add_residual(job->local, job->residual, n);
+    encoded.norm = clip(job->local, n, job->clip_norm, &encoded.clipped);
+    if (!isfinite(encoded.norm))
+        return covey_fail(err, COVEY_NOT_FINITE, "training diverged: the update is not finite; a smaller learning rate?");
+    COVEY_TRY(encode_stream(job, &encoded.stream_bytes, err));
+    COVEY_TRY(put_head(job, encoded.stream_bytes, encoded.clipped, &encoded.message, err));
+    *out = encoded;
+    return COVEY_OK;
+}
+
+enum covey_status covey_upload_send(struct covey_link_handle link, const char *federation,
+                                    const struct covey_assignment_id *assignment, struct covey_bytes message,
+                                    uint16_t window_blocks, covey_reply_fn *reply, void *user, uint32_t *out_id,
+                                    struct covey_error *err)
+{
+    char path[COVEY_PATH_BYTES], id[2 * COVEY_ASSIGNMENT_BYTES + 1];
+    covey_hex_write(assignment->bytes, sizeof assignment->bytes, id);
+    snprintf(path, sizeof path, "f/%s/a/%s", federation, id);
+    const struct covey_request request = {.method = COVEY_PUT,
+                                          .path = path,
+                                          .content_format = COVEY_FORMAT_CBOR,
+                                          .body = message,
+                                          .reply_limit_bytes = COVEY_BLOCK_BYTES,
+                                          .window_blocks = window_blocks};
+    return link.ops->request(link.link, &request, reply, user, out_id, err);
+}
