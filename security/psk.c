@@ -58,7 +58,7 @@ static enum covey_status parse_line(char *line, const char *path, char identity[
         covey_hex_read(hex, psk.bytes, psk.count) != 0)
         return covey_fail(err, COVEY_INVALID, "%s: the key is not %d to %d bytes in hexadecimal", path,
                           COVEY_PSK_MIN_BYTES, COVEY_PSK_BYTES);
-    (void)snprintf(identity, COVEY_NAME_BYTES, "%s", line);
+    memcpy(identity, line, (size_t)(space - line) + 1); /* fits: the name is valid */
     *out = psk;
     covey_psk_wipe(&psk);
     return COVEY_OK;
