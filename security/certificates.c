@@ -21,7 +21,8 @@ _Static_assert(COVEY_VERIFY_NOT_TRUSTED == MBEDTLS_X509_BADCERT_NOT_TRUSTED, "Mb
 _Static_assert(COVEY_VERIFY_FUTURE == MBEDTLS_X509_BADCERT_FUTURE, "Mbed TLS's value");
 
 #define SERIAL_BYTES 16
-#define KEY_IDENTIFIER_BYTES 20 /* RFC 7093 section 2, method 1: leftmost 160 bits of the SHA-256 of the point */
+#define KEY_IDENTIFIER_BYTES                                                                                 \
+    20 /* RFC 7093 section 2, method 1: leftmost 160 bits of the SHA-256 of the point */
 #define CERTIFICATE_DER_MAX 4096
 #define NAME_PREFIX "CN="
 #define CONTEXT_DNS (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME)
@@ -45,7 +46,8 @@ static int64_t seconds_of(const mbedtls_x509_time *time)
     return (int64_t)timegm(&parts);
 }
 
-/* Bytes as a text of printable ASCII, or nothing: a name with a zero or a control character in it is no name. */
+/* Bytes as a text of printable ASCII, or nothing: a name with a zero or a control character in it is no name.
+ */
 static bool copy_name(const unsigned char *bytes, size_t count, char out[COVEY_NAME_BYTES])
 {
     if (count == 0 || count >= COVEY_NAME_BYTES)
@@ -108,7 +110,8 @@ static enum covey_usage read_usage(const mbedtls_x509_crt *crt)
 {
     if (mbedtls_x509_crt_get_ca_istrue(crt) == 1)
         return COVEY_USAGE_CA;
-    if (!mbedtls_x509_crt_has_ext_type(crt, MBEDTLS_X509_EXT_EXTENDED_KEY_USAGE) || crt->ext_key_usage.next != NULL)
+    if (!mbedtls_x509_crt_has_ext_type(crt, MBEDTLS_X509_EXT_EXTENDED_KEY_USAGE) ||
+        crt->ext_key_usage.next != NULL)
         return COVEY_USAGE_OTHER;
     if (mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) != 0)
         return COVEY_USAGE_OTHER;
@@ -159,8 +162,8 @@ static enum covey_status read_facts(const mbedtls_x509_crt *crt, struct covey_ce
     return covey_hash_bytes((struct covey_bytes){crt->raw.p, crt->raw.len}, &facts->fingerprint);
 }
 
-enum covey_status covey_certificate_describe(struct covey_bytes certificate, struct covey_certificate_facts *out,
-                                             struct covey_error *err)
+enum covey_status covey_certificate_describe(struct covey_bytes certificate,
+                                             struct covey_certificate_facts *out, struct covey_error *err)
 {
     struct covey_certificate_facts facts = {0};
     mbedtls_x509_crt crt;
@@ -224,13 +227,15 @@ static void draft_deinit(struct draft *draft)
 }
 
 /* Mbed TLS takes names as text, "CN=...": what has a meaning there is not let in. */
-static enum covey_status subject_text(const char *common_name, char out[COVEY_NAME_BYTES + sizeof NAME_PREFIX],
+static enum covey_status subject_text(const char *common_name,
+                                      char out[COVEY_NAME_BYTES + sizeof NAME_PREFIX],
                                       struct covey_error *err)
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._-:*";
     const size_t length = common_name != NULL ? strlen(common_name) : 0;
     if (length == 0 || length >= COVEY_NAME_BYTES || strspn(common_name, allowed) != length)
-        return covey_fail(err, COVEY_INVALID, "'%.70s' cannot be a common name: 1 to %d letters, digits, . _ - and :",
+        return covey_fail(err, COVEY_INVALID,
+                          "'%.70s' cannot be a common name: 1 to %d letters, digits, . _ - and :",
                           length > 0 ? common_name : "", COVEY_NAME_BYTES - 1);
     (void)snprintf(out, COVEY_NAME_BYTES + sizeof NAME_PREFIX, NAME_PREFIX "%s", common_name);
     return COVEY_OK;
@@ -289,12 +294,12 @@ static enum covey_status set_key_identifiers(struct draft *draft, const struct c
     COVEY_TRY(covey_hash_bytes((struct covey_bytes){issuer->point, sizeof issuer->point}, &hash));
     memcpy(above + 4, hash.bytes, KEY_IDENTIFIER_BYTES);
     int failed = mbedtls_x509write_crt_set_extension(&draft->crt, MBEDTLS_OID_SUBJECT_KEY_IDENTIFIER,
-                                                     MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_KEY_IDENTIFIER), 0, own,
-                                                     sizeof own);
+                                                     MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_KEY_IDENTIFIER), 0,
+                                                     own, sizeof own);
     if (failed == 0)
         failed = mbedtls_x509write_crt_set_extension(&draft->crt, MBEDTLS_OID_AUTHORITY_KEY_IDENTIFIER,
-                                                     MBEDTLS_OID_SIZE(MBEDTLS_OID_AUTHORITY_KEY_IDENTIFIER), 0,
-                                                     above, sizeof above);
+                                                     MBEDTLS_OID_SIZE(MBEDTLS_OID_AUTHORITY_KEY_IDENTIFIER),
+                                                     0, above, sizeof above);
     return failed == 0 ? COVEY_OK : fail_tls(err, "set a certificate's key identifiers", failed);
 }
 
@@ -302,8 +307,8 @@ static enum covey_status set_ca(struct draft *draft, struct covey_error *err)
 {
     int failed = mbedtls_x509write_crt_set_basic_constraints(&draft->crt, 1, 0);
     if (failed == 0)
-        failed = mbedtls_x509write_crt_set_key_usage(&draft->crt,
-                                                     MBEDTLS_X509_KU_KEY_CERT_SIGN | MBEDTLS_X509_KU_CRL_SIGN);
+        failed = mbedtls_x509write_crt_set_key_usage(&draft->crt, MBEDTLS_X509_KU_KEY_CERT_SIGN |
+                                                                      MBEDTLS_X509_KU_CRL_SIGN);
     return failed == 0 ? COVEY_OK : fail_tls(err, "make a certificate an authority's", failed);
 }
 
@@ -329,12 +334,13 @@ static bool is_dns_name(const char *name)
     return length > 0 && length < COVEY_NAME_BYTES && strspn(name, allowed) == length;
 }
 
-static enum covey_status set_alternative_names(struct draft *draft, const struct covey_certificate_order *order,
+static enum covey_status set_alternative_names(struct draft *draft,
+                                               const struct covey_certificate_order *order,
                                                struct covey_error *err)
 {
     if (order->name_count == 0 || order->name_count > COVEY_CERTIFICATE_NAMES)
-        return covey_fail(err, COVEY_INVALID, "a server needs 1 to %d names, not %zu", COVEY_CERTIFICATE_NAMES,
-                          order->name_count);
+        return covey_fail(err, COVEY_INVALID, "a server needs 1 to %d names, not %zu",
+                          COVEY_CERTIFICATE_NAMES, order->name_count);
     for (size_t i = 0; i < order->name_count; i++) {
         const char *name = order->names[i];
         mbedtls_x509_subject_alternative_name *node = &draft->names[i].node;
@@ -376,8 +382,8 @@ static enum covey_status set_keys(struct draft *draft, const struct covey_key *i
 }
 
 static enum covey_status fill(struct draft *draft, const struct covey_key *issuer_key, const char *issuer,
-                              const struct covey_public_key *subject, const struct covey_certificate_order *order,
-                              struct covey_error *err)
+                              const struct covey_public_key *subject,
+                              const struct covey_certificate_order *order, struct covey_error *err)
 {
     struct covey_public_key above;
     COVEY_TRY(covey_key_public(issuer_key, &above, err));
@@ -393,8 +399,8 @@ static enum covey_status fill(struct draft *draft, const struct covey_key *issue
 
 static enum covey_status write_certificate(const struct covey_key *issuer_key, const char *issuer,
                                            const struct covey_public_key *subject,
-                                           const struct covey_certificate_order *order, char *out, size_t capacity,
-                                           size_t *out_bytes, struct covey_error *err)
+                                           const struct covey_certificate_order *order, char *out,
+                                           size_t capacity, size_t *out_bytes, struct covey_error *err)
 {
     struct draft draft;
     draft_init(&draft);
@@ -411,8 +417,9 @@ static enum covey_status write_certificate(const struct covey_key *issuer_key, c
     return status;
 }
 
-enum covey_status covey_certificate_make_ca(const struct covey_key *key, const struct covey_certificate_order *order,
-                                            char *out, size_t capacity, size_t *out_bytes, struct covey_error *err)
+enum covey_status covey_certificate_make_ca(const struct covey_key *key,
+                                            const struct covey_certificate_order *order, char *out,
+                                            size_t capacity, size_t *out_bytes, struct covey_error *err)
 {
     struct covey_public_key subject;
     if (order->usage != COVEY_USAGE_CA)
@@ -423,17 +430,18 @@ enum covey_status covey_certificate_make_ca(const struct covey_key *key, const s
 
 enum covey_status covey_certificate_issue(struct covey_bytes ca_pem, const struct covey_key *ca_key,
                                           const struct covey_public_key *subject,
-                                          const struct covey_certificate_order *order, char *out, size_t capacity,
-                                          size_t *out_bytes, struct covey_error *err)
+                                          const struct covey_certificate_order *order, char *out,
+                                          size_t capacity, size_t *out_bytes, struct covey_error *err)
 {
     struct covey_certificate_facts ca;
     struct covey_public_key certified, own;
     if (order->usage != COVEY_USAGE_SERVER && order->usage != COVEY_USAGE_DEVICE)
         return covey_fail(err, COVEY_INVALID, "an authority issues for servers and devices only");
     if (order->usage == COVEY_USAGE_DEVICE && !covey_device_name_is_valid(order->common_name))
-        return covey_fail(err, COVEY_INVALID,
-                          "'%.70s' cannot be a device's name: 1 to %d of letters, digits, . _ - and none of . - first",
-                          order->common_name != NULL ? order->common_name : "", COVEY_NAME_BYTES - 1);
+        return covey_fail(
+            err, COVEY_INVALID,
+            "'%.70s' cannot be a device's name: 1 to %d of letters, digits, . _ - and none of . - first",
+            order->common_name != NULL ? order->common_name : "", COVEY_NAME_BYTES - 1);
     COVEY_TRY(covey_certificate_describe(ca_pem, &ca, err));
     COVEY_TRY(covey_certificate_public_key(ca_pem, &certified, err));
     COVEY_TRY(covey_key_public(ca_key, &own, err));
@@ -446,8 +454,9 @@ enum covey_status covey_certificate_issue(struct covey_bytes ca_pem, const struc
 
 /* ------------------------------------------------------------------ requests */
 
-enum covey_status covey_certificate_request_make(const struct covey_key *key, const char *common_name, char *out,
-                                                 size_t capacity, size_t *out_bytes, struct covey_error *err)
+enum covey_status covey_certificate_request_make(const struct covey_key *key, const char *common_name,
+                                                 char *out, size_t capacity, size_t *out_bytes,
+                                                 struct covey_error *err)
 {
     char text[COVEY_NAME_BYTES + sizeof NAME_PREFIX];
     COVEY_TRY(subject_text(common_name, text, err));
@@ -471,7 +480,8 @@ enum covey_status covey_certificate_request_make(const struct covey_key *key, co
     return COVEY_OK;
 }
 
-/* CertificationRequest ::= SEQUENCE { info, algorithm, BIT STRING signature } (RFC 2986 section 4.2): the signature's DER. */
+/* CertificationRequest ::= SEQUENCE { info, algorithm, BIT STRING signature } (RFC 2986 section 4.2): the
+ * signature's DER. */
 static int find_signature(const mbedtls_x509_csr *csr, const unsigned char **signature, size_t *size)
 {
     unsigned char *at = csr->raw.p;
@@ -501,7 +511,8 @@ static enum covey_status check_request(mbedtls_x509_csr *csr, struct covey_error
         return covey_fail(err, COVEY_UNSUPPORTED, "a request that is not signed by ECDSA with SHA-256");
     int failed = find_signature(csr, &signature, &size);
     if (failed == 0)
-        failed = mbedtls_pk_verify(&csr->pk, MBEDTLS_MD_SHA256, hash.bytes, sizeof hash.bytes, signature, size);
+        failed =
+            mbedtls_pk_verify(&csr->pk, MBEDTLS_MD_SHA256, hash.bytes, sizeof hash.bytes, signature, size);
     if (failed != 0)
         return covey_fail(err, COVEY_DENIED, "the request is not signed by the key that it names");
     return COVEY_OK;

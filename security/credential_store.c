@@ -25,8 +25,9 @@ struct covey_credential_store {
     char chain[COVEY_CERTIFICATE_PEM_BYTES], key[COVEY_KEY_PEM_BYTES], peer_ca[COVEY_CERTIFICATE_PEM_BYTES];
     struct covey_trust trust;
     struct covey_key *signer;
-    pthread_rwlock_t lock; /* revoked */
+    pthread_rwlock_t lock;            /* of the two lists */
     struct covey_device_list revoked; /* sorted by serial */
+    struct covey_device_list banned;  /* names that nothing valid is left of, sorted by name */
 };
 
 /* ---- what the peer policy asks ---- */
@@ -48,12 +49,14 @@ static bool is_revoked(void *user, const char *name, const char *serial)
 }
 
 /* From the disk at each handshake: a new device is known at once, a withdrawn one at once forgotten. */
-static enum covey_status find_psk(void *user, const char *identity, uint8_t key[COVEY_PSK_BYTES], size_t *key_bytes)
+static enum covey_status find_psk(void *user, const char *identity, uint8_t key[COVEY_PSK_BYTES],
+                                  size_t *key_bytes)
 {
     const struct covey_credential_store *store = user;
     char path[COVEY_FILE_PATH_BYTES], dir[COVEY_FILE_PATH_BYTES], owner[COVEY_NAME_BYTES];
     struct covey_psk psk;
-    if (!covey_device_name_is_valid(identity) || covey_key_file_path(dir, store->dir, "psk", NULL) != COVEY_OK ||
+    if (!covey_device_name_is_valid(identity) ||
+        covey_key_file_path(dir, store->dir, "psk", NULL) != COVEY_OK ||
         covey_key_file_path(path, dir, identity, NULL) != COVEY_OK ||
         covey_psk_load(path, owner, &psk, NULL) != COVEY_OK)
         return COVEY_NOT_FOUND;
@@ -87,6 +90,7 @@ static enum covey_status store_create(const struct covey_env *env, enum covey_si
     store->policy.wall_s = wall_s;
     store->policy.wall_user = store;
     covey_device_list_init(&store->revoked);
+    covey_device_list_init(&store->banned);
     *out = store;
     return COVEY_OK;
 }
@@ -97,6 +101,7 @@ void covey_credential_store_destroy(struct covey_credential_store *store)
         return;
     covey_key_destroy(store->signer);
     covey_device_list_deinit(&store->revoked);
+    covey_device_list_deinit(&store->banned);
     (void)pthread_rwlock_destroy(&store->lock);
     explicit_bzero(store, sizeof *store);
     free(store);
@@ -114,8 +119,8 @@ static enum covey_status load_text(const char *dir, const char *name, enum covey
 }
 
 /* Own certificate: of the right usage, and the key's. */
-static enum covey_status check_own(struct covey_credential_store *store, enum covey_usage usage, const char *dir,
-                                   const char *file, struct covey_error *err)
+static enum covey_status check_own(struct covey_credential_store *store, enum covey_usage usage,
+                                   const char *dir, const char *file, struct covey_error *err)
 {
     const struct covey_credentials *credentials = &store->credentials;
     struct covey_certificate_facts facts;
@@ -144,8 +149,8 @@ static enum covey_status check_own(struct covey_credential_store *store, enum co
     return COVEY_OK;
 }
 
-static enum covey_status check_ca(const struct covey_credential_store *store, const char *dir, const char *file,
-                                  struct covey_error *err)
+static enum covey_status check_ca(const struct covey_credential_store *store, const char *dir,
+                                  const char *file, struct covey_error *err)
 {
     struct covey_certificate_facts facts;
     enum covey_status status = covey_certificate_describe(store->credentials.peer_ca_pem, &facts, err);
@@ -157,20 +162,22 @@ static enum covey_status check_ca(const struct covey_credential_store *store, co
 }
 
 static enum covey_status load_certificate(struct covey_credential_store *store, enum covey_usage usage,
-                                          const char *dir, const char *certificate, const char *key, const char *ca,
-                                          struct covey_error *err)
+                                          const char *dir, const char *certificate, const char *key,
+                                          const char *ca, struct covey_error *err)
 {
     struct covey_credentials *credentials = &store->credentials;
     COVEY_TRY(load_text(dir, certificate, COVEY_FILE_PUBLIC, store->chain, sizeof store->chain,
                         &credentials->chain_pem, err));
-    COVEY_TRY(load_text(dir, key, COVEY_FILE_SECRET, store->key, sizeof store->key, &credentials->key_pem, err));
-    COVEY_TRY(load_text(dir, ca, COVEY_FILE_PUBLIC, store->peer_ca, sizeof store->peer_ca, &credentials->peer_ca_pem,
-                        err));
+    COVEY_TRY(
+        load_text(dir, key, COVEY_FILE_SECRET, store->key, sizeof store->key, &credentials->key_pem, err));
+    COVEY_TRY(load_text(dir, ca, COVEY_FILE_PUBLIC, store->peer_ca, sizeof store->peer_ca,
+                        &credentials->peer_ca_pem, err));
     COVEY_TRY(check_own(store, usage, dir, certificate, err));
     return check_ca(store, dir, ca, err);
 }
 
-static enum covey_status load_trust(struct covey_credential_store *store, const char *dir, struct covey_error *err)
+static enum covey_status load_trust(struct covey_credential_store *store, const char *dir,
+                                    struct covey_error *err)
 {
     char path[COVEY_FILE_PATH_BYTES];
     struct covey_public_key key;
@@ -179,12 +186,14 @@ static enum covey_status load_trust(struct covey_credential_store *store, const 
     return covey_trust_add(&store->trust, &key, err);
 }
 
-static enum covey_status fill_server(struct covey_credential_store *store, const char *dir, struct covey_error *err)
+static enum covey_status fill_server(struct covey_credential_store *store, const char *dir,
+                                     struct covey_error *err)
 {
     char pki[COVEY_FILE_PATH_BYTES], path[COVEY_FILE_PATH_BYTES];
     COVEY_TRY(covey_key_file_path(pki, dir, "pki", err));
     (void)snprintf(store->dir, sizeof store->dir, "%s", dir); /* fits: pki's path did */
-    COVEY_TRY(load_certificate(store, COVEY_USAGE_SERVER, pki, "server.crt", "server.key", "device-ca.crt", err));
+    COVEY_TRY(
+        load_certificate(store, COVEY_USAGE_SERVER, pki, "server.crt", "server.key", "device-ca.crt", err));
     COVEY_TRY(load_trust(store, pki, err));
     COVEY_TRY(covey_key_file_path(path, pki, "signer.key", err));
     COVEY_TRY(covey_key_load(path, &store->signer, err));
@@ -209,7 +218,8 @@ enum covey_status covey_credentials_load_server(const char *dir, const struct co
     return COVEY_OK;
 }
 
-static enum covey_status load_psk(struct covey_credential_store *store, const char *path, struct covey_error *err)
+static enum covey_status load_psk(struct covey_credential_store *store, const char *path,
+                                  struct covey_error *err)
 {
     struct covey_credentials *credentials = &store->credentials;
     struct covey_psk psk;
@@ -221,8 +231,8 @@ static enum covey_status load_psk(struct covey_credential_store *store, const ch
     return COVEY_OK;
 }
 
-static enum covey_status fill_device(struct covey_credential_store *store, const char *dir, const char *server_name,
-                                     struct covey_error *err)
+static enum covey_status fill_device(struct covey_credential_store *store, const char *dir,
+                                     const char *server_name, struct covey_error *err)
 {
     char path[COVEY_FILE_PATH_BYTES];
     struct stat info;
@@ -230,8 +240,8 @@ static enum covey_status fill_device(struct covey_credential_store *store, const
     COVEY_TRY(covey_key_file_path(path, dir, COVEY_FILE_DEVICE_PSK, err));
     if (stat(path, &info) == 0)
         return load_psk(store, path, err);
-    COVEY_TRY(load_certificate(store, COVEY_USAGE_DEVICE, dir, COVEY_FILE_DEVICE_CERTIFICATE, COVEY_FILE_DEVICE_KEY,
-                               COVEY_FILE_SERVER_CA, err));
+    COVEY_TRY(load_certificate(store, COVEY_USAGE_DEVICE, dir, COVEY_FILE_DEVICE_CERTIFICATE,
+                               COVEY_FILE_DEVICE_KEY, COVEY_FILE_SERVER_CA, err));
     if (server_name == NULL || server_name[0] == '\0' || strlen(server_name) >= COVEY_NAME_BYTES)
         return covey_fail(err, COVEY_INVALID,
                           "no server name to check the server's certificate against (1 to %d characters)",
@@ -241,7 +251,8 @@ static enum covey_status fill_device(struct covey_credential_store *store, const
     return COVEY_OK;
 }
 
-enum covey_status covey_credentials_load_device(const char *dir, const char *server_name, const struct covey_env *env,
+enum covey_status covey_credentials_load_device(const char *dir, const char *server_name,
+                                                const struct covey_env *env,
                                                 struct covey_credential_store **out, struct covey_error *err)
 {
     struct covey_credential_store *store = NULL;
@@ -264,7 +275,8 @@ bool covey_credential_store_advice(const struct covey_credential_store *store, c
     if (store->not_after_s == 0)
         return false;
     if (now < store->not_before_s)
-        (void)snprintf(out, out_bytes, "the certificate of '%s' is not valid yet: is the clock wrong?", store->name);
+        (void)snprintf(out, out_bytes, "the certificate of '%s' is not valid yet: is the clock wrong?",
+                       store->name);
     else if (left < 0)
         (void)snprintf(out, out_bytes, "the certificate of '%s' expired %lld days ago: it needs a new one",
                        store->name, (long long)(-left / DAY_S));
@@ -296,30 +308,62 @@ const struct covey_key *covey_credential_store_signer(const struct covey_credent
     return store->signer;
 }
 
+bool covey_credentials_allow(void *user, const char *name)
+{
+    struct covey_credential_store *store = user;
+    (void)pthread_rwlock_rdlock(&store->lock);
+    const bool found = covey_device_list_find_name(&store->banned, name) != NULL;
+    (void)pthread_rwlock_unlock(&store->lock);
+    return !found;
+}
+
+/* Both lists, as they are on the disk now. */
+static enum covey_status read_lists(const char *pki, struct covey_device_list *revoked,
+                                    struct covey_device_list *banned, struct covey_error *err)
+{
+    struct covey_device_list issued;
+    covey_device_list_init(&issued);
+    enum covey_status status = covey_device_list_read(revoked, pki, COVEY_REVOKED_FILE, err);
+    if (status == COVEY_OK)
+        status = covey_device_list_read_all(&issued, pki, err);
+    if (status == COVEY_OK)
+        status = covey_device_list_banned(revoked, &issued, banned, err);
+    covey_device_list_sort(revoked);
+    covey_device_list_deinit(&issued);
+    return status;
+}
+
+static void swap(struct covey_device_list *a, struct covey_device_list *b)
+{
+    const struct covey_device_list held = *a;
+    *a = *b;
+    *b = held;
+}
+
 enum covey_status covey_credentials_reload(struct covey_credential_store *store,
                                            void (*withdrawn)(void *user, const char *name), void *user,
                                            struct covey_error *err)
 {
     char pki[COVEY_FILE_PATH_BYTES];
-    struct covey_device_list fresh;
+    struct covey_device_list revoked, banned;
     if (store->credentials.side != COVEY_SIDE_SERVER)
         return covey_fail(err, COVEY_STATE, "only a server has a deny-list");
     COVEY_TRY(covey_key_file_path(pki, store->dir, "pki", err));
-    covey_device_list_init(&fresh);
-    enum covey_status status = covey_device_list_read(&fresh, pki, COVEY_REVOKED_FILE, err);
-    if (status != COVEY_OK) {
-        covey_device_list_deinit(&fresh);
-        return status;
+    covey_device_list_init(&revoked);
+    covey_device_list_init(&banned);
+    enum covey_status status = read_lists(pki, &revoked, &banned, err);
+    if (status == COVEY_OK) {
+        (void)pthread_rwlock_wrlock(&store->lock);
+        swap(&store->revoked, &revoked);
+        swap(&store->banned, &banned);
+        (void)pthread_rwlock_unlock(&store->lock);
+        /* Only this function writes the lists, and callers take turns: reading the new one needs no lock. */
+        const struct covey_device_list *now = &store->revoked;
+        for (size_t i = 0; withdrawn != NULL && i < now->count; i++)
+            if (covey_device_list_find(&revoked, now->entries[i].serial) == NULL)
+                withdrawn(user, now->entries[i].name);
     }
-    covey_device_list_sort(&fresh);
-    (void)pthread_rwlock_wrlock(&store->lock);
-    struct covey_device_list old = store->revoked;
-    store->revoked = fresh;
-    (void)pthread_rwlock_unlock(&store->lock);
-    /* Only this function writes the list, and callers take turns: reading it here needs no lock. */
-    for (size_t i = 0; withdrawn != NULL && i < fresh.count; i++)
-        if (covey_device_list_find(&old, fresh.entries[i].serial) == NULL)
-            withdrawn(user, fresh.entries[i].name);
-    covey_device_list_deinit(&old);
-    return COVEY_OK;
+    covey_device_list_deinit(&revoked);
+    covey_device_list_deinit(&banned);
+    return status;
 }

@@ -68,14 +68,15 @@ static enum covey_status read_lines(struct covey_device_list *list, FILE *stream
     return ferror(stream) ? covey_fail(err, COVEY_IO, "cannot read %s: %s", path, strerror(errno)) : COVEY_OK;
 }
 
-enum covey_status covey_device_list_read(struct covey_device_list *list, const char *pki_dir, const char *file,
-                                         struct covey_error *err)
+enum covey_status covey_device_list_read(struct covey_device_list *list, const char *pki_dir,
+                                         const char *file, struct covey_error *err)
 {
     char path[COVEY_FILE_PATH_BYTES];
     COVEY_TRY(covey_key_file_path(path, pki_dir, file, err));
     FILE *stream = fopen(path, "re");
     if (stream == NULL)
-        return errno == ENOENT ? COVEY_OK : covey_fail(err, COVEY_IO, "cannot read %s: %s", path, strerror(errno));
+        return errno == ENOENT ? COVEY_OK
+                               : covey_fail(err, COVEY_IO, "cannot read %s: %s", path, strerror(errno));
     enum covey_status status = read_lines(list, stream, path, err);
     (void)fclose(stream);
     return status;
@@ -96,7 +97,8 @@ enum covey_status covey_device_list_read_all(struct covey_device_list *list, con
     return status;
 }
 
-/* A line that a crash cut short was never reported as done: it is cut off, so that the next one stands alone. */
+/* A line that a crash cut short was never reported as done: it is cut off, so that the next one stands alone.
+ */
 static int cut_unfinished(int fd)
 {
     struct stat info;
@@ -127,7 +129,8 @@ enum covey_status covey_device_list_append(const char *pki_dir, const char *file
 {
     char path[COVEY_FILE_PATH_BYTES], line[LINE_BYTES];
     COVEY_TRY(covey_key_file_path(path, pki_dir, file, err));
-    const int size = snprintf(line, sizeof line, "%s %s %" PRId64 "\n", entry->serial, entry->name, entry->not_after_s);
+    const int size =
+        snprintf(line, sizeof line, "%s %s %" PRId64 "\n", entry->serial, entry->name, entry->not_after_s);
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return covey_fail(err, COVEY_IO, "cannot open %s: %s", path, strerror(errno));
@@ -140,7 +143,8 @@ enum covey_status covey_device_list_append(const char *pki_dir, const char *file
 
 static int by_serial(const void *a, const void *b)
 {
-    return strcmp(((const struct covey_device_entry *)a)->serial, ((const struct covey_device_entry *)b)->serial);
+    return strcmp(((const struct covey_device_entry *)a)->serial,
+                  ((const struct covey_device_entry *)b)->serial);
 }
 
 void covey_device_list_sort(struct covey_device_list *list)
@@ -149,11 +153,56 @@ void covey_device_list_sort(struct covey_device_list *list)
         qsort(list->entries, list->count, sizeof *list->entries, by_serial);
 }
 
-const struct covey_device_entry *covey_device_list_find(const struct covey_device_list *list, const char *serial)
+const struct covey_device_entry *covey_device_list_find(const struct covey_device_list *list,
+                                                        const char *serial)
 {
     struct covey_device_entry key = {0};
     (void)snprintf(key.serial, sizeof key.serial, "%s", serial);
     if (list->count == 0)
         return NULL;
     return bsearch(&key, list->entries, list->count, sizeof *list->entries, by_serial);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct covey_device_entry *)a)->name, ((const struct covey_device_entry *)b)->name);
+}
+
+static void sort_by_name(struct covey_device_list *list)
+{
+    if (list->count > 1)
+        qsort(list->entries, list->count, sizeof *list->entries, by_name);
+}
+
+const struct covey_device_entry *covey_device_list_find_name(const struct covey_device_list *list,
+                                                             const char *name)
+{
+    struct covey_device_entry key = {0};
+    (void)snprintf(key.name, sizeof key.name, "%s", name);
+    if (list->count == 0)
+        return NULL;
+    return bsearch(&key, list->entries, list->count, sizeof *list->entries, by_name);
+}
+
+/* Keeps what counts. */
+static void drop_revoked(struct covey_device_list *list)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (!list->entries[i].revoked)
+            list->entries[kept++] = list->entries[i];
+    list->count = kept;
+}
+
+enum covey_status covey_device_list_banned(const struct covey_device_list *revoked,
+                                           struct covey_device_list *issued, struct covey_device_list *out,
+                                           struct covey_error *err)
+{
+    drop_revoked(issued);
+    sort_by_name(issued);
+    for (size_t i = 0; i < revoked->count; i++)
+        if (covey_device_list_find_name(issued, revoked->entries[i].name) == NULL)
+            COVEY_TRY(add(out, &revoked->entries[i], err));
+    sort_by_name(out);
+    return COVEY_OK;
 }

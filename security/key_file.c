@@ -67,7 +67,8 @@ static enum covey_status read_all(int fd, char *out, size_t capacity, size_t *si
 enum covey_status covey_key_file_read(const char *path, enum covey_file_kind kind, char *out, size_t capacity,
                                       size_t *size, struct covey_error *err)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to hang on a pipe that is in its place */
+    const int fd =
+        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to hang on a pipe that is in its place */
     if (fd < 0)
         return fail_io(err, "open", path);
     enum covey_status status = check_file(fd, kind, path, capacity, err);
@@ -94,8 +95,8 @@ static int write_all(int fd, const char *data, size_t size)
 }
 
 /* A temporary file beside path, written and synced; its name goes to temporary. */
-static enum covey_status write_aside(const char *path, enum covey_file_kind kind, const void *data, size_t size,
-                                     char *temporary, struct covey_error *err)
+static enum covey_status write_aside(const char *path, enum covey_file_kind kind, const void *data,
+                                     size_t size, char *temporary, struct covey_error *err)
 {
     const int length = snprintf(temporary, COVEY_FILE_PATH_BYTES, "%s.XXXXXX", path);
     if (length < 0 || length >= COVEY_FILE_PATH_BYTES)
@@ -104,7 +105,8 @@ static enum covey_status write_aside(const char *path, enum covey_file_kind kind
     if (fd < 0)
         return fail_io(err, "write", path);
     enum covey_status status = COVEY_OK;
-    if (write_all(fd, data, size) != 0 || fchmod(fd, kind == COVEY_FILE_SECRET ? 0600 : 0644) != 0 || fsync(fd) != 0)
+    if (write_all(fd, data, size) != 0 || fchmod(fd, kind == COVEY_FILE_SECRET ? 0600 : 0644) != 0 ||
+        fsync(fd) != 0)
         status = fail_io(err, "write", path);
     if (close(fd) != 0 && status == COVEY_OK)
         status = fail_io(err, "write", path);
@@ -145,8 +147,8 @@ static enum covey_status sync_parent(const char *path, struct covey_error *err)
     return covey_key_file_sync_dir(dirname(copy), err);
 }
 
-enum covey_status covey_key_file_create(const char *path, enum covey_file_kind kind, const void *data, size_t size,
-                                        struct covey_error *err)
+enum covey_status covey_key_file_create(const char *path, enum covey_file_kind kind, const void *data,
+                                        size_t size, struct covey_error *err)
 {
     char temporary[COVEY_FILE_PATH_BYTES];
     COVEY_TRY(write_aside(path, kind, data, size, temporary, err));
@@ -158,8 +160,8 @@ enum covey_status covey_key_file_create(const char *path, enum covey_file_kind k
     return sync_parent(path, err);
 }
 
-enum covey_status covey_key_file_replace(const char *path, enum covey_file_kind kind, const void *data, size_t size,
-                                         struct covey_error *err)
+enum covey_status covey_key_file_replace(const char *path, enum covey_file_kind kind, const void *data,
+                                         size_t size, struct covey_error *err)
 {
     char temporary[COVEY_FILE_PATH_BYTES];
     COVEY_TRY(write_aside(path, kind, data, size, temporary, err));

@@ -1,4 +1,5 @@
-/* What keys.c shows to the rest of this room, in plain types: PSA and Mbed TLS stay in keys.c and certificates.c. */
+/* What keys.c shows to the rest of this room, in plain types: PSA and Mbed TLS stay in keys.c and
+ * certificates.c. */
 #ifndef COVEY_KEY_PAIR_H
 #define COVEY_KEY_PAIR_H
 
@@ -14,13 +15,16 @@ struct covey_key {
     uint32_t id; /* psa_key_id_t of a volatile, exportable key pair */
 };
 
-/* SubjectPublicKeyInfo (RFC 5480 section 2) and back; INVALID when it is no P-256 key in uncompressed form. */
+/* SubjectPublicKeyInfo (RFC 5480 section 2) and back; INVALID when it is no P-256 key in uncompressed form.
+ */
 void covey_public_key_to_der(const struct covey_public_key *key, uint8_t der[COVEY_PUBLIC_DER_BYTES]);
-COVEY_MUST_CHECK enum covey_status covey_public_key_from_der(struct covey_bytes der, struct covey_public_key *out,
+COVEY_MUST_CHECK enum covey_status covey_public_key_from_der(struct covey_bytes der,
+                                                             struct covey_public_key *out,
                                                              struct covey_error *err);
 
 /* ECDSA over a hash, r || s. */
-COVEY_MUST_CHECK enum covey_status covey_key_sign_hash(const struct covey_key *key, const struct covey_hash *hash,
+COVEY_MUST_CHECK enum covey_status covey_key_sign_hash(const struct covey_key *key,
+                                                       const struct covey_hash *hash,
                                                        uint8_t signature[COVEY_SIGNATURE_BYTES],
                                                        struct covey_error *err);
 /* OK, or DENIED when the signature is not this key's. */

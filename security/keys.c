@@ -69,7 +69,8 @@ enum covey_status covey_key_read(struct covey_bytes pem, struct covey_key **out,
         failed = mbedtls_pk_import_into_psa(&pk, &attributes, &id); /* also refuses what is no P-256 key */
     mbedtls_pk_free(&pk);
     if (failed != 0)
-        return covey_fail(err, COVEY_INVALID, "no P-256 private key in PEM form (Mbed TLS -0x%04x)", (unsigned)-failed);
+        return covey_fail(err, COVEY_INVALID, "no P-256 private key in PEM form (Mbed TLS -0x%04x)",
+                          (unsigned)-failed);
     return wrap(id, out, err);
 }
 
@@ -83,7 +84,8 @@ enum covey_status covey_key_write(const struct covey_key *key, char *out, size_t
         failed = mbedtls_pk_write_key_pem(&pk, (unsigned char *)out, capacity);
     mbedtls_pk_free(&pk);
     if (failed != 0)
-        return covey_fail(err, COVEY_CRYPTO, "cannot write the key as PEM (Mbed TLS -0x%04x)", (unsigned)-failed);
+        return covey_fail(err, COVEY_CRYPTO, "cannot write the key as PEM (Mbed TLS -0x%04x)",
+                          (unsigned)-failed);
     *out_bytes = strlen(out) + 1;
     return COVEY_OK;
 }
@@ -126,8 +128,9 @@ enum covey_status covey_key_store(const struct covey_key *key, const char *path,
 /* ---- the public half ---- */
 
 /* SubjectPublicKeyInfo up to the point: id-ecPublicKey with prime256v1, BIT STRING of 66 bytes (RFC 5480). */
-static const uint8_t der_prefix[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
-                                     0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
+static const uint8_t der_prefix[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                     0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                     0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
 _Static_assert(sizeof der_prefix + COVEY_POINT_BYTES == COVEY_PUBLIC_DER_BYTES, "prefix and point");
 
 void covey_public_key_to_der(const struct covey_public_key *key, uint8_t der[COVEY_PUBLIC_DER_BYTES])
@@ -146,13 +149,15 @@ enum covey_status covey_public_key_from_der(struct covey_bytes der, struct covey
     return COVEY_OK;
 }
 
-enum covey_status covey_key_public(const struct covey_key *key, struct covey_public_key *out, struct covey_error *err)
+enum covey_status covey_key_public(const struct covey_key *key, struct covey_public_key *out,
+                                   struct covey_error *err)
 {
     struct covey_public_key found;
     size_t size = 0;
     psa_status_t status = psa_export_public_key(key->id, found.point, sizeof found.point, &size);
     if (status != PSA_SUCCESS || size != sizeof found.point)
-        return covey_fail(err, COVEY_CRYPTO, "cannot take the public half of a key (PSA status %d)", (int)status);
+        return covey_fail(err, COVEY_CRYPTO, "cannot take the public half of a key (PSA status %d)",
+                          (int)status);
     *out = found;
     return COVEY_OK;
 }
@@ -162,33 +167,38 @@ enum covey_status covey_public_key_write(const struct covey_public_key *key, cha
 {
     uint8_t der[COVEY_PUBLIC_DER_BYTES];
     covey_public_key_to_der(key, der);
-    if (mbedtls_pem_write_buffer(PUBLIC_HEADER, PUBLIC_FOOTER, der, sizeof der, (unsigned char *)out, capacity,
-                                 out_bytes) != 0)
+    if (mbedtls_pem_write_buffer(PUBLIC_HEADER, PUBLIC_FOOTER, der, sizeof der, (unsigned char *)out,
+                                 capacity, out_bytes) != 0)
         return covey_fail(err, COVEY_LIMIT, "a public key does not fit %zu bytes", capacity);
     return COVEY_OK;
 }
 
-enum covey_status covey_public_key_read(struct covey_bytes pem, struct covey_public_key *out, struct covey_error *err)
+enum covey_status covey_public_key_read(struct covey_bytes pem, struct covey_public_key *out,
+                                        struct covey_error *err)
 {
     mbedtls_pk_context pk;
     uint8_t der[256];
     mbedtls_pk_init(&pk);
-    int written = mbedtls_pk_parse_public_key(&pk, pem.data, pem.size); /* checks that the point is on the curve */
+    int written =
+        mbedtls_pk_parse_public_key(&pk, pem.data, pem.size); /* checks that the point is on the curve */
     if (written == 0)
         written = mbedtls_pk_write_pubkey_der(&pk, der, sizeof der); /* at the buffer's end */
     mbedtls_pk_free(&pk);
     if (written <= 0)
-        return covey_fail(err, COVEY_INVALID, "no public key in PEM form (Mbed TLS -0x%04x)", (unsigned)-written);
+        return covey_fail(err, COVEY_INVALID, "no public key in PEM form (Mbed TLS -0x%04x)",
+                          (unsigned)-written);
     const size_t size = (size_t)written;
     return covey_public_key_from_der((struct covey_bytes){der + sizeof der - size, size}, out, err);
 }
 
-enum covey_status covey_public_key_load(const char *path, struct covey_public_key *out, struct covey_error *err)
+enum covey_status covey_public_key_load(const char *path, struct covey_public_key *out,
+                                        struct covey_error *err)
 {
     char pem[COVEY_KEY_PEM_BYTES];
     size_t size = 0;
     COVEY_TRY(covey_key_file_read(path, COVEY_FILE_PUBLIC, pem, sizeof pem, &size, err));
-    enum covey_status status = covey_public_key_read((struct covey_bytes){(const uint8_t *)pem, size}, out, err);
+    enum covey_status status =
+        covey_public_key_read((struct covey_bytes){(const uint8_t *)pem, size}, out, err);
     return status == COVEY_OK ? status : covey_fail_at(err, status, "%s: ", path);
 }
 
@@ -225,7 +235,8 @@ enum covey_status covey_key_sign_hash(const struct covey_key *key, const struct 
 }
 
 enum covey_status covey_key_verify_hash(const struct covey_public_key *key, const struct covey_hash *hash,
-                                        const uint8_t signature[COVEY_SIGNATURE_BYTES], struct covey_error *err)
+                                        const uint8_t signature[COVEY_SIGNATURE_BYTES],
+                                        struct covey_error *err)
 {
     psa_key_attributes_t attributes = PSA_KEY_ATTRIBUTES_INIT;
     psa_key_id_t id = PSA_KEY_ID_NULL;
@@ -235,7 +246,8 @@ enum covey_status covey_key_verify_hash(const struct covey_public_key *key, cons
     psa_status_t status = psa_import_key(&attributes, key->point, sizeof key->point, &id);
     if (status != PSA_SUCCESS)
         return covey_fail(err, COVEY_INVALID, "no usable public key (PSA status %d)", (int)status);
-    status = psa_verify_hash(id, KEY_ALGORITHM, hash->bytes, sizeof hash->bytes, signature, COVEY_SIGNATURE_BYTES);
+    status =
+        psa_verify_hash(id, KEY_ALGORITHM, hash->bytes, sizeof hash->bytes, signature, COVEY_SIGNATURE_BYTES);
     (void)psa_destroy_key(id);
     if (status == PSA_ERROR_INVALID_SIGNATURE)
         return covey_fail(err, COVEY_DENIED, "the signature is not that key's, or the message was changed");

@@ -31,7 +31,8 @@ static void write_time(int64_t time_s, char out[TIME_TEXT_BYTES])
 {
     const time_t time = (time_t)time_s;
     struct tm parts;
-    if (gmtime_r(&time, &parts) == NULL || strftime(out, TIME_TEXT_BYTES, "%Y-%m-%d %H:%M:%S UTC", &parts) == 0)
+    if (gmtime_r(&time, &parts) == NULL ||
+        strftime(out, TIME_TEXT_BYTES, "%Y-%m-%d %H:%M:%S UTC", &parts) == 0)
         (void)snprintf(out, TIME_TEXT_BYTES, "an unknown time");
 }
 
@@ -40,16 +41,18 @@ static int64_t now_s(const struct covey_peer_policy *policy)
     return policy->wall_s != NULL ? policy->wall_s(policy->wall_user) : (int64_t)time(NULL);
 }
 
-/* A server's certificate shown by a device is seldom signed by the device CA: so its usage is looked at first, for the
- * clearer message. Nothing is believed before the chain was found valid. */
+/* A server's certificate shown by a device is seldom signed by the device CA: so its usage is looked at
+ * first, for the clearer message. Nothing is believed before the chain was found valid. */
 static enum covey_status check_usage(const struct covey_peer_policy *policy,
                                      const struct covey_certificate_facts *facts, struct covey_error *err)
 {
-    const enum covey_usage wanted = policy->peer == COVEY_SIDE_SERVER ? COVEY_USAGE_SERVER : COVEY_USAGE_DEVICE;
+    const enum covey_usage wanted =
+        policy->peer == COVEY_SIDE_SERVER ? COVEY_USAGE_SERVER : COVEY_USAGE_DEVICE;
     if (facts->usage == wanted)
         return COVEY_OK;
     return covey_fail(err, COVEY_DENIED, "the %s shows %s certificate ('%s'): it needs one made for a %s",
-                      side_text(policy->peer), usage_text(facts->usage), facts->common_name, side_text(policy->peer));
+                      side_text(policy->peer), usage_text(facts->usage), facts->common_name,
+                      side_text(policy->peer));
 }
 
 static enum covey_status check_chain(const struct covey_peer_policy *policy,
@@ -58,15 +61,16 @@ static enum covey_status check_chain(const struct covey_peer_policy *policy,
 {
     const char *side = side_text(policy->peer);
     if ((flags & COVEY_VERIFY_NOT_TRUSTED) != 0)
-        return covey_fail(err, COVEY_DENIED,
-                          "the %s's certificate ('%s') comes from another authority ('%s'): it needs one from this "
-                          "federation",
-                          side, facts->common_name, facts->issuer);
+        return covey_fail(
+            err, COVEY_DENIED,
+            "the %s's certificate ('%s') comes from another authority ('%s'): it needs one from this "
+            "federation",
+            side, facts->common_name, facts->issuer);
     /* The name is judged below, by rules that know addresses; the times too, for the leaf. */
     const uint32_t others = flags & ~(COVEY_VERIFY_WRONG_NAME | COVEY_VERIFY_EXPIRED | COVEY_VERIFY_FUTURE);
     if (others != 0)
-        return covey_fail(err, COVEY_DENIED, "the %s's certificate ('%s') was not found valid (flags 0x%x)", side,
-                          facts->common_name, (unsigned)others);
+        return covey_fail(err, COVEY_DENIED, "the %s's certificate ('%s') was not found valid (flags 0x%x)",
+                          side, facts->common_name, (unsigned)others);
     return COVEY_OK;
 }
 
@@ -80,19 +84,20 @@ static enum covey_status check_times(const struct covey_peer_policy *policy,
     write_time(now, today);
     if (now > facts->not_after_s) {
         write_time(facts->not_after_s, when);
-        return covey_fail(err, COVEY_DENIED, "the %s's certificate ('%s') expired on %s: it needs a new one", side,
-                          facts->common_name, when);
+        return covey_fail(err, COVEY_DENIED, "the %s's certificate ('%s') expired on %s: it needs a new one",
+                          side, facts->common_name, when);
     }
     if (now < facts->not_before_s) {
         write_time(facts->not_before_s, when);
-        return covey_fail(err, COVEY_DENIED,
-                          "the %s's certificate ('%s') is not valid before %s, and here it is %s: is a clock wrong?",
-                          side, facts->common_name, when, today);
+        return covey_fail(
+            err, COVEY_DENIED,
+            "the %s's certificate ('%s') is not valid before %s, and here it is %s: is a clock wrong?", side,
+            facts->common_name, when, today);
     }
     if ((flags & (COVEY_VERIFY_EXPIRED | COVEY_VERIFY_FUTURE)) != 0)
         return covey_fail(err, COVEY_DENIED,
-                          "the authority of the %s's certificate ('%s') %s: here it is %s, is a clock wrong?", side,
-                          facts->common_name,
+                          "the authority of the %s's certificate ('%s') %s: here it is %s, is a clock wrong?",
+                          side, facts->common_name,
                           (flags & COVEY_VERIFY_EXPIRED) != 0 ? "has expired" : "is not valid yet", today);
     return COVEY_OK;
 }
@@ -118,7 +123,8 @@ static bool is_address(const char *name)
 
 /* By subjectAltName alone, never by the common name (RFC 6125 section 6.4.4). */
 static enum covey_status check_server_name(const struct covey_peer_policy *policy,
-                                           const struct covey_certificate_facts *facts, struct covey_error *err)
+                                           const struct covey_certificate_facts *facts,
+                                           struct covey_error *err)
 {
     const char *wanted = policy->server_name;
     if (wanted == NULL || wanted[0] == '\0')
@@ -129,7 +135,8 @@ static enum covey_status check_server_name(const struct covey_peer_policy *polic
                           : !is_address(facts->names[i]) && covey_dns_name_matches(facts->names[i], wanted))
             return COVEY_OK;
     return covey_fail(err, COVEY_DENIED, "the server's certificate is not for '%.70s' but for '%s'%s", wanted,
-                      facts->name_count > 0 ? facts->names[0] : "nobody", facts->name_count > 1 ? " and others" : "");
+                      facts->name_count > 0 ? facts->names[0] : "nobody",
+                      facts->name_count > 1 ? " and others" : "");
 }
 
 static enum covey_status check_name(const struct covey_peer_policy *policy,

@@ -50,8 +50,9 @@ enum covey_status covey_sign_message(const struct covey_key *signer, struct cove
     COVEY_TRY(hash_message(message.protected_header, payload, &hash, err));
     COVEY_TRY(covey_key_sign_hash(signer, &hash, message.signature, err));
     enum covey_status status = covey_cose_encode(&message, out, capacity, out_bytes);
-    return status == COVEY_OK ? status
-                              : covey_fail(err, status, "the signed message does not fit %zu bytes", capacity);
+    return status == COVEY_OK
+               ? status
+               : covey_fail(err, status, "the signed message does not fit %zu bytes", capacity);
 }
 
 static const struct covey_public_key *find_key(const struct covey_trust *trust,
@@ -76,8 +77,8 @@ enum covey_status covey_verify_message(const struct covey_trust *trust, struct c
     if (key == NULL) {
         char id[2 * COVEY_KEY_ID_BYTES + 1];
         covey_hex_write(sign1.key_id, sizeof sign1.key_id, id);
-        return covey_fail(err, COVEY_DENIED, "signed message: by key %s, which is not among the %zu trusted", id,
-                          trust->count);
+        return covey_fail(err, COVEY_DENIED, "signed message: by key %s, which is not among the %zu trusted",
+                          id, trust->count);
     }
     COVEY_TRY(hash_message(sign1.protected_header, sign1.payload, &hash, err));
     enum covey_status status = covey_key_verify_hash(key, &hash, sign1.signature, err);
@@ -109,11 +110,13 @@ enum covey_status covey_sequence_check(uint64_t last, const struct covey_hash *l
     if (last_hash == NULL || offered > last)
         return COVEY_OK;
     if (offered < last)
-        return covey_fail(err, COVEY_DENIED, "sequence %llu is older than %llu, which was accepted before: a replay",
+        return covey_fail(err, COVEY_DENIED,
+                          "sequence %llu is older than %llu, which was accepted before: a replay",
                           (unsigned long long)offered, (unsigned long long)last);
     if (!covey_hash_equal(last_hash, offered_hash))
-        return covey_fail(err, COVEY_DENIED, "sequence %llu was accepted before with other contents: two signers, or "
-                                             "a history made anew",
+        return covey_fail(err, COVEY_DENIED,
+                          "sequence %llu was accepted before with other contents: two signers, or "
+                          "a history made anew",
                           (unsigned long long)offered);
     return COVEY_OK;
 }

@@ -69,8 +69,8 @@ static uint32_t entry_count(const struct covey_field *field, const uint8_t *sour
 
 /* ---- ranges: the same for both directions; `status` is what a breach is called ---- */
 
-static enum covey_status check_unsigned(const struct covey_field *field, uint64_t value, enum covey_status status,
-                                        struct covey_error *err)
+static enum covey_status check_unsigned(const struct covey_field *field, uint64_t value,
+                                        enum covey_status status, struct covey_error *err)
 {
     const uint64_t widest = limit_of(field->type == COVEY_FIELD_NUMBERS ? sizeof(uint32_t) : field->size);
     const uint64_t high = field->high < widest ? field->high : widest;
@@ -78,8 +78,9 @@ static enum covey_status check_unsigned(const struct covey_field *field, uint64_
         return covey_fail(err, COVEY_UNSUPPORTED, "%s: %llu is not known to this version", field->name,
                           (unsigned long long)value);
     if (value < field->low || value > high)
-        return covey_fail(err, status, "%s: %llu is not in %llu..%llu", field->name, (unsigned long long)value,
-                          (unsigned long long)field->low, (unsigned long long)high);
+        return covey_fail(err, status, "%s: %llu is not in %llu..%llu", field->name,
+                          (unsigned long long)value, (unsigned long long)field->low,
+                          (unsigned long long)high);
     return COVEY_OK;
 }
 
@@ -97,8 +98,8 @@ static enum covey_status check_float(const struct covey_field *field, float valu
     return COVEY_OK;
 }
 
-static enum covey_status check_signed(const struct covey_field *field, int64_t value, enum covey_status status,
-                                      struct covey_error *err)
+static enum covey_status check_signed(const struct covey_field *field, int64_t value,
+                                      enum covey_status status, struct covey_error *err)
 {
     const uint64_t magnitude = value < 0 ? (uint64_t)(-1 - value) + 1 : (uint64_t)value;
     if (magnitude > field->high)
@@ -173,7 +174,8 @@ static enum covey_status write_list(struct covey_cbor_writer *writer, const stru
 {
     const uint32_t count = entry_count(field, source);
     if (count > field->entries)
-        return covey_fail(err, COVEY_INVALID, "%s: %u entries, at most %u", field->name, count, field->entries);
+        return covey_fail(err, COVEY_INVALID, "%s: %u entries, at most %u", field->name, count,
+                          field->entries);
     covey_cbor_put_array(writer, field->type == COVEY_FIELD_NUMBERS ? (size_t)count * field->per : count);
     for (uint32_t i = 0; i < count; i++) {
         enum covey_status status = write_entry(writer, field, source + field->offset + i * field->size, err);
@@ -264,8 +266,9 @@ static enum covey_status write_record(struct covey_cbor_writer *writer, const st
     return write_fields(writer, record, source, err);
 }
 
-enum covey_status covey_message_encode(const struct covey_record *record, const void *source, const char *what,
-                                       uint8_t *out, size_t capacity, size_t *out_bytes, struct covey_error *err)
+enum covey_status covey_message_encode(const struct covey_record *record, const void *source,
+                                       const char *what, uint8_t *out, size_t capacity, size_t *out_bytes,
+                                       struct covey_error *err)
 {
     struct covey_cbor_writer writer;
     covey_cbor_writer_init(&writer, out, capacity);
@@ -288,11 +291,12 @@ static enum covey_status expect(struct covey_cbor_reader *reader, const struct c
     return status == COVEY_OK ? status : covey_fail_at(reader->err, status, "%s: ", field->name);
 }
 
-enum covey_status covey_cbor_copy_text(struct covey_cbor_reader *reader, const struct covey_cbor_item *item, char *out,
-                                       size_t size)
+enum covey_status covey_cbor_copy_text(struct covey_cbor_reader *reader, const struct covey_cbor_item *item,
+                                       char *out, size_t size)
 {
     if (item->bytes.size >= size)
-        return covey_fail(reader->err, COVEY_CORRUPT, "%zu characters, at most %zu", item->bytes.size, size - 1);
+        return covey_fail(reader->err, COVEY_CORRUPT, "%zu characters, at most %zu", item->bytes.size,
+                          size - 1);
     if (!is_printable((const char *)item->bytes.data, item->bytes.size))
         return covey_fail(reader->err, COVEY_CORRUPT, "not printable ASCII");
     if (item->bytes.size > 0)
@@ -301,7 +305,8 @@ enum covey_status covey_cbor_copy_text(struct covey_cbor_reader *reader, const s
     return COVEY_OK;
 }
 
-static enum covey_status read_text(struct covey_cbor_reader *reader, const struct covey_field *field, uint8_t *at)
+static enum covey_status read_text(struct covey_cbor_reader *reader, const struct covey_field *field,
+                                   uint8_t *at)
 {
     struct covey_cbor_item item;
     COVEY_TRY(expect(reader, field, COVEY_CBOR_TEXT, &item));
@@ -309,8 +314,8 @@ static enum covey_status read_text(struct covey_cbor_reader *reader, const struc
     return status == COVEY_OK ? status : covey_fail_at(reader->err, status, "%s: ", field->name);
 }
 
-static enum covey_status read_unsigned(struct covey_cbor_reader *reader, const struct covey_field *field, uint8_t *at,
-                                       size_t size)
+static enum covey_status read_unsigned(struct covey_cbor_reader *reader, const struct covey_field *field,
+                                       uint8_t *at, size_t size)
 {
     struct covey_cbor_item item;
     COVEY_TRY(expect(reader, field, COVEY_CBOR_UNSIGNED, &item));
@@ -319,7 +324,8 @@ static enum covey_status read_unsigned(struct covey_cbor_reader *reader, const s
     return COVEY_OK;
 }
 
-static enum covey_status read_signed(struct covey_cbor_reader *reader, const struct covey_field *field, uint8_t *at)
+static enum covey_status read_signed(struct covey_cbor_reader *reader, const struct covey_field *field,
+                                     uint8_t *at)
 {
     struct covey_cbor_item item;
     COVEY_TRY(covey_cbor_next(reader, &item));
@@ -333,19 +339,22 @@ static enum covey_status read_signed(struct covey_cbor_reader *reader, const str
 }
 
 /* Any width is taken, so long as the value is an f32: both sides must train with the same numbers. */
-static enum covey_status read_float(struct covey_cbor_reader *reader, const struct covey_field *field, uint8_t *at)
+static enum covey_status read_float(struct covey_cbor_reader *reader, const struct covey_field *field,
+                                    uint8_t *at)
 {
     struct covey_cbor_item item;
     COVEY_TRY(expect(reader, field, COVEY_CBOR_FLOAT, &item));
     const float value = (float)item.number;
     COVEY_TRY(check_float(field, value, COVEY_CORRUPT, reader->err));
     if ((double)value != item.number)
-        return covey_fail(reader->err, COVEY_CORRUPT, "%s: %.17g is no 32-bit float", field->name, item.number);
+        return covey_fail(reader->err, COVEY_CORRUPT, "%s: %.17g is no 32-bit float", field->name,
+                          item.number);
     memcpy(at, &value, sizeof value);
     return COVEY_OK;
 }
 
-static enum covey_status read_fixed(struct covey_cbor_reader *reader, const struct covey_field *field, uint8_t *at)
+static enum covey_status read_fixed(struct covey_cbor_reader *reader, const struct covey_field *field,
+                                    uint8_t *at)
 {
     struct covey_cbor_item item;
     COVEY_TRY(expect(reader, field, COVEY_CBOR_BYTES, &item));
@@ -356,7 +365,8 @@ static enum covey_status read_fixed(struct covey_cbor_reader *reader, const stru
     return COVEY_OK;
 }
 
-static enum covey_status read_view(struct covey_cbor_reader *reader, const struct covey_field *field, uint8_t *at)
+static enum covey_status read_view(struct covey_cbor_reader *reader, const struct covey_field *field,
+                                   uint8_t *at)
 {
     struct covey_cbor_item item;
     COVEY_TRY(expect(reader, field, COVEY_CBOR_BYTES, &item));
@@ -378,8 +388,8 @@ static enum covey_status read_one_record(struct covey_cbor_reader *reader, const
     return COVEY_OK;
 }
 
-static enum covey_status read_entry(struct covey_cbor_reader *reader, const struct covey_field *field, uint8_t *at,
-                                    uint64_t index)
+static enum covey_status read_entry(struct covey_cbor_reader *reader, const struct covey_field *field,
+                                    uint8_t *at, uint64_t index)
 {
     enum covey_status status;
     switch (field->type) {
@@ -387,9 +397,9 @@ static enum covey_status read_entry(struct covey_cbor_reader *reader, const stru
         return read_text(reader, field, at);
     case COVEY_FIELD_RECORDS:
         status = read_one_record(reader, field, at);
-        return status == COVEY_OK ? status
-                                  : covey_fail_at(reader->err, status, "%s[%llu].", field->name,
-                                                  (unsigned long long)index);
+        return status == COVEY_OK
+                   ? status
+                   : covey_fail_at(reader->err, status, "%s[%llu].", field->name, (unsigned long long)index);
     default:
         for (size_t i = 0; i < field->per; i++)
             COVEY_TRY(read_unsigned(reader, field, at + i * sizeof(uint32_t), sizeof(uint32_t)));
@@ -397,7 +407,8 @@ static enum covey_status read_entry(struct covey_cbor_reader *reader, const stru
     }
 }
 
-static enum covey_status read_list(struct covey_cbor_reader *reader, const struct covey_field *field, uint8_t *target)
+static enum covey_status read_list(struct covey_cbor_reader *reader, const struct covey_field *field,
+                                   uint8_t *target)
 {
     struct covey_cbor_item item;
     COVEY_TRY(expect(reader, field, COVEY_CBOR_ARRAY, &item));
@@ -443,7 +454,8 @@ static enum covey_status read_value(struct covey_cbor_reader *reader, const stru
     }
 }
 
-static const struct covey_field *find_field(const struct covey_record *record, const struct covey_cbor_item *key)
+static const struct covey_field *find_field(const struct covey_record *record,
+                                            const struct covey_cbor_item *key)
 {
     if (key->type != COVEY_CBOR_UNSIGNED)
         return NULL;
@@ -453,12 +465,13 @@ static const struct covey_field *find_field(const struct covey_record *record, c
     return NULL;
 }
 
-/* A key of a type that we do not use is stepped over like an unknown number; a key that is a container is refused. */
+/* A key of a type that we do not use is stepped over like an unknown number; a key that is a container is
+ * refused. */
 static enum covey_status check_key(struct covey_cbor_reader *reader, const struct covey_cbor_item *key)
 {
     if (key->type == COVEY_CBOR_ARRAY || key->type == COVEY_CBOR_MAP || key->type == COVEY_CBOR_TAG)
-        return covey_fail(reader->err, COVEY_CORRUPT, "%s as a key before byte %zu", covey_cbor_type_name(key->type),
-                          reader->position);
+        return covey_fail(reader->err, COVEY_CORRUPT, "%s as a key before byte %zu",
+                          covey_cbor_type_name(key->type), reader->position);
     return COVEY_OK;
 }
 
@@ -526,8 +539,8 @@ static enum covey_status read_message(struct covey_cbor_reader *reader, const st
     return covey_cbor_end(reader);
 }
 
-enum covey_status covey_message_decode(const struct covey_record *record, struct covey_bytes message, const char *what,
-                                       void *target, struct covey_error *err)
+enum covey_status covey_message_decode(const struct covey_record *record, struct covey_bytes message,
+                                       const char *what, void *target, struct covey_error *err)
 {
     struct covey_cbor_reader reader;
     covey_cbor_reader_init(&reader, message, err);

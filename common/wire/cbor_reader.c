@@ -4,16 +4,25 @@
 
 #include "covey/limits.h"
 
-void covey_cbor_reader_init(struct covey_cbor_reader *reader, struct covey_bytes message, struct covey_error *err)
+void covey_cbor_reader_init(struct covey_cbor_reader *reader, struct covey_bytes message,
+                            struct covey_error *err)
 {
     *reader = (struct covey_cbor_reader){.message = message, .err = err};
 }
 
 const char *covey_cbor_type_name(enum covey_cbor_type type)
 {
-    static const char *const names[] = {"an unsigned integer", "a negative integer", "a byte string", "a text",
-                                        "an array",            "a map",              "a tag",         "a float",
-                                        "a boolean",           "null",               "an indefinite length"};
+    static const char *const names[] = {"an unsigned integer",
+                                        "a negative integer",
+                                        "a byte string",
+                                        "a text",
+                                        "an array",
+                                        "a map",
+                                        "a tag",
+                                        "a float",
+                                        "a boolean",
+                                        "null",
+                                        "an indefinite length"};
     const size_t count = sizeof names / sizeof names[0];
     return (size_t)type < count ? names[type] : "nothing known";
 }
@@ -156,7 +165,8 @@ static enum covey_status corrupt(struct covey_cbor_reader *reader, const char *w
                       reader->message.size);
 }
 
-/* Every item is at least a byte, so a count past the bytes left is a lie: found before anyone loops or reserves by it. */
+/* Every item is at least a byte, so a count past the bytes left is a lie: found before anyone loops or
+ * reserves by it. */
 static bool count_fits(const struct covey_cbor_item *item, size_t left)
 {
     if (item->type == COVEY_CBOR_ARRAY)
@@ -166,8 +176,8 @@ static bool count_fits(const struct covey_cbor_item *item, size_t left)
     return true;
 }
 
-/* Tags 0 to 23 are one byte (RFC 8949 section 3.4). libcbor 0.8 knows only those that were assigned when it was written, and
- * 18, COSE_Sign1, is not among them. */
+/* Tags 0 to 23 are one byte (RFC 8949 section 3.4). libcbor 0.8 knows only those that were assigned when it
+ * was written, and 18, COSE_Sign1, is not among them. */
 static bool is_small_tag(uint8_t byte)
 {
     return byte >= 0xc0 && byte <= 0xd7;
@@ -261,8 +271,8 @@ enum covey_status covey_cbor_expect(struct covey_cbor_reader *reader, enum covey
     COVEY_TRY(covey_cbor_next(reader, item));
     if (item->type == type)
         return COVEY_OK;
-    return covey_fail(reader->err, COVEY_CORRUPT, "expected %s, found %s at byte %zu", covey_cbor_type_name(type),
-                      covey_cbor_type_name(item->type), at);
+    return covey_fail(reader->err, COVEY_CORRUPT, "expected %s, found %s at byte %zu",
+                      covey_cbor_type_name(type), covey_cbor_type_name(item->type), at);
 }
 
 enum covey_status covey_cbor_end(struct covey_cbor_reader *reader)

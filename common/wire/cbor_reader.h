@@ -1,8 +1,9 @@
 /* CBOR (RFC 8949) read item by item from bytes in memory: bounded, without allocation, without recursion.
  *
- * libcbor's tree builder allocates by declared lengths, so only its stateless streaming decoder is used: an item is a head
- * and, for strings, a view of what follows it. Refused at once: truncated input, a count that the rest of the message
- * cannot hold, indefinite lengths (deterministic encoding has none), nesting past COVEY_CBOR_DEPTH. Private to wire/. */
+ * libcbor's tree builder allocates by declared lengths, so only its stateless streaming decoder is used: an
+ * item is a head and, for strings, a view of what follows it. Refused at once: truncated input, a count that
+ * the rest of the message cannot hold, indefinite lengths (deterministic encoding has none), nesting past
+ * COVEY_CBOR_DEPTH. Private to wire/. */
 #ifndef COVEY_CBOR_READER_H
 #define COVEY_CBOR_READER_H
 
@@ -22,14 +23,14 @@ enum covey_cbor_type {
     COVEY_CBOR_TAG,
     COVEY_CBOR_FLOAT,
     COVEY_CBOR_BOOL,
-    COVEY_CBOR_NULL, /* undefined too */
+    COVEY_CBOR_NULL,      /* undefined too */
     COVEY_CBOR_INDEFINITE /* never given out: refused */
 };
 
 struct covey_cbor_item {
     enum covey_cbor_type type;
-    uint64_t value;           /* unsigned, bool; negative: it means -1 - value; array: items; map: pairs; tag: number */
-    double number;            /* float */
+    uint64_t value; /* unsigned, bool; negative: it means -1 - value; array: items; map: pairs; tag: number */
+    double number;  /* float */
     struct covey_bytes bytes; /* bytes, text: borrowed from the message */
 };
 
@@ -40,10 +41,12 @@ struct covey_cbor_reader {
     struct covey_error *err;
 };
 
-void covey_cbor_reader_init(struct covey_cbor_reader *reader, struct covey_bytes message, struct covey_error *err);
+void covey_cbor_reader_init(struct covey_cbor_reader *reader, struct covey_bytes message,
+                            struct covey_error *err);
 
 /* The next item's head (and its string): CORRUPT when there is none or it is malformed. */
-COVEY_MUST_CHECK enum covey_status covey_cbor_next(struct covey_cbor_reader *reader, struct covey_cbor_item *item);
+COVEY_MUST_CHECK enum covey_status covey_cbor_next(struct covey_cbor_reader *reader,
+                                                   struct covey_cbor_item *item);
 
 /* Opens a container that was just read: CORRUPT past COVEY_CBOR_DEPTH. Closing is free. */
 COVEY_MUST_CHECK enum covey_status covey_cbor_enter(struct covey_cbor_reader *reader);
@@ -52,8 +55,8 @@ void covey_cbor_leave(struct covey_cbor_reader *reader);
 /* One whole item, whatever is in it. */
 COVEY_MUST_CHECK enum covey_status covey_cbor_skip(struct covey_cbor_reader *reader);
 /* The next item, which must be of that type: CORRUPT says what stood there instead. */
-COVEY_MUST_CHECK enum covey_status covey_cbor_expect(struct covey_cbor_reader *reader, enum covey_cbor_type type,
-                                                     struct covey_cbor_item *item);
+COVEY_MUST_CHECK enum covey_status covey_cbor_expect(struct covey_cbor_reader *reader,
+                                                     enum covey_cbor_type type, struct covey_cbor_item *item);
 /* CORRUPT when bytes are left over. */
 COVEY_MUST_CHECK enum covey_status covey_cbor_end(struct covey_cbor_reader *reader);
 

@@ -82,8 +82,8 @@ void covey_cbor_put_tag(struct covey_cbor_writer *writer, uint64_t tag)
     advance(writer, cbor_encode_tag(tag, place(writer), room(writer)));
 }
 
-/* The binary16 (IEEE 754) that is exactly the value of these binary32 bits, if there is one. libcbor's own encoder rounds,
- * and says nothing when it does. */
+/* The binary16 (IEEE 754) that is exactly the value of these binary32 bits, if there is one. libcbor's own
+ * encoder rounds, and says nothing when it does. */
 static bool half_exactly(uint32_t bits, uint16_t *half)
 {
     const uint32_t sign = (bits >> 16) & 0x8000u, fraction = bits & 0x7fffffu;

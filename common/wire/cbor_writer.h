@@ -1,6 +1,6 @@
-/* CBOR (RFC 8949) written into the caller's buffer, deterministically (section 4.2.1): shortest heads, floats in the
- * shortest form that holds the value exactly, definite lengths. The caller puts keys in order. What does not fit sets
- * `overflow` and is left out, so that only the end needs a check. Private to wire/. */
+/* CBOR (RFC 8949) written into the caller's buffer, deterministically (section 4.2.1): shortest heads, floats
+ * in the shortest form that holds the value exactly, definite lengths. The caller puts keys in order. What
+ * does not fit sets `overflow` and is left out, so that only the end needs a check. Private to wire/. */
 #ifndef COVEY_CBOR_WRITER_H
 #define COVEY_CBOR_WRITER_H
 
@@ -31,7 +31,7 @@ void covey_cbor_put_tag(struct covey_cbor_writer *writer, uint64_t tag);
 void covey_cbor_put_float(struct covey_cbor_writer *writer, double value); /* finite */
 
 /* OK and the bytes written; LIMIT when it did not fit. */
-COVEY_MUST_CHECK enum covey_status covey_cbor_finish(const struct covey_cbor_writer *writer, size_t *out_bytes,
-                                                     struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_cbor_finish(const struct covey_cbor_writer *writer,
+                                                     size_t *out_bytes, struct covey_error *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* The envelope of a signed message: COSE_Sign1, tag 18 (RFC 9052 section 4.2). Bytes only, no cryptography. */
+/* The envelope of a signed message: COSE_Sign1, tag 18 (RFC 9052 section 4.2). Bytes only, no cryptography.
+ */
 #include "covey/messages.h"
 
 #include <string.h>
@@ -6,7 +7,7 @@
 #include "wire/cbor_fields.h"
 
 #define TAG_SIGN1 18
-#define HEADER_ALG 1  /* RFC 9052 section 3.1 */
+#define HEADER_ALG 1 /* RFC 9052 section 3.1 */
 #define HEADER_CRIT 2
 #define HEADER_KID 4
 #define ALG_ES256 (-7) /* RFC 9053 section 2.1 */
@@ -72,24 +73,27 @@ static enum covey_status read_kid(struct covey_cbor_reader *reader, struct heade
     if (found->kid)
         return covey_fail(reader->err, COVEY_CORRUPT, "kid: there twice");
     if (item.bytes.size != COVEY_KEY_ID_BYTES)
-        return covey_fail(reader->err, COVEY_CORRUPT, "kid: %zu bytes, not %d", item.bytes.size, COVEY_KEY_ID_BYTES);
+        return covey_fail(reader->err, COVEY_CORRUPT, "kid: %zu bytes, not %d", item.bytes.size,
+                          COVEY_KEY_ID_BYTES);
     memcpy(key_id, item.bytes.data, COVEY_KEY_ID_BYTES);
     found->kid = true;
     return COVEY_OK;
 }
 
-/* One header map, the reader standing in front of it. The algorithm counts only where the signature covers it; the key's id
- * stands beside, as it is what the signature is checked with. */
-static enum covey_status read_header(struct covey_cbor_reader *reader, bool is_protected, struct header *found,
-                                     uint8_t key_id[COVEY_KEY_ID_BYTES])
+/* One header map, the reader standing in front of it. The algorithm counts only where the signature covers
+ * it; the key's id stands beside, as it is what the signature is checked with. */
+static enum covey_status read_header(struct covey_cbor_reader *reader, bool is_protected,
+                                     struct header *found, uint8_t key_id[COVEY_KEY_ID_BYTES])
 {
     struct covey_cbor_item map, label;
     COVEY_TRY(covey_cbor_expect(reader, COVEY_CBOR_MAP, &map));
     COVEY_TRY(covey_cbor_enter(reader));
     for (uint64_t i = 0; i < map.value; i++) {
         COVEY_TRY(covey_cbor_next(reader, &label));
-        if (label.type != COVEY_CBOR_UNSIGNED && label.type != COVEY_CBOR_NEGATIVE && label.type != COVEY_CBOR_TEXT)
-            return covey_fail(reader->err, COVEY_CORRUPT, "%s as a header label", covey_cbor_type_name(label.type));
+        if (label.type != COVEY_CBOR_UNSIGNED && label.type != COVEY_CBOR_NEGATIVE &&
+            label.type != COVEY_CBOR_TEXT)
+            return covey_fail(reader->err, COVEY_CORRUPT, "%s as a header label",
+                              covey_cbor_type_name(label.type));
         const uint64_t number = label.type == COVEY_CBOR_UNSIGNED ? label.value : 0;
         if (number == HEADER_ALG && !is_protected)
             return covey_fail(reader->err, COVEY_CORRUPT, "alg: not in the protected header");
@@ -128,7 +132,8 @@ static enum covey_status read_sign1(struct covey_cbor_reader *reader, struct cov
     struct header found = {0};
     COVEY_TRY(covey_cbor_expect(reader, COVEY_CBOR_TAG, &item));
     if (item.value != TAG_SIGN1)
-        return covey_fail(reader->err, COVEY_CORRUPT, "tag %llu, not %d", (unsigned long long)item.value, TAG_SIGN1);
+        return covey_fail(reader->err, COVEY_CORRUPT, "tag %llu, not %d", (unsigned long long)item.value,
+                          TAG_SIGN1);
     COVEY_TRY(covey_cbor_expect(reader, COVEY_CBOR_ARRAY, &item));
     if (item.value != 4)
         return covey_fail(reader->err, COVEY_CORRUPT, "%llu parts, not 4", (unsigned long long)item.value);
@@ -146,7 +151,8 @@ static enum covey_status read_sign1(struct covey_cbor_reader *reader, struct cov
     return covey_cbor_end(reader);
 }
 
-enum covey_status covey_cose_decode(struct covey_bytes message, struct covey_cose_sign1 *out, struct covey_error *err)
+enum covey_status covey_cose_decode(struct covey_bytes message, struct covey_cose_sign1 *out,
+                                    struct covey_error *err)
 {
     struct covey_cose_sign1 sign1 = {0};
     struct covey_cbor_reader reader;

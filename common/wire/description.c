@@ -1,5 +1,5 @@
-/* A model description as CBOR (docs/wire.cddl: description). The graph itself (names once, inputs before their use, shapes
- * that fit) is checked where it becomes a plan of memory, in training/. */
+/* A model description as CBOR (docs/wire.cddl: description). The graph itself (names once, inputs before
+ * their use, shapes that fit) is checked where it becomes a plan of memory, in training/. */
 #include "covey/model_description.h"
 
 #include <stdlib.h>
@@ -18,10 +18,13 @@ static const struct covey_field op_fields[] = {
                 offsetof(struct covey_op_description, input_count), COVEY_OP_INPUTS),
     COVEY_UNSIGNED(struct covey_op_description, units, 4, COVEY_FIELD_OPTIONAL, 0, DIMENSION_MAX),
     COVEY_UNSIGNED(struct covey_op_description, vocabulary, 5, COVEY_FIELD_OPTIONAL, 0, DIMENSION_MAX),
-    COVEY_NUMBERS(struct covey_op_description, kernel, 6, COVEY_FIELD_OPTIONAL, COVEY_COUNT_FIXED, 2, 1, 0, WINDOW_MAX),
-    COVEY_NUMBERS(struct covey_op_description, stride, 7, COVEY_FIELD_OPTIONAL, COVEY_COUNT_FIXED, 2, 1, 0, WINDOW_MAX),
+    COVEY_NUMBERS(struct covey_op_description, kernel, 6, COVEY_FIELD_OPTIONAL, COVEY_COUNT_FIXED, 2, 1, 0,
+                  WINDOW_MAX),
+    COVEY_NUMBERS(struct covey_op_description, stride, 7, COVEY_FIELD_OPTIONAL, COVEY_COUNT_FIXED, 2, 1, 0,
+                  WINDOW_MAX),
     COVEY_CHOICE(struct covey_op_description, padding, 8, COVEY_FIELD_OPTIONAL, COVEY_PADDING_EXPLICIT),
-    COVEY_NUMBERS(struct covey_op_description, pad, 9, COVEY_FIELD_OPTIONAL, COVEY_COUNT_FIXED, 4, 1, 0, WINDOW_MAX),
+    COVEY_NUMBERS(struct covey_op_description, pad, 9, COVEY_FIELD_OPTIONAL, COVEY_COUNT_FIXED, 4, 1, 0,
+                  WINDOW_MAX),
     COVEY_UNSIGNED(struct covey_op_description, groups, 10, COVEY_FIELD_OPTIONAL, 0, DIMENSION_MAX),
     COVEY_UNSIGNED(struct covey_op_description, no_bias, 11, COVEY_FIELD_OPTIONAL, 0, 1),
     COVEY_UNSIGNED(struct covey_op_description, last_only, 12, COVEY_FIELD_OPTIONAL, 0, 1),
@@ -36,18 +39,20 @@ static const struct covey_record op_record = COVEY_RECORD(op_fields);
 static const struct covey_field model_fields[] = {
     COVEY_TEXT(struct covey_model_description, name, 1, COVEY_FIELD_REQUIRED),
     COVEY_NUMBERS(struct covey_model_description, input_shape, 2, COVEY_FIELD_REQUIRED,
-                  offsetof(struct covey_model_description, input_rank), COVEY_TENSOR_RANK, 1, 1, DIMENSION_MAX),
+                  offsetof(struct covey_model_description, input_rank), COVEY_TENSOR_RANK, 1, 1,
+                  DIMENSION_MAX),
     COVEY_UNSIGNED(struct covey_model_description, input_is_token, 3, COVEY_FIELD_OPTIONAL, 0, 1),
     COVEY_FLOAT(struct covey_model_description, input_scale, 4, COVEY_FIELD_REQUIRED, COVEY_FLOAT_ANY),
     COVEY_FLOAT(struct covey_model_description, input_shift, 5, COVEY_FIELD_OPTIONAL, COVEY_FLOAT_ANY),
-    COVEY_CHOICE(struct covey_model_description, loss, 6, COVEY_FIELD_OPTIONAL, COVEY_LOSS_MEAN_SQUARED_ERROR),
+    COVEY_CHOICE(struct covey_model_description, loss, 6, COVEY_FIELD_OPTIONAL,
+                 COVEY_LOSS_MEAN_SQUARED_ERROR),
     COVEY_RECORDS(struct covey_model_description, ops, 7, COVEY_FIELD_REQUIRED,
                   offsetof(struct covey_model_description, op_count), COVEY_MODEL_OPS, &op_record),
 };
 static const struct covey_record model_record = COVEY_RECORD(model_fields);
 
-static enum covey_status check_op(const struct covey_op_description *op, uint32_t index, enum covey_status status,
-                                  struct covey_error *err)
+static enum covey_status check_op(const struct covey_op_description *op, uint32_t index,
+                                  enum covey_status status, struct covey_error *err)
 {
     if (op->name[0] == '\0')
         return covey_fail(err, status, "model description: ops[%u].name: empty", index);
@@ -59,8 +64,8 @@ static enum covey_status check_op(const struct covey_op_description *op, uint32_
     return COVEY_OK;
 }
 
-static enum covey_status check_description(const struct covey_model_description *model, enum covey_status status,
-                                           struct covey_error *err)
+static enum covey_status check_description(const struct covey_model_description *model,
+                                           enum covey_status status, struct covey_error *err)
 {
     if (model->input_rank == 0)
         return covey_fail(err, status, "model description: input_shape: empty");
@@ -71,8 +76,8 @@ static enum covey_status check_description(const struct covey_model_description 
     return COVEY_OK;
 }
 
-enum covey_status covey_description_encode(const struct covey_model_description *model, uint8_t *out, size_t capacity,
-                                           size_t *out_bytes, struct covey_error *err)
+enum covey_status covey_description_encode(const struct covey_model_description *model, uint8_t *out,
+                                           size_t capacity, size_t *out_bytes, struct covey_error *err)
 {
     COVEY_TRY(check_description(model, COVEY_INVALID, err));
     const size_t most = capacity < COVEY_DESCRIPTION_BYTES ? capacity : COVEY_DESCRIPTION_BYTES;

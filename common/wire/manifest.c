@@ -18,7 +18,8 @@ static const struct covey_field manifest_fields[] = {
     COVEY_UNSIGNED(struct covey_manifest, round, 3, COVEY_FIELD_OPTIONAL, 0, COVEY_ROUNDS),
     COVEY_SIGNED(struct covey_manifest, created_s, 4, COVEY_FIELD_OPTIONAL, 1ull << 53),
     COVEY_FIXED(struct covey_manifest, description, 5, COVEY_FIELD_REQUIRED),
-    COVEY_UNSIGNED(struct covey_manifest, description_bytes, 6, COVEY_FIELD_REQUIRED, 1, COVEY_DESCRIPTION_BYTES),
+    COVEY_UNSIGNED(struct covey_manifest, description_bytes, 6, COVEY_FIELD_REQUIRED, 1,
+                   COVEY_DESCRIPTION_BYTES),
     COVEY_FIXED(struct covey_manifest, model, 7, COVEY_FIELD_REQUIRED),
     COVEY_UNSIGNED(struct covey_manifest, shared_count, 8, COVEY_FIELD_REQUIRED, 1, COVEY_MODEL_PARAMETERS),
     COVEY_FIXED(struct covey_manifest, full, 9, COVEY_FIELD_REQUIRED),
@@ -50,7 +51,8 @@ enum covey_status covey_manifest_decode(struct covey_bytes message, struct covey
                                         struct covey_error *err)
 {
     if (message.size > COVEY_MANIFEST_BYTES)
-        return covey_fail(err, COVEY_CORRUPT, "manifest: %zu bytes, at most %d", message.size, COVEY_MANIFEST_BYTES);
+        return covey_fail(err, COVEY_CORRUPT, "manifest: %zu bytes, at most %d", message.size,
+                          COVEY_MANIFEST_BYTES);
     struct covey_manifest manifest = {0};
     COVEY_TRY(covey_message_decode(&manifest_record, message, "manifest", &manifest, err));
     COVEY_TRY(check_manifest(&manifest, COVEY_CORRUPT, err));

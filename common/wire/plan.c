@@ -22,27 +22,19 @@ static const struct covey_field recipe_fields[] = {
 };
 static const struct covey_record recipe_record = COVEY_RECORD(recipe_fields);
 
-/* A plan with a recipe, and one without. */
-#define PLAN_FIELDS_BEFORE                                                                                             \
-    COVEY_CHOICE(struct covey_plan, kind, 1, COVEY_FIELD_REQUIRED, COVEY_PLAN_DONE),                                   \
-        COVEY_UNSIGNED(struct covey_plan, round, 2, COVEY_FIELD_OPTIONAL, 0, COVEY_ROUNDS),                            \
-        COVEY_FIXED(struct covey_plan, assignment, 3, COVEY_FIELD_OPTIONAL),                                           \
-        COVEY_FIXED(struct covey_plan, manifest, 4, COVEY_FIELD_OPTIONAL),                                             \
-        COVEY_TEXT(struct covey_plan, codec, 5, COVEY_FIELD_OPTIONAL)
-#define PLAN_FIELDS_AFTER                                                                                              \
-    COVEY_UNSIGNED(struct covey_plan, deadline_ms, 7, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),                            \
-        COVEY_UNSIGNED(struct covey_plan, retry_after_ms, 8, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),                     \
-        COVEY_UNSIGNED(struct covey_plan, heartbeat_ms, 9, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),                       \
-        COVEY_UNSIGNED(struct covey_plan, window_blocks, 10, COVEY_FIELD_OPTIONAL, 0, COVEY_WINDOW_BLOCKS)
-
 static const struct covey_field plan_fields[] = {
-    PLAN_FIELDS_BEFORE,
+    COVEY_CHOICE(struct covey_plan, kind, 1, COVEY_FIELD_REQUIRED, COVEY_PLAN_DONE),
+    COVEY_UNSIGNED(struct covey_plan, round, 2, COVEY_FIELD_OPTIONAL, 0, COVEY_ROUNDS),
+    COVEY_FIXED(struct covey_plan, assignment, 3, COVEY_FIELD_OPTIONAL),
+    COVEY_FIXED(struct covey_plan, manifest, 4, COVEY_FIELD_OPTIONAL),
+    COVEY_TEXT(struct covey_plan, codec, 5, COVEY_FIELD_OPTIONAL),
     COVEY_RECORD_FIELD(struct covey_plan, recipe, 6, COVEY_FIELD_OPTIONAL, &recipe_record),
-    PLAN_FIELDS_AFTER,
+    COVEY_UNSIGNED(struct covey_plan, deadline_ms, 7, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),
+    COVEY_UNSIGNED(struct covey_plan, retry_after_ms, 8, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),
+    COVEY_UNSIGNED(struct covey_plan, heartbeat_ms, 9, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),
+    COVEY_UNSIGNED(struct covey_plan, window_blocks, 10, COVEY_FIELD_OPTIONAL, 0, COVEY_WINDOW_BLOCKS),
 };
 static const struct covey_record plan_record = COVEY_RECORD(plan_fields);
-static const struct covey_field rest_fields[] = {PLAN_FIELDS_BEFORE, PLAN_FIELDS_AFTER};
-static const struct covey_record rest_record = COVEY_RECORD(rest_fields);
 
 static int is_zero(const uint8_t *bytes, size_t count)
 {
@@ -53,7 +45,8 @@ static int is_zero(const uint8_t *bytes, size_t count)
 }
 
 /* What the kinds need beyond their fields' own ranges; both directions. */
-static enum covey_status check_plan(const struct covey_plan *plan, enum covey_status status, struct covey_error *err)
+static enum covey_status check_plan(const struct covey_plan *plan, enum covey_status status,
+                                    struct covey_error *err)
 {
     if (plan->kind == COVEY_PLAN_WAIT)
         return COVEY_OK;
@@ -74,16 +67,34 @@ static enum covey_status check_plan(const struct covey_plan *plan, enum covey_st
     return COVEY_OK;
 }
 
-enum covey_status covey_plan_encode(const struct covey_plan *plan, uint8_t *out, size_t capacity, size_t *out_bytes,
-                                    struct covey_error *err)
+/* Only what the kind uses: what else stands in the caller's struct stays there. */
+static struct covey_plan used_part(const struct covey_plan *plan)
 {
-    COVEY_TRY(check_plan(plan, COVEY_INVALID, err));
-    const size_t most = capacity < COVEY_PLAN_BYTES ? capacity : COVEY_PLAN_BYTES;
-    return covey_message_encode(plan->kind == COVEY_PLAN_TRAIN ? &plan_record : &rest_record, plan, "plan", out, most,
-                                out_bytes, err);
+    if (plan->kind == COVEY_PLAN_TRAIN)
+        return *plan;
+    struct covey_plan part = {
+        .kind = plan->kind,
+        .round = plan->round,
+        .retry_after_ms = plan->retry_after_ms,
+        .heartbeat_ms = plan->heartbeat_ms,
+        .window_blocks = plan->window_blocks,
+    };
+    if (plan->kind == COVEY_PLAN_DONE)
+        part.manifest = plan->manifest;
+    return part;
 }
 
-enum covey_status covey_plan_decode(struct covey_bytes message, struct covey_plan *out, struct covey_error *err)
+enum covey_status covey_plan_encode(const struct covey_plan *plan, uint8_t *out, size_t capacity,
+                                    size_t *out_bytes, struct covey_error *err)
+{
+    COVEY_TRY(check_plan(plan, COVEY_INVALID, err));
+    const struct covey_plan part = used_part(plan);
+    const size_t most = capacity < COVEY_PLAN_BYTES ? capacity : COVEY_PLAN_BYTES;
+    return covey_message_encode(&plan_record, &part, "plan", out, most, out_bytes, err);
+}
+
+enum covey_status covey_plan_decode(struct covey_bytes message, struct covey_plan *out,
+                                    struct covey_error *err)
 {
     if (message.size > COVEY_PLAN_BYTES)
         return covey_fail(err, COVEY_CORRUPT, "plan: %zu bytes, at most %d", message.size, COVEY_PLAN_BYTES);

@@ -1,5 +1,6 @@
-/* Device metrics as SenML in CBOR (RFC 8428 section 6): an array of records, base values first. Written by any SenML
- * producer: base name, time, unit and value are resolved (section 4.6); what is no number is stepped over. */
+/* Device metrics as SenML in CBOR (RFC 8428 section 6): an array of records, base values first. Written by
+ * any SenML producer: base name, time, unit and value are resolved (section 4.6); what is no number is
+ * stepped over. */
 #include "covey/messages.h"
 
 #include <math.h>
@@ -106,7 +107,8 @@ static enum covey_status read_number(struct covey_cbor_reader *reader, double *o
     else if (item.type == COVEY_CBOR_FLOAT && isfinite(item.number))
         *out = item.number;
     else if (item.type == COVEY_CBOR_TAG)
-        return covey_fail(reader->err, COVEY_UNSUPPORTED, "a number with a tag before byte %zu", reader->position);
+        return covey_fail(reader->err, COVEY_UNSUPPORTED, "a number with a tag before byte %zu",
+                          reader->position);
     else
         return covey_fail(reader->err, COVEY_CORRUPT, "no finite number before byte %zu", reader->position);
     return COVEY_OK;
@@ -129,7 +131,8 @@ static enum covey_status read_version(struct covey_cbor_reader *reader)
     return COVEY_OK;
 }
 
-/* struct covey_metrics has room for one base name and one base time: a pack that changes them is refused, not bent. */
+/* struct covey_metrics has room for one base name and one base time: a pack that changes them is refused, not
+ * bent. */
 static enum covey_status read_base_name(struct covey_cbor_reader *reader, struct pack *pack)
 {
     char name[COVEY_NAME_BYTES] = "";
@@ -168,7 +171,8 @@ static enum covey_status read_label(struct covey_cbor_reader *reader, struct pac
 {
     struct covey_cbor_item label;
     COVEY_TRY(covey_cbor_next(reader, &label));
-    const bool is_small = (label.type == COVEY_CBOR_UNSIGNED || label.type == COVEY_CBOR_NEGATIVE) && label.value < 64;
+    const bool is_small =
+        (label.type == COVEY_CBOR_UNSIGNED || label.type == COVEY_CBOR_NEGATIVE) && label.value < 64;
     if (!is_small)
         return skip_label(reader, &label);
     switch (label.type == COVEY_CBOR_UNSIGNED ? (int)label.value : -1 - (int)label.value) {
@@ -231,10 +235,12 @@ static enum covey_status read_pack(struct covey_cbor_reader *reader, struct pack
     return covey_cbor_end(reader);
 }
 
-enum covey_status covey_metrics_decode(struct covey_bytes message, struct covey_metrics *out, struct covey_error *err)
+enum covey_status covey_metrics_decode(struct covey_bytes message, struct covey_metrics *out,
+                                       struct covey_error *err)
 {
     if (message.size > COVEY_METRICS_BYTES)
-        return covey_fail(err, COVEY_CORRUPT, "metrics: %zu bytes, at most %d", message.size, COVEY_METRICS_BYTES);
+        return covey_fail(err, COVEY_CORRUPT, "metrics: %zu bytes, at most %d", message.size,
+                          COVEY_METRICS_BYTES);
     struct covey_cbor_reader reader;
     struct pack pack = {0};
     covey_cbor_reader_init(&reader, message, err);

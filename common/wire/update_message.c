@@ -1,5 +1,5 @@
-/* The update: what one device learned (docs/wire.cddl: update). The codec's stream is the last field, so that a device can
- * write the head, and encode the stream right behind it. */
+/* The update: what one device learned (docs/wire.cddl: update). The codec's stream is the last field, so that
+ * a device can write the head, and encode the stream right behind it. */
 #include "covey/messages.h"
 
 #include "covey/limits.h"
@@ -26,15 +26,17 @@ enum covey_status covey_update_encode(const struct covey_update *update, uint8_t
     return covey_message_encode(&update_record, update, "update", out, capacity, out_bytes, err);
 }
 
-enum covey_status covey_update_encode_head(const struct covey_update *update, size_t stream_bytes, uint8_t *out,
-                                           size_t capacity, size_t *out_bytes, struct covey_error *err)
+enum covey_status covey_update_encode_head(const struct covey_update *update, size_t stream_bytes,
+                                           uint8_t *out, size_t capacity, size_t *out_bytes,
+                                           struct covey_error *err)
 {
     struct covey_update head = *update;
     head.stream = (struct covey_bytes){NULL, stream_bytes};
     return covey_message_encode(&update_record, &head, "update", out, capacity, out_bytes, err);
 }
 
-enum covey_status covey_update_decode(struct covey_bytes message, struct covey_update *out, struct covey_error *err)
+enum covey_status covey_update_decode(struct covey_bytes message, struct covey_update *out,
+                                      struct covey_error *err)
 {
     struct covey_update update = {0};
     COVEY_TRY(covey_message_decode(&update_record, message, "update", &update, err));

@@ -21,15 +21,16 @@ static enum covey_status check_ranges(const struct covey_upload_state *state, en
     for (uint32_t i = 0; i < state->range_count && i < COVEY_RANGES; i++) {
         const uint32_t first = state->missing[i].first, count = state->missing[i].count;
         if (count == 0 || first < free_from || first > COVEY_BLOCK_COUNT || count > COVEY_BLOCK_COUNT - first)
-            return covey_fail(err, status, "upload state: missing[%u]: %u blocks from %u are out of order or range",
-                              i, count, first);
+            return covey_fail(err, status,
+                              "upload state: missing[%u]: %u blocks from %u are out of order or range", i,
+                              count, first);
         free_from = first + count;
     }
     return COVEY_OK;
 }
 
-enum covey_status covey_upload_state_encode(const struct covey_upload_state *state, uint8_t *out, size_t capacity,
-                                            size_t *out_bytes)
+enum covey_status covey_upload_state_encode(const struct covey_upload_state *state, uint8_t *out,
+                                            size_t capacity, size_t *out_bytes)
 {
     COVEY_TRY(check_ranges(state, COVEY_INVALID, NULL));
     return covey_message_encode(&state_record, state, "upload state", out, capacity, out_bytes, NULL);

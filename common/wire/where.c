@@ -9,12 +9,14 @@ static const struct covey_field where_fields[] = {
 };
 static const struct covey_record where_record = COVEY_RECORD(where_fields);
 
-enum covey_status covey_where_encode(const struct covey_where *where, uint8_t *out, size_t capacity, size_t *out_bytes)
+enum covey_status covey_where_encode(const struct covey_where *where, uint8_t *out, size_t capacity,
+                                     size_t *out_bytes)
 {
     return covey_message_encode(&where_record, where, "where", out, capacity, out_bytes, NULL);
 }
 
-enum covey_status covey_where_decode(struct covey_bytes message, struct covey_where *out, struct covey_error *err)
+enum covey_status covey_where_decode(struct covey_bytes message, struct covey_where *out,
+                                     struct covey_error *err)
 {
     struct covey_where where = {0};
     COVEY_TRY(covey_message_decode(&where_record, message, "where", &where, err));

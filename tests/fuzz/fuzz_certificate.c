@@ -1,5 +1,5 @@
-/* Whatever a peer shows as its certificate, judged as either side would: the first byte says by whom and with which flags of
- * the chain. Who is let in has a name that may stand in a path. */
+/* Whatever a peer shows as its certificate, judged as either side would: the first byte says by whom and with
+ * which flags of the chain. Who is let in has a name that may stand in a path. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char requester[COVEY_NAME_BYTES];
     (void)!covey_certificate_request_read(leaf, requester, &key, NULL);
     if (covey_certificate_policy(&policy, leaf, flags, name, &err) == COVEY_OK) {
-        if (policy.peer == COVEY_SIDE_DEVICE ? !covey_device_name_is_valid(name) : strcmp(name, policy.server_name) != 0)
+        if (policy.peer == COVEY_SIDE_DEVICE ? !covey_device_name_is_valid(name)
+                                             : strcmp(name, policy.server_name) != 0)
             abort();
     } else if (err.text[0] == '\0' || name[0] != '\0') {
         abort();

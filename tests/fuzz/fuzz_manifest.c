@@ -1,7 +1,8 @@
 /* Manifests, without their signature. */
 #include "round_trip.h"
 
-static enum covey_status encode(const struct covey_manifest *value, uint8_t *out, size_t capacity, size_t *out_bytes)
+static enum covey_status encode(const struct covey_manifest *value, uint8_t *out, size_t capacity,
+                                size_t *out_bytes)
 {
     return covey_manifest_encode(value, out, capacity, out_bytes, NULL);
 }

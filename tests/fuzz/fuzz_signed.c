@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct covey_cose_sign1 sign1;
     if (trust.count == 0) {
         struct covey_public_key key;
-        if (covey_crypto_start(&err) != COVEY_OK || covey_hex_read(generator, key.point, sizeof key.point) != 0 ||
+        if (covey_crypto_start(&err) != COVEY_OK ||
+            covey_hex_read(generator, key.point, sizeof key.point) != 0 ||
             covey_trust_add(&trust, &key, &err) != COVEY_OK)
             abort();
     }
@@ -31,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < COVEY_KEY_ID_BYTES; i++)
             sign1.key_id[i] = trust.ids[0][i];
         if (covey_cose_encode(&sign1, message, sizeof message, &message_bytes) == COVEY_OK &&
-            covey_verify_message(&trust, (struct covey_bytes){message, message_bytes}, &payload, &err) == COVEY_OK)
+            covey_verify_message(&trust, (struct covey_bytes){message, message_bytes}, &payload, &err) ==
+                COVEY_OK)
             abort();
     }
     if (covey_verify_message(&trust, (struct covey_bytes){data, size}, &payload, &err) == COVEY_OK)

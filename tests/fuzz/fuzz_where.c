@@ -1,7 +1,8 @@
 /* Which shard serves a device. */
 #include "round_trip.h"
 
-static enum covey_status encode(const struct covey_where *value, uint8_t *out, size_t capacity, size_t *out_bytes)
+static enum covey_status encode(const struct covey_where *value, uint8_t *out, size_t capacity,
+                                size_t *out_bytes)
 {
     return covey_where_encode(value, out, capacity, out_bytes);
 }

@@ -1,13 +1,14 @@
-/* Credentials of one side, read from its directory and owned here: what the transport borrows for as long as it lives.
+/* Credentials of one side, read from its directory and owned here: what the transport borrows for as long as
+ * it lives.
  *
  * A server's directory is what covey_authority_create makes (covey/authority.h). A device's is its bundle:
  *
  *   device.crt device.key server-ca.crt signer.pub     with certificates, or
  *   device.psk                          signer.pub     with a pre-shared key
  *
- * Loading checks what can be checked before a handshake: files there and readable by nobody else, key fits certificate,
- * certificate of the right usage. A certificate out of its time is only worth a warning (covey_credential_store_advice):
- * a device without a battery wakes up in 1970, and learns the time later. */
+ * Loading checks what can be checked before a handshake: files there and readable by nobody else, key fits
+ * certificate, certificate of the right usage. A certificate out of its time is only worth a warning
+ * (covey_credential_store_advice): a device without a battery wakes up in 1970, and learns the time later. */
 #ifndef COVEY_CREDENTIAL_STORE_H
 #define COVEY_CREDENTIAL_STORE_H
 
@@ -32,15 +33,16 @@ struct covey_credential_store;
 COVEY_MUST_CHECK enum covey_status covey_credentials_load_server(const char *dir, const struct covey_env *env,
                                                                  struct covey_credential_store **out,
                                                                  struct covey_error *err);
-/* server_name: DNS name or IP address that the server's certificate must carry; ignored with a pre-shared key. */
+/* server_name: DNS name or IP address that the server's certificate must carry; ignored with a pre-shared
+ * key. */
 COVEY_MUST_CHECK enum covey_status covey_credentials_load_device(const char *dir, const char *server_name,
                                                                  const struct covey_env *env,
                                                                  struct covey_credential_store **out,
                                                                  struct covey_error *err);
 void covey_credential_store_destroy(struct covey_credential_store *store); /* NULL is legal; wipes secrets */
 
-/* Is there something that a person should know about the own certificate: it has expired, it will within 30 days, it is not
- * valid yet? Writes one line and returns true. */
+/* Is there something that a person should know about the own certificate: it has expired, it will within 30
+ * days, it is not valid yet? Writes one line and returns true. */
 bool covey_credential_store_advice(const struct covey_credential_store *store, char *out, size_t out_bytes);
 
 /* Borrowed from the store. */
@@ -52,9 +54,14 @@ const struct covey_trust *covey_credential_store_trust(const struct covey_creden
 /* Server: what signs manifests. Device: NULL. */
 const struct covey_key *covey_credential_store_signer(const struct covey_credential_store *store);
 
-/* Server: reads the deny-list again (SIGHUP does this), and calls for each name that it newly withdraws, so that the
- * session can be dropped. Pre-shared keys are read at each handshake, new devices need no reload. One caller at a time;
- * handshakes may go on meanwhile. */
+/* Server: may a peer of that name go on? No, when everything that it was ever given is withdrawn; for each
+ * request, beside the check of each handshake. Fits struct covey_coap_host_config's allow_peer, with the
+ * store as allow_user. Thread-safe. */
+bool covey_credentials_allow(void *store, const char *name);
+
+/* Server: reads the deny-list again (SIGHUP does this), and calls for each name that it newly withdraws, so
+ * that the session can be dropped. Pre-shared keys are read at each handshake, new devices need no reload.
+ * One caller at a time; handshakes may go on meanwhile. */
 COVEY_MUST_CHECK enum covey_status covey_credentials_reload(struct covey_credential_store *store,
                                                             void (*withdrawn)(void *user, const char *name),
                                                             void *user, struct covey_error *err);

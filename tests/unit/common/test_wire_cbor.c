@@ -24,9 +24,23 @@ Test(wire_cbor, integers_are_written_in_the_shortest_form)
         int64_t value;
         const char *hex;
     } cases[] = {
-        {0, "00"}, {23, "17"}, {24, "1818"}, {255, "18ff"}, {256, "190100"}, {65535, "19ffff"}, {65536, "1a00010000"},
-        {4294967295, "1affffffff"}, {4294967296, "1b0000000100000000"}, {INT64_MAX, "1b7fffffffffffffff"}, {-1, "20"},
-        {-24, "37"}, {-25, "3818"}, {-256, "38ff"}, {-257, "390100"}, {-1000, "3903e7"}, {INT64_MIN, "3b7fffffffffffffff"},
+        {0, "00"},
+        {23, "17"},
+        {24, "1818"},
+        {255, "18ff"},
+        {256, "190100"},
+        {65535, "19ffff"},
+        {65536, "1a00010000"},
+        {4294967295, "1affffffff"},
+        {4294967296, "1b0000000100000000"},
+        {INT64_MAX, "1b7fffffffffffffff"},
+        {-1, "20"},
+        {-24, "37"},
+        {-25, "3818"},
+        {-256, "38ff"},
+        {-257, "390100"},
+        {-1000, "3903e7"},
+        {INT64_MIN, "3b7fffffffffffffff"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t out[16];
@@ -43,10 +57,22 @@ Test(wire_cbor, floats_are_written_in_the_shortest_exact_form)
         double value;
         const char *hex;
     } cases[] = {
-        {0.0, "f90000"}, {-0.0, "f98000"}, {1.0, "f93c00"}, {1.5, "f93e00"}, {65504.0, "f97bff"},
-        {100000.0, "fa47c35000"}, {3.4028234663852886e+38, "fa7f7fffff"}, {1.0e+300, "fb7e37e43c8800759c"},
-        {5.960464477539063e-8, "f90001"}, {0.00006103515625, "f90400"}, {-4.0, "f9c400"}, {1.1, "fb3ff199999999999a"},
-        {-4.1, "fbc010666666666666"}, {65505.0, "fa477fe100"}, {65536.0, "fa47800000"}, {2.9802322387695312e-8, "fa33000000"},
+        {0.0, "f90000"},
+        {-0.0, "f98000"},
+        {1.0, "f93c00"},
+        {1.5, "f93e00"},
+        {65504.0, "f97bff"},
+        {100000.0, "fa47c35000"},
+        {3.4028234663852886e+38, "fa7f7fffff"},
+        {1.0e+300, "fb7e37e43c8800759c"},
+        {5.960464477539063e-8, "f90001"},
+        {0.00006103515625, "f90400"},
+        {-4.0, "f9c400"},
+        {1.1, "fb3ff199999999999a"},
+        {-4.1, "fbc010666666666666"},
+        {65505.0, "fa477fe100"},
+        {65536.0, "fa47800000"},
+        {2.9802322387695312e-8, "fa33000000"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t out[16];
@@ -94,7 +120,9 @@ Test(wire_cbor, items_are_read)
     cr_expect(item.type == COVEY_CBOR_UNSIGNED && item.value == 0x8000000000000001ull);
     item = read_one((const uint8_t *)"\x3b\xff\xff\xff\xff\xff\xff\xff\xff", 9);
     cr_expect(item.type == COVEY_CBOR_NEGATIVE && item.value == UINT64_MAX);
-    item = read_one((const uint8_t *)"\x63" "abc", 4);
+    item = read_one((const uint8_t *)"\x63"
+                                     "abc",
+                    4);
     cr_expect(item.type == COVEY_CBOR_TEXT && item.bytes.size == 3 && memcmp(item.bytes.data, "abc", 3) == 0);
     item = read_one((const uint8_t *)"\x40", 1);
     cr_expect(item.type == COVEY_CBOR_BYTES && item.bytes.size == 0);
@@ -116,9 +144,13 @@ Test(wire_cbor, items_are_read)
 Test(wire_cbor, malformed_items_are_refused)
 {
     static const char *const cases[] = {
-        "",   "18", "19ff", "1b00", "1c",   "1f",   "3f", "5f4100ff", "7f6161ff", "9fff", "bfff", "ff",
-        "41", "61", "5affffffff", "7bffffffffffffffff", "81", "9a00010000", "a100", "bb8000000000000001", "fc", "fe",
-        "f800", "fa0000", "fb00000000", "d8",
+        "",           "18",         "19ff",       "1b00",
+        "1c",         "1f",         "3f",         "5f4100ff",
+        "7f6161ff",   "9fff",       "bfff",       "ff",
+        "41",         "61",         "5affffffff", "7bffffffffffffffff",
+        "81",         "9a00010000", "a100",       "bb8000000000000001",
+        "fc",         "fe",         "f800",       "fa0000",
+        "fb00000000", "d8",
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t bytes[16];
@@ -146,11 +178,23 @@ Test(wire_cbor, skipping_takes_one_item)
         unsigned depth;
         size_t left; /* bytes after it; SIZE_MAX: refused */
     } cases[] = {
-        {"0001", 0, 1}, {"8001", 0, 1}, {"a001", 0, 1}, {"8201028303", 0, 2}, {"a2016161820102f6c101", 0, 2},
-        {"818181818181818100", 0, 0}, {"81818181818181818100", 0, SIZE_MAX}, {"8181818100", 4, 0},
-        {"8181818100", 5, SIZE_MAX}, {"c1c1c1c1c1c1c1c100", 0, 0}, {"c1c1c1c1c1c1c1c1c100", 0, SIZE_MAX},
-        {"820102", 0, 0}, {"8201", 0, SIZE_MAX}, {"a10102ff", 0, 1}, {"81a1008200c24100", 0, 0},
-        {"828101820203", 0, 0}, {"8281818181818181008180", 0, 0},
+        {"0001", 0, 1},
+        {"8001", 0, 1},
+        {"a001", 0, 1},
+        {"8201028303", 0, 2},
+        {"a2016161820102f6c101", 0, 2},
+        {"818181818181818100", 0, 0},
+        {"81818181818181818100", 0, SIZE_MAX},
+        {"8181818100", 4, 0},
+        {"8181818100", 5, SIZE_MAX},
+        {"c1c1c1c1c1c1c1c100", 0, 0},
+        {"c1c1c1c1c1c1c1c1c100", 0, SIZE_MAX},
+        {"820102", 0, 0},
+        {"8201", 0, SIZE_MAX},
+        {"a10102ff", 0, 1},
+        {"81a1008200c24100", 0, 0},
+        {"828101820203", 0, 0},
+        {"8281818181818181008180", 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t bytes[32];
@@ -165,7 +209,8 @@ Test(wire_cbor, skipping_takes_one_item)
         if (cases[i].left == SIZE_MAX)
             cr_expect_eq(status, COVEY_CORRUPT, "%s", cases[i].hex);
         else
-            cr_expect(status == COVEY_OK && size - reader.position == cases[i].left, "%s: %s", cases[i].hex, err.text);
+            cr_expect(status == COVEY_OK && size - reader.position == cases[i].left, "%s: %s", cases[i].hex,
+                      err.text);
     }
 }
 

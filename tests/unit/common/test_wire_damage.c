@@ -1,5 +1,6 @@
-/* Well-formed messages, damaged: cut short, with bits turned, with bytes from a generator. Nothing may be read past the end
- * (sanitizers watch), and what is taken must be a message that can be written and read again. */
+/* Well-formed messages, damaged: cut short, with bits turned, with bytes from a generator. Nothing may be
+ * read past the end (sanitizers watch), and what is taken must be a message that can be written and read
+ * again. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,29 +9,31 @@
 #include "wire_vectors.h"
 
 /* In memory of exactly its size, so that a sanitizer sees a read past the end. */
-static enum covey_status decode_copy(const struct message_kind *kind, const uint8_t *bytes, size_t size, void *out,
-                                     uint8_t **copy)
+static enum covey_status decode_copy(const struct message_kind *kind, const uint8_t *bytes, size_t size,
+                                     void *out, uint8_t **copy)
 {
     struct covey_error err = {0};
     *copy = malloc(size > 0 ? size : 1);
     cr_assert_not_null(*copy);
     memcpy(*copy, bytes, size);
     enum covey_status status = kind->decode((struct covey_bytes){*copy, size}, out, &err);
-    cr_assert(status == COVEY_OK || status == COVEY_CORRUPT || status == COVEY_UNSUPPORTED, "%s: %s", kind->name,
-              err.text);
+    cr_assert(status == COVEY_OK || status == COVEY_CORRUPT || status == COVEY_UNSUPPORTED, "%s: %s",
+              kind->name, err.text);
     return status;
 }
 
-/* What was taken, written: is read again, and written the same. (The decoded struct's views stay alive in `copy`.) */
+/* What was taken, written: is read again, and written the same. (The decoded struct's views stay alive in
+ * `copy`.) */
 static void expect_stable(const struct message_kind *kind, const void *value)
 {
     static uint8_t first[COVEY_DESCRIPTION_BYTES], second[COVEY_DESCRIPTION_BYTES];
     struct covey_error err = {0};
     size_t first_size = 0, second_size = 0;
     void *again = calloc(1, kind->size);
-    cr_assert_eq(kind->encode(value, first, sizeof first, &first_size, &err), COVEY_OK, "%s: %s", kind->name, err.text);
-    cr_assert_eq(kind->decode((struct covey_bytes){first, first_size}, again, &err), COVEY_OK, "%s: %s", kind->name,
+    cr_assert_eq(kind->encode(value, first, sizeof first, &first_size, &err), COVEY_OK, "%s: %s", kind->name,
                  err.text);
+    cr_assert_eq(kind->decode((struct covey_bytes){first, first_size}, again, &err), COVEY_OK, "%s: %s",
+                 kind->name, err.text);
     cr_assert_eq(kind->encode(again, second, sizeof second, &second_size, &err), COVEY_OK);
     cr_assert_eq(first_size, second_size);
     cr_assert_arr_eq(first, second, first_size);
@@ -120,15 +123,16 @@ static void shrink(void *user, const struct vector *vector)
     struct covey_error err = {0};
     if (strcmp(vector->status, "OK") != 0)
         return;
-    cr_assert_eq(damage->kind->decode((struct covey_bytes){vector->bytes, vector->size}, damage->out, &err), COVEY_OK);
+    cr_assert_eq(damage->kind->decode((struct covey_bytes){vector->bytes, vector->size}, damage->out, &err),
+                 COVEY_OK);
     uint8_t whole[VECTOR_BYTES];
     size_t size = 0;
     cr_assert_eq(damage->kind->encode(damage->out, whole, sizeof whole, &size, &err), COVEY_OK);
     for (size_t capacity = 0; capacity < size; capacity++) {
         uint8_t *out = malloc(capacity > 0 ? capacity : 1);
         size_t untouched = 77;
-        cr_expect_eq(damage->kind->encode(damage->out, out, capacity, &untouched, &err), COVEY_LIMIT, "%s in %zu",
-                     vector->name, capacity);
+        cr_expect_eq(damage->kind->encode(damage->out, out, capacity, &untouched, &err), COVEY_LIMIT,
+                     "%s in %zu", vector->name, capacity);
         cr_expect_eq(untouched, 77);
         free(out);
     }

@@ -1,4 +1,5 @@
-/* What may not be said is not written: INVALID, with the field's name. And the bounds that other rooms count on. */
+/* What may not be said is not written: INVALID, with the field's name. And the bounds that other rooms count
+ * on. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -29,11 +30,11 @@ Test(wire_encode, a_plan_out_of_range_is_not_written)
 {
     struct covey_plan plan = good_plan();
     expect_plan(&plan, COVEY_OK, "");
-#define REFUSED(change, status, text)                                                                                  \
-    do {                                                                                                               \
-        plan = good_plan();                                                                                            \
-        change;                                                                                                        \
-        expect_plan(&plan, status, text);                                                                              \
+#define REFUSED(change, status, text)                                                                        \
+    do {                                                                                                     \
+        plan = good_plan();                                                                                  \
+        change;                                                                                              \
+        expect_plan(&plan, status, text);                                                                    \
     } while (0)
     REFUSED(plan.kind = (enum covey_plan_kind)3, COVEY_UNSUPPORTED, "kind");
     REFUSED(plan.recipe.learning_rate = NAN, COVEY_INVALID, "recipe.learning_rate");
@@ -52,7 +53,24 @@ Test(wire_encode, a_plan_out_of_range_is_not_written)
 #undef REFUSED
 }
 
-/* Issue: a plan is at most 512 bytes with everything set to what takes most room. */
+/* What a kind does not use is not said, whatever stands in the struct. */
+Test(wire_encode, a_plan_says_only_what_its_kind_uses)
+{
+    struct covey_plan plan = good_plan(), read;
+    const struct covey_plan bare = {.kind = COVEY_PLAN_WAIT, .retry_after_ms = 5};
+    uint8_t out[COVEY_PLAN_BYTES], wanted[COVEY_PLAN_BYTES];
+    size_t size = 0, wanted_size = 0;
+    plan.kind = COVEY_PLAN_WAIT;
+    plan.retry_after_ms = 5;
+    cr_assert_eq(covey_plan_encode(&plan, out, sizeof out, &size, NULL), COVEY_OK);
+    cr_assert_eq(covey_plan_encode(&bare, wanted, sizeof wanted, &wanted_size, NULL), COVEY_OK);
+    cr_expect_eq(size, wanted_size);
+    cr_expect_arr_eq(out, wanted, wanted_size);
+    cr_assert_eq(covey_plan_decode((struct covey_bytes){out, size}, &read, NULL), COVEY_OK);
+    cr_expect_eq(read.window_blocks, 1, "one by one when nothing is said");
+}
+
+/* A plan is at most 512 bytes with everything set to what takes most room. */
 Test(wire_encode, the_largest_plan_fits)
 {
     struct covey_plan plan = good_plan();
@@ -61,8 +79,19 @@ Test(wire_encode, the_largest_plan_fits)
     memset(plan.assignment.bytes, 0xff, sizeof plan.assignment.bytes);
     memset(plan.manifest.bytes, 0xff, sizeof plan.manifest.bytes);
     memset(plan.codec, 'c', sizeof plan.codec - 1);
-    plan.recipe = (struct covey_recipe){COVEY_LOCAL_EPOCHS, UINT32_MAX, COVEY_BATCH_EXAMPLES, COVEY_OPTIMISER_ADAM, wide,
-                                        wide, wide, wide, wide, COVEY_SCHEDULE_WARMUP, wide, COVEY_ROUNDS, wide,
+    plan.recipe = (struct covey_recipe){COVEY_LOCAL_EPOCHS,
+                                        UINT32_MAX,
+                                        COVEY_BATCH_EXAMPLES,
+                                        COVEY_OPTIMISER_ADAM,
+                                        wide,
+                                        wide,
+                                        wide,
+                                        wide,
+                                        wide,
+                                        COVEY_SCHEDULE_WARMUP,
+                                        wide,
+                                        COVEY_ROUNDS,
+                                        wide,
                                         UINT64_MAX};
     plan.deadline_ms = plan.retry_after_ms = plan.heartbeat_ms = UINT32_MAX;
     plan.window_blocks = COVEY_WINDOW_BLOCKS;
@@ -91,10 +120,10 @@ Test(wire_encode, an_update_in_two_parts)
         uint8_t head[COVEY_UPDATE_HEAD_BYTES];
         size_t head_size = 0, size = 0;
         struct covey_error err = {0};
-        cr_assert_eq(covey_update_encode(&update, whole, 70000 + COVEY_UPDATE_HEAD_BYTES, &size, &err), COVEY_OK, "%s",
-                     err.text);
-        cr_assert_eq(covey_update_encode_head(&update, sizes[i], head, sizeof head, &head_size, &err), COVEY_OK, "%s",
-                     err.text);
+        cr_assert_eq(covey_update_encode(&update, whole, 70000 + COVEY_UPDATE_HEAD_BYTES, &size, &err),
+                     COVEY_OK, "%s", err.text);
+        cr_assert_eq(covey_update_encode_head(&update, sizes[i], head, sizeof head, &head_size, &err),
+                     COVEY_OK, "%s", err.text);
         cr_expect_eq(head_size + sizes[i], size);
         cr_expect_arr_eq(head, whole, head_size);
     }
@@ -113,9 +142,10 @@ Test(wire_encode, the_largest_head_fits_its_bound)
     uint8_t head[COVEY_UPDATE_HEAD_BYTES];
     size_t size = 0;
     struct covey_error err = {0};
-    cr_assert_eq(covey_update_encode_head(&update, COVEY_BODY_BYTES, head, sizeof head, &size, &err), COVEY_OK, "%s",
-                 err.text);
-    cr_expect_eq(covey_update_encode_head(&update, COVEY_BODY_BYTES + 1, head, sizeof head, &size, &err), COVEY_INVALID);
+    cr_assert_eq(covey_update_encode_head(&update, COVEY_BODY_BYTES, head, sizeof head, &size, &err),
+                 COVEY_OK, "%s", err.text);
+    cr_expect_eq(covey_update_encode_head(&update, COVEY_BODY_BYTES + 1, head, sizeof head, &size, &err),
+                 COVEY_INVALID);
     cr_expect_eq(covey_update_encode_head(&update, 0, head, sizeof head, &size, &err), COVEY_INVALID);
 }
 
@@ -153,7 +183,8 @@ Test(wire_encode, the_largest_manifest_fits)
     size_t size = 0, envelope_size = 0;
     struct covey_error err = {0};
     cr_assert_eq(covey_manifest_encode(&manifest, out, sizeof out, &size, &err), COVEY_OK, "%s", err.text);
-    const struct covey_cose_sign1 sign1 = {.protected_header = covey_cose_es256_header(), .payload = {out, size}};
+    const struct covey_cose_sign1 sign1 = {.protected_header = covey_cose_es256_header(),
+                                           .payload = {out, size}};
     cr_assert_eq(covey_cose_encode(&sign1, envelope, sizeof envelope, &envelope_size), COVEY_OK);
     cr_expect_leq(envelope_size - size, 128, "security/ counts on it");
 }
@@ -201,8 +232,10 @@ Test(wire_encode, descriptions_that_make_no_sense_are_not_written)
     strcpy(model->ops[0].name, "a");
     cr_expect_eq(covey_description_encode(model, out, COVEY_DESCRIPTION_BYTES, &size, &err), COVEY_INVALID);
     strcpy(model->ops[0].inputs[0], "input");
-    cr_expect_eq(covey_description_encode(model, out, COVEY_DESCRIPTION_BYTES, &size, &err), COVEY_OK, "%s", err.text);
-    model->op_count = COVEY_MODEL_OPS; /* 256 operations with the longest names are more than a description may have */
+    cr_expect_eq(covey_description_encode(model, out, COVEY_DESCRIPTION_BYTES, &size, &err), COVEY_OK, "%s",
+                 err.text);
+    model->op_count =
+        COVEY_MODEL_OPS; /* 256 operations with the longest names are more than a description may have */
     for (size_t i = 0; i < COVEY_MODEL_OPS; i++) {
         struct covey_op_description *op = &model->ops[i];
         memset(op->name, 'n', sizeof op->name - 1);

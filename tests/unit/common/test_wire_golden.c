@@ -1,5 +1,5 @@
-/* The vectors that tests/golden/wire/make_wire_vectors.py made without our code: what is well-formed gives these values and these
- * bytes, what is not is refused as it says there. */
+/* The vectors that tests/golden/wire/make_wire_vectors.py made without our code: what is well-formed gives
+ * these values and these bytes, what is not is refused as it says there. */
 #include <criterion/criterion.h>
 #include <float.h>
 #include <stdio.h>
@@ -36,8 +36,8 @@ static void expect_vector(const char *kind, const char *name, const void *value)
     cr_assert_eq(size, vector.size, "%s: %zu bytes, not %zu", name, size, vector.size);
     cr_assert_arr_eq(out, vector.bytes, size, "%s", name);
     void *decoded = calloc(1, of->size);
-    cr_assert_eq(of->decode((struct covey_bytes){vector.bytes, vector.size}, decoded, &err), COVEY_OK, "%s: %s", name,
-                 err.text);
+    cr_assert_eq(of->decode((struct covey_bytes){vector.bytes, vector.size}, decoded, &err), COVEY_OK,
+                 "%s: %s", name, err.text);
     memset(out, 0, sizeof out);
     cr_assert_eq(of->encode(decoded, out, sizeof out, &size, &err), COVEY_OK, "%s: %s", name, err.text);
     cr_assert_eq(size, vector.size);
@@ -114,8 +114,8 @@ Test(wire_golden, plans)
 /* Written by another hand: the same plan comes out. */
 Test(wire_golden, plans_of_other_hands)
 {
-    static const char *const names[] = {"read-plan-later-fields", "read-plan-other-order", "read-plan-wide-heads",
-                                        "read-plan-deep"};
+    static const char *const names[] = {"read-plan-later-fields", "read-plan-other-order",
+                                        "read-plan-wide-heads", "read-plan-deep"};
     static struct vector vector, expected;
     find_vector("plan", "plan-train", &expected);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -124,8 +124,8 @@ Test(wire_golden, plans_of_other_hands)
         uint8_t out[COVEY_PLAN_BYTES];
         size_t size = 0;
         find_vector("plan", names[i], &vector);
-        cr_assert_eq(covey_plan_decode((struct covey_bytes){vector.bytes, vector.size}, &plan, &err), COVEY_OK,
-                     "%s: %s", names[i], err.text);
+        cr_assert_eq(covey_plan_decode((struct covey_bytes){vector.bytes, vector.size}, &plan, &err),
+                     COVEY_OK, "%s: %s", names[i], err.text);
         cr_assert_eq(covey_plan_encode(&plan, out, sizeof out, &size, &err), COVEY_OK, "%s", err.text);
         cr_expect_eq(size, expected.size);
         cr_expect_arr_eq(out, expected.bytes, expected.size, "%s", names[i]);
@@ -328,8 +328,8 @@ Test(wire_golden, metrics_of_another_producer)
     struct covey_metrics metrics;
     struct covey_error err = {0};
     find_vector("metrics", "read-metrics-base", &vector);
-    cr_assert_eq(covey_metrics_decode((struct covey_bytes){vector.bytes, vector.size}, &metrics, &err), COVEY_OK, "%s",
-                 err.text);
+    cr_assert_eq(covey_metrics_decode((struct covey_bytes){vector.bytes, vector.size}, &metrics, &err),
+                 COVEY_OK, "%s", err.text);
     cr_assert_eq(metrics.count, 3);
     cr_expect_str_eq(metrics.base_name, "cell-7/");
     cr_expect_eq(metrics.base_time, 1.7e9);
@@ -371,14 +371,16 @@ static void decode_vector(void *user, const struct vector *vector)
     struct covey_error err = {0};
     memset(decoding->out, 0x5a, decoding->kind->size);
     const enum covey_status status = decoding->kind->decode(message, decoding->out, &err);
-    cr_expect_eq(status, wanted, "%s (%s): %s, not %s: %s", vector->name, vector->what, covey_status_text(status),
-                 vector->status, err.text);
+    cr_expect_eq(status, wanted, "%s (%s): %s, not %s: %s", vector->name, vector->what,
+                 covey_status_text(status), vector->status, err.text);
     if (status == COVEY_OK)
         return;
     cr_expect_eq(err.status, status);
     cr_expect_gt(strlen(err.text), 10, "%s", vector->name);
-    cr_expect_arr_eq(decoding->out, decoding->before, decoding->kind->size, "%s touched its result", vector->name);
-    cr_expect_eq(decoding->kind->decode(message, decoding->out, NULL), wanted, "%s without err", vector->name);
+    cr_expect_arr_eq(decoding->out, decoding->before, decoding->kind->size, "%s touched its result",
+                     vector->name);
+    cr_expect_eq(decoding->kind->decode(message, decoding->out, NULL), wanted, "%s without err",
+                 vector->name);
 }
 
 Test(wire_golden, every_vector_gives_its_status)
@@ -400,7 +402,8 @@ Test(wire_golden, errors_name_the_place)
         const char *kind, *name, *text;
     } cases[] = {
         {"plan", "plan-rate-nan", "plan: recipe.learning_rate: NaN or infinity"},
-        {"plan", "plan-rate-integer", "plan: recipe.learning_rate: expected a float, found an unsigned integer"},
+        {"plan", "plan-rate-integer",
+         "plan: recipe.learning_rate: expected a float, found an unsigned integer"},
         {"plan", "plan-codec-missing", "plan: codec: missing"},
         {"plan", "plan-assignment-twice", "plan: assignment: there twice"},
         {"plan", "plan-version-2", "plan: version 2, this program knows up to 1"},
@@ -420,7 +423,8 @@ Test(wire_golden, errors_name_the_place)
             kind++;
         find_vector(cases[i].kind, cases[i].name, &vector);
         cr_assert_neq(kind->decode((struct covey_bytes){vector.bytes, vector.size}, out, &err), COVEY_OK);
-        cr_expect_eq(strncmp(err.text, cases[i].text, strlen(cases[i].text)), 0, "%s: \"%s\"", cases[i].name, err.text);
+        cr_expect_eq(strncmp(err.text, cases[i].text, strlen(cases[i].text)), 0, "%s: \"%s\"", cases[i].name,
+                     err.text);
     }
     free(out);
 }

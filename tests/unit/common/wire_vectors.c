@@ -42,8 +42,8 @@ static enum covey_status decode_description(struct covey_bytes message, void *ou
     return covey_description_decode(message, out, err);
 }
 
-static enum covey_status encode_description(const void *source, uint8_t *out, size_t capacity, size_t *out_bytes,
-                                            struct covey_error *err)
+static enum covey_status encode_description(const void *source, uint8_t *out, size_t capacity,
+                                            size_t *out_bytes, struct covey_error *err)
 {
     return covey_description_encode(source, out, capacity, out_bytes, err);
 }
@@ -53,8 +53,8 @@ static enum covey_status decode_upload_state(struct covey_bytes message, void *o
     return covey_upload_state_decode(message, out, err);
 }
 
-static enum covey_status encode_upload_state(const void *source, uint8_t *out, size_t capacity, size_t *out_bytes,
-                                             struct covey_error *err)
+static enum covey_status encode_upload_state(const void *source, uint8_t *out, size_t capacity,
+                                             size_t *out_bytes, struct covey_error *err)
 {
     (void)err;
     return covey_upload_state_encode(source, out, capacity, out_bytes);
@@ -112,7 +112,8 @@ static void add_line(struct vector *vector, char *line)
     line[strcspn(line, "\n")] = '\0';
     const size_t count = strlen(line) / 2;
     cr_assert_leq(vector->size + count, sizeof vector->bytes);
-    cr_assert_eq(covey_hex_read(line, vector->bytes + vector->size, count), 0, "%s: no hexadecimal", vector->name);
+    cr_assert_eq(covey_hex_read(line, vector->bytes + vector->size, count), 0, "%s: no hexadecimal",
+                 vector->name);
     vector->size += count;
 }
 
@@ -134,7 +135,8 @@ void each_vector(const char *kind, void (*run)(void *user, const struct vector *
         if (count++ > 0)
             run(user, &vector);
         vector.size = 0;
-        cr_assert_eq(sscanf(line, "= %63s %15s %127[^\n]", vector.name, vector.status, vector.what), 3, "%s", line);
+        cr_assert_eq(sscanf(line, "= %63s %15s %127[^\n]", vector.name, vector.status, vector.what), 3, "%s",
+                     line);
     }
     (void)fclose(file);
     cr_assert_gt(count, 0);

@@ -10,7 +10,8 @@
 
 #define GOLDEN COVEY_SOURCE_DIR "/tests/golden/security/"
 
-/* A new folder under TMPDIR; removed with all that is in it by scratch_remove. Also starts the cryptography. */
+/* A new folder under TMPDIR; removed with all that is in it by scratch_remove. Also starts the cryptography.
+ */
 void scratch_make(void);
 void scratch_remove(void);
 /* "SCRATCH/name", valid until the 8th call after it. */

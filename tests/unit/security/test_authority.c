@@ -1,5 +1,5 @@
-/* From nothing to devices and back: the files that `covey-server init`, `device add` and `device revoke` make, loaded as both
- * sides load them. */
+/* From nothing to devices and back: the files that `covey-server init`, `device add` and `device revoke`
+ * make, loaded as both sides load them. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -29,8 +29,8 @@ static void create(const char *dir)
     cr_assert_eq(covey_authority_create(dir, &options, &err), COVEY_OK, "%s", err.text);
 }
 
-static enum covey_status add(const char *dir, const char *name, const char *out_dir, enum covey_device_mode mode,
-                             struct covey_error *err)
+static enum covey_status add(const char *dir, const char *name, const char *out_dir,
+                             enum covey_device_mode mode, struct covey_error *err)
 {
     const struct covey_device_order order = {.name = name, .out_dir = out_dir, .mode = mode, .now_s = NOW};
     return covey_authority_add_device(dir, &order, err);
@@ -65,12 +65,14 @@ static struct covey_credential_store *load_device(const char *dir, const char *s
 {
     struct covey_credential_store *store = NULL;
     struct covey_error err = {0};
-    cr_assert_eq(covey_credentials_load_device(dir, server_name, &env, &store, &err), COVEY_OK, "%s", err.text);
+    cr_assert_eq(covey_credentials_load_device(dir, server_name, &env, &store, &err), COVEY_OK, "%s",
+                 err.text);
     return store;
 }
 
-static enum covey_status meet(const struct covey_credential_store *judge, const struct covey_credential_store *peer,
-                              char name[COVEY_NAME_BYTES], struct covey_error *err)
+static enum covey_status meet(const struct covey_credential_store *judge,
+                              const struct covey_credential_store *peer, char name[COVEY_NAME_BYTES],
+                              struct covey_error *err)
 {
     const struct covey_credentials *own = covey_credential_store_view(judge);
     return own->check_peer(own->check_user, covey_credential_store_view(peer)->chain_pem, 0, name, err);
@@ -119,7 +121,8 @@ Test(authority, init_overwrites_nothing)
     struct covey_error err = {0};
     create(scratch("fed"));
     char before[8192];
-    (void)snprintf(before, sizeof before, "%s", (const char *)file_text(scratch("fed/pki/server-ca.crt")).data);
+    (void)snprintf(before, sizeof before, "%s",
+                   (const char *)file_text(scratch("fed/pki/server-ca.crt")).data);
     cr_expect_eq(covey_authority_create(scratch("fed"), &options, &err), COVEY_EXISTS);
     cr_expect(strstr(err.text, "not overwritten") != NULL, "%s", err.text);
     cr_expect_str_eq((const char *)file_text(scratch("fed/pki/server-ca.crt")).data, before);
@@ -129,7 +132,8 @@ Test(authority, an_init_that_fails_leaves_nothing)
 {
     const struct covey_authority_options nameless = {.now_s = NOW};
     static const char *const bad_names[] = {"not a name"};
-    const struct covey_authority_options bad = {.server_names = bad_names, .server_name_count = 1, .now_s = NOW};
+    const struct covey_authority_options bad = {
+        .server_names = bad_names, .server_name_count = 1, .now_s = NOW};
     struct covey_error err = {0};
     cr_expect_eq(covey_authority_create(scratch("fed"), &nameless, &err), COVEY_INVALID, "%s", err.text);
     cr_expect_eq(file_count(scratch("fed")), 0);
@@ -143,8 +147,8 @@ Test(authority, a_device_and_the_server_accept_each_other)
     struct covey_error err = {0};
     char name[COVEY_NAME_BYTES];
     create(scratch("fed"));
-    cr_assert_eq(add(scratch("fed"), "sensor-1", scratch("dev"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s",
-                 err.text);
+    cr_assert_eq(add(scratch("fed"), "sensor-1", scratch("dev"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK,
+                 "%s", err.text);
     cr_expect_eq(file_count(scratch("dev")), 4);
     cr_expect_eq(mode_of(scratch("dev")), 0700);
     cr_expect_eq(mode_of(scratch("dev/device.key")), 0600);
@@ -173,18 +177,22 @@ Test(authority, a_manifest_signed_by_the_server_is_believed_by_its_devices)
     create(scratch("other"));
     cr_assert_eq(add(scratch("fed"), "a", scratch("a"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK);
     cr_assert_eq(add(scratch("other"), "b", scratch("b"), COVEY_DEVICE_PSK, &err), COVEY_OK);
-    struct covey_credential_store *server = load_server(scratch("fed")), *own = load_device(scratch("a"), "fl.example.org"),
+    struct covey_credential_store *server = load_server(scratch("fed")),
+                                  *own = load_device(scratch("a"), "fl.example.org"),
                                   *stranger = load_device(scratch("b"), NULL);
     uint8_t message[256];
     size_t size = 0;
     struct covey_bytes payload;
     cr_assert_eq(covey_sign_message(covey_credential_store_signer(server),
-                                    (struct covey_bytes){(const uint8_t *)"m", 1}, message, sizeof message, &size, &err),
+                                    (struct covey_bytes){(const uint8_t *)"m", 1}, message, sizeof message,
+                                    &size, &err),
                  COVEY_OK, "%s", err.text);
     const struct covey_bytes view = {message, size};
-    cr_expect_eq(covey_verify_message(covey_credential_store_trust(own), view, &payload, &err), COVEY_OK, "%s", err.text);
+    cr_expect_eq(covey_verify_message(covey_credential_store_trust(own), view, &payload, &err), COVEY_OK,
+                 "%s", err.text);
     cr_expect_eq(covey_verify_message(covey_credential_store_trust(server), view, &payload, &err), COVEY_OK);
-    cr_expect_eq(covey_verify_message(covey_credential_store_trust(stranger), view, &payload, &err), COVEY_DENIED);
+    cr_expect_eq(covey_verify_message(covey_credential_store_trust(stranger), view, &payload, &err),
+                 COVEY_DENIED);
     cr_expect_null(covey_credential_store_signer(own));
     covey_credential_store_destroy(server);
     covey_credential_store_destroy(own);
@@ -201,7 +209,8 @@ Test(authority, pre_shared_keys)
     const struct covey_credentials *own = covey_credential_store_view(server);
     cr_assert_not_null(own->find_psk);
     cr_expect_eq(own->find_psk(own->psk_user, "field-7", key, &size), COVEY_NOT_FOUND);
-    cr_assert_eq(add(scratch("fed"), "field-7", scratch("dev"), COVEY_DEVICE_PSK, &err), COVEY_OK, "%s", err.text);
+    cr_assert_eq(add(scratch("fed"), "field-7", scratch("dev"), COVEY_DEVICE_PSK, &err), COVEY_OK, "%s",
+                 err.text);
     cr_expect_eq(file_count(scratch("dev")), 2);
     struct covey_credential_store *device = load_device(scratch("dev"), NULL);
     const struct covey_credentials *shown = covey_credential_store_view(device);
@@ -211,11 +220,13 @@ Test(authority, pre_shared_keys)
     cr_assert_eq(own->find_psk(own->psk_user, "field-7", key, &size), COVEY_OK, "known without a reload");
     cr_expect_eq(size, shown->psk_bytes);
     cr_expect_arr_eq(key, shown->psk, size);
-    static const char *const bad[] = {"", "field-8", "../psk/field-7", "/etc/passwd", ".", "field-7/", "FIELD-7"};
+    static const char *const bad[] = {"",  "field-8",  "../psk/field-7", "/etc/passwd",
+                                      ".", "field-7/", "FIELD-7"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_eq(own->find_psk(own->psk_user, bad[i], key, &size), COVEY_NOT_FOUND, "'%s'", bad[i]);
     cr_assert_eq(link(scratch("fed/psk/field-7"), scratch("fed/psk/other")), 0);
-    cr_expect_eq(own->find_psk(own->psk_user, "other", key, &size), COVEY_NOT_FOUND, "a key is its owner's only");
+    cr_expect_eq(own->find_psk(own->psk_user, "other", key, &size), COVEY_NOT_FOUND,
+                 "a key is its owner's only");
     cr_assert_eq(covey_authority_revoke(scratch("fed"), "field-7", &err), COVEY_OK, "%s", err.text);
     cr_expect_eq(own->find_psk(own->psk_user, "field-7", key, &size), COVEY_NOT_FOUND, "forgotten at once");
     covey_credential_store_destroy(device);
@@ -236,7 +247,8 @@ Test(authority, a_withdrawn_device_is_refused_after_a_reload)
     create(scratch("fed"));
     cr_assert_eq(add(scratch("fed"), "a", scratch("a"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK);
     cr_assert_eq(add(scratch("fed"), "b", scratch("b"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK);
-    struct covey_credential_store *server = load_server(scratch("fed")), *a = load_device(scratch("a"), "fl.example.org"),
+    struct covey_credential_store *server = load_server(scratch("fed")),
+                                  *a = load_device(scratch("a"), "fl.example.org"),
                                   *b = load_device(scratch("b"), "fl.example.org");
     cr_assert_eq(covey_authority_revoke(scratch("fed"), "a", &err), COVEY_OK, "%s", err.text);
     cr_assert_eq(covey_credentials_reload(server, remember_name, names, &err), COVEY_OK, "%s", err.text);
@@ -244,14 +256,20 @@ Test(authority, a_withdrawn_device_is_refused_after_a_reload)
     cr_expect_eq(meet(server, a, name, &err), COVEY_DENIED);
     cr_expect(strstr(err.text, "was withdrawn") != NULL, "%s", err.text);
     cr_expect_eq(meet(server, b, name, &err), COVEY_OK);
+    cr_expect_not(covey_credentials_allow(server, "a"));
+    cr_expect(covey_credentials_allow(server, "b"));
+    cr_expect(covey_credentials_allow(server, "unheard-of"), "a deny-list names who is out");
     names[0] = '\0';
     cr_assert_eq(covey_credentials_reload(server, remember_name, names, &err), COVEY_OK);
     cr_expect_str_eq(names, "", "once is enough");
     /* the same name with a new certificate is welcome, the old one stays out */
-    cr_assert_eq(add(scratch("fed"), "a", scratch("a2"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s", err.text);
+    cr_assert_eq(add(scratch("fed"), "a", scratch("a2"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s",
+                 err.text);
     struct covey_credential_store *again = load_device(scratch("a2"), "fl.example.org");
     cr_expect_eq(meet(server, again, name, &err), COVEY_OK, "%s", err.text);
     cr_expect_eq(meet(server, a, name, &err), COVEY_DENIED);
+    cr_assert_eq(covey_credentials_reload(server, NULL, NULL, &err), COVEY_OK, "%s", err.text);
+    cr_expect(covey_credentials_allow(server, "a"), "its new certificate counts");
     covey_credential_store_destroy(server);
     server = load_server(scratch("fed"));
     cr_expect_eq(meet(server, a, name, &err), COVEY_DENIED, "a restart forgets nothing");
@@ -279,9 +297,11 @@ Test(authority, names_are_given_once_and_listed)
     struct covey_error err = {0};
     create(scratch("fed"));
     cr_assert_eq(add(scratch("fed"), "a", scratch("a"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK);
-    cr_expect_eq(add(scratch("fed"), "a", scratch("x"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_EXISTS, "%s", err.text);
+    cr_expect_eq(add(scratch("fed"), "a", scratch("x"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_EXISTS, "%s",
+                 err.text);
     cr_expect_eq(add(scratch("fed"), "a", scratch("x"), COVEY_DEVICE_PSK, &err), COVEY_EXISTS);
-    cr_expect_eq(add(scratch("fed"), "b", scratch("a"), COVEY_DEVICE_PSK, &err), COVEY_EXISTS, "a bundle is there");
+    cr_expect_eq(add(scratch("fed"), "b", scratch("a"), COVEY_DEVICE_PSK, &err), COVEY_EXISTS,
+                 "a bundle is there");
     cr_expect_eq(add(scratch("fed"), "b/c", scratch("x"), COVEY_DEVICE_PSK, &err), COVEY_INVALID);
     cr_expect_eq(access(scratch("x"), F_OK), -1, "no folder for what was refused");
     cr_assert_eq(add(scratch("fed"), "p", scratch("p"), COVEY_DEVICE_PSK, &err), COVEY_OK);
@@ -304,9 +324,11 @@ Test(authority, a_bundle_that_fails_leaves_nothing)
     create(scratch("fed"));
     write_text(scratch("file"), "no folder");
     cr_expect_neq(add(scratch("fed"), "a", scratch("file"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK);
-    cr_expect_neq(add(scratch("fed"), "p", scratch("file/sub"), COVEY_DEVICE_PSK, &err), COVEY_OK, "%s", err.text);
+    cr_expect_neq(add(scratch("fed"), "p", scratch("file/sub"), COVEY_DEVICE_PSK, &err), COVEY_OK, "%s",
+                  err.text);
     cr_expect_eq(file_count(scratch("fed/psk")), 0);
-    cr_expect_eq(add(scratch("fed"), "a", scratch("a"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s", err.text);
+    cr_expect_eq(add(scratch("fed"), "a", scratch("a"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s",
+                 err.text);
     cr_expect_eq(add(scratch("fed"), "p", scratch("p"), COVEY_DEVICE_PSK, &err), COVEY_OK, "%s", err.text);
 }
 
@@ -323,7 +345,8 @@ Test(authority, half_a_line_is_not_read)
     (void)fclose(file);
     cr_assert_eq(covey_authority_list(scratch("fed"), count_entry, counts, &err), COVEY_OK, "%s", err.text);
     cr_expect_eq(counts[0], 1);
-    cr_assert_eq(add(scratch("fed"), "b", scratch("b"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s", err.text);
+    cr_assert_eq(add(scratch("fed"), "b", scratch("b"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s",
+                 err.text);
     memset(counts, 0, sizeof counts);
     cr_assert_eq(covey_authority_list(scratch("fed"), count_entry, counts, &err), COVEY_OK, "%s", err.text);
     cr_expect_eq(counts[0], 2);
@@ -346,7 +369,8 @@ Test(authority, one_writer_at_a_time)
     cr_expect_eq(covey_authority_revoke(scratch("fed"), "a", &err), COVEY_BUSY);
     (void)close(fd);
     cr_expect_eq(add(scratch("fed"), "a", scratch("a"), COVEY_DEVICE_PSK, &err), COVEY_OK);
-    cr_expect_eq(add(scratch("nowhere"), "a", scratch("b"), COVEY_DEVICE_PSK, &err), COVEY_NOT_FOUND, "%s", err.text);
+    cr_expect_eq(add(scratch("nowhere"), "a", scratch("b"), COVEY_DEVICE_PSK, &err), COVEY_NOT_FOUND, "%s",
+                 err.text);
 }
 
 Test(authority, the_server_s_certificate_is_renewed)
@@ -380,12 +404,14 @@ Test(authority, times_as_either_side_sees_them)
     const struct covey_device_order brief = {
         .name = "a", .out_dir = scratch("a"), .now_s = NOW, .validity_s = 10 * DAY};
     cr_assert_eq(covey_authority_add_device(scratch("fed"), &brief, &err), COVEY_OK);
-    struct covey_credential_store *server = load_server(scratch("fed")), *device = load_device(scratch("a"), "127.0.0.1");
+    struct covey_credential_store *server = load_server(scratch("fed")),
+                                  *device = load_device(scratch("a"), "127.0.0.1");
     cr_expect(covey_credential_store_advice(device, text, sizeof text));
     cr_expect(strstr(text, "expires in 10 days") != NULL, "%s", text);
     cr_expect_not(covey_credential_store_advice(server, text, sizeof text));
     clock_s = NOW - 1800;
-    cr_expect_eq(meet(server, device, name, &err), COVEY_OK, "a clock that lags by half an hour: %s", err.text);
+    cr_expect_eq(meet(server, device, name, &err), COVEY_OK, "a clock that lags by half an hour: %s",
+                 err.text);
     clock_s = NOW + 11 * DAY;
     cr_expect_eq(meet(server, device, name, &err), COVEY_DENIED);
     cr_expect(strstr(err.text, "expired on") != NULL, "%s", err.text);
@@ -423,21 +449,26 @@ Test(authority, bundles_that_do_not_fit)
         char name[16];
         struct covey_credential_store *store = NULL;
         (void)snprintf(name, sizeof name, "d%zu", i);
-        cr_assert_eq(add(scratch("fed"), name, scratch("dev"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s", err.text);
+        cr_assert_eq(add(scratch("fed"), name, scratch("dev"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK,
+                     "%s", err.text);
         (void)unlink(scratch(cases[i].change[1]));
         cr_assert_eq(link(scratch(cases[i].change[0]), scratch(cases[i].change[1])), 0);
-        cr_expect_eq(covey_credentials_load_device(scratch("dev"), "fl.example.org", &env, &store, &err), cases[i].wanted,
-                     "case %zu: %s", i, err.text);
+        cr_expect_eq(covey_credentials_load_device(scratch("dev"), "fl.example.org", &env, &store, &err),
+                     cases[i].wanted, "case %zu: %s", i, err.text);
         cr_expect(strstr(err.text, cases[i].text) != NULL, "case %zu: %s", i, err.text);
-        static const char *const files[] = {"dev/device.crt", "dev/device.key", "dev/server-ca.crt", "dev/signer.pub"};
+        static const char *const files[] = {"dev/device.crt", "dev/device.key", "dev/server-ca.crt",
+                                            "dev/signer.pub"};
         for (size_t j = 0; j < 4; j++)
             (void)unlink(scratch(files[j]));
     }
     struct covey_credential_store *store = NULL;
-    cr_assert_eq(add(scratch("fed"), "last", scratch("dev"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s", err.text);
-    cr_expect_eq(covey_credentials_load_device(scratch("dev"), "", &env, &store, &err), COVEY_INVALID, "%s", err.text);
+    cr_assert_eq(add(scratch("fed"), "last", scratch("dev"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK, "%s",
+                 err.text);
+    cr_expect_eq(covey_credentials_load_device(scratch("dev"), "", &env, &store, &err), COVEY_INVALID, "%s",
+                 err.text);
     cr_assert_eq(chmod(scratch("dev/device.key"), 0644), 0);
-    cr_expect_eq(covey_credentials_load_device(scratch("dev"), "x", &env, &store, &err), COVEY_DENIED, "%s", err.text);
+    cr_expect_eq(covey_credentials_load_device(scratch("dev"), "x", &env, &store, &err), COVEY_DENIED, "%s",
+                 err.text);
     cr_assert_eq(unlink(scratch("dev/device.key")), 0);
     cr_expect_eq(covey_credentials_load_device(scratch("dev"), "x", &env, &store, &err), COVEY_NOT_FOUND);
     cr_expect(strstr(err.text, "device.key") != NULL, "%s", err.text);

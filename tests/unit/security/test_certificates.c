@@ -24,18 +24,22 @@ static struct covey_bytes view(const char *pem, size_t size)
 static struct ca make_ca(const char *name)
 {
     struct ca ca = {.key = new_key()};
-    const struct covey_certificate_order order = {
-        .usage = COVEY_USAGE_CA, .common_name = name, .not_before_s = NOW - DAY, .not_after_s = NOW + 365 * DAY};
+    const struct covey_certificate_order order = {.usage = COVEY_USAGE_CA,
+                                                  .common_name = name,
+                                                  .not_before_s = NOW - DAY,
+                                                  .not_after_s = NOW + 365 * DAY};
     struct covey_error err = {0};
-    cr_assert_eq(covey_certificate_make_ca(ca.key, &order, ca.pem, sizeof ca.pem, &ca.size, &err), COVEY_OK, "%s",
-                 err.text);
+    cr_assert_eq(covey_certificate_make_ca(ca.key, &order, ca.pem, sizeof ca.pem, &ca.size, &err), COVEY_OK,
+                 "%s", err.text);
     return ca;
 }
 
 static struct covey_certificate_order device_order(void)
 {
-    return (struct covey_certificate_order){
-        .usage = COVEY_USAGE_DEVICE, .common_name = "sensor-1", .not_before_s = NOW - DAY, .not_after_s = NOW + DAY};
+    return (struct covey_certificate_order){.usage = COVEY_USAGE_DEVICE,
+                                            .common_name = "sensor-1",
+                                            .not_before_s = NOW - DAY,
+                                            .not_after_s = NOW + DAY};
 }
 
 static enum covey_status issue(const struct ca *ca, const struct covey_certificate_order *order,
@@ -45,8 +49,8 @@ static enum covey_status issue(const struct ca *ca, const struct covey_certifica
     size_t size = 0;
     struct covey_key *key = new_key();
     const struct covey_public_key subject = public_half(key);
-    enum covey_status status =
-        covey_certificate_issue(view(ca->pem, ca->size), ca->key, &subject, order, pem, sizeof pem, &size, err);
+    enum covey_status status = covey_certificate_issue(view(ca->pem, ca->size), ca->key, &subject, order, pem,
+                                                       sizeof pem, &size, err);
     if (status == COVEY_OK) {
         struct covey_public_key inside;
         cr_assert_eq(covey_certificate_describe(view(pem, size), facts, err), COVEY_OK, "%s", err->text);
@@ -128,8 +132,8 @@ Test(certificates, bad_orders_are_refused)
         {COVEY_USAGE_DEVICE, ".hidden", NULL, 0, NOW, NOW + 1, "device's name"},
         {COVEY_USAGE_DEVICE, "-flag", NULL, 0, NOW, NOW + 1, "device's name"},
         {COVEY_USAGE_DEVICE, "a,O=b", NULL, 0, NOW, NOW + 1, "device's name"},
-        {COVEY_USAGE_DEVICE, "1234567890123456789012345678901234567890123456789012345678901234", NULL, 0, NOW, NOW + 1,
-         "device's name"},
+        {COVEY_USAGE_DEVICE, "1234567890123456789012345678901234567890123456789012345678901234", NULL, 0, NOW,
+         NOW + 1, "device's name"},
         {COVEY_USAGE_DEVICE, "sensor-1", NULL, 0, NOW, NOW, "ends before it begins"},
         {COVEY_USAGE_DEVICE, "sensor-1", NULL, 0, -5, NOW, "no time"},
         {COVEY_USAGE_DEVICE, "sensor-1", NULL, 0, NOW, 300000000000ll, "no time"},
@@ -179,8 +183,8 @@ Test(certificates, a_leaf_signs_nothing)
     const struct covey_certificate_order order = device_order();
     struct covey_certificate_facts facts;
     struct covey_error err = {0};
-    cr_assert_eq(covey_certificate_issue(view(ca.pem, ca.size), ca.key, &subject, &order, leaf.pem, sizeof leaf.pem,
-                                         &leaf.size, &err),
+    cr_assert_eq(covey_certificate_issue(view(ca.pem, ca.size), ca.key, &subject, &order, leaf.pem,
+                                         sizeof leaf.pem, &leaf.size, &err),
                  COVEY_OK, "%s", err.text);
     cr_expect_eq(issue(&leaf, &order, &facts, &err), COVEY_INVALID);
     cr_expect(strstr(err.text, "no authority") != NULL, "%s", err.text);
@@ -196,8 +200,10 @@ Test(certificates, requests)
     char pem[COVEY_CERTIFICATE_PEM_BYTES], name[COVEY_NAME_BYTES];
     size_t size = 0;
     struct covey_error err = {0};
-    cr_assert_eq(covey_certificate_request_make(key, "sensor-9", pem, sizeof pem, &size, &err), COVEY_OK, "%s", err.text);
-    cr_assert_eq(covey_certificate_request_read(view(pem, size), name, &found, &err), COVEY_OK, "%s", err.text);
+    cr_assert_eq(covey_certificate_request_make(key, "sensor-9", pem, sizeof pem, &size, &err), COVEY_OK,
+                 "%s", err.text);
+    cr_assert_eq(covey_certificate_request_read(view(pem, size), name, &found, &err), COVEY_OK, "%s",
+                 err.text);
     cr_expect_str_eq(name, "sensor-9");
     cr_expect_arr_eq(found.point, half.point, sizeof half.point);
     cr_expect_eq(covey_certificate_request_make(key, "a,b", pem, sizeof pem, &size, &err), COVEY_INVALID);
@@ -239,18 +245,33 @@ Test(certificates, what_is_none_is_refused)
     static const uint8_t zeroes[COVEY_CERTIFICATE_PEM_BYTES + 1];
     static const size_t sizes[] = {0, 1, 100, COVEY_CERTIFICATE_PEM_BYTES, COVEY_CERTIFICATE_PEM_BYTES + 1};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        cr_expect_eq(covey_certificate_describe((struct covey_bytes){zeroes, sizes[i]}, &facts, &err), COVEY_INVALID);
-    cr_expect_eq(covey_certificate_describe(file_text(GOLDEN "keys/signer-public.pem"), &facts, &err), COVEY_INVALID);
+        cr_expect_eq(covey_certificate_describe((struct covey_bytes){zeroes, sizes[i]}, &facts, &err),
+                     COVEY_INVALID);
+    cr_expect_eq(covey_certificate_describe(file_text(GOLDEN "keys/signer-public.pem"), &facts, &err),
+                 COVEY_INVALID);
     cr_expect_eq(covey_certificate_public_key(golden_named("certificates.hex", "device-p384"), &key, &err),
                  COVEY_INVALID, "%s", err.text);
-    cr_expect_eq(covey_certificate_public_key(golden_named("certificates.hex", "device"), &key, &err), COVEY_OK);
+    cr_expect_eq(covey_certificate_public_key(golden_named("certificates.hex", "device"), &key, &err),
+                 COVEY_OK);
 }
 
 Test(certificates, device_names)
 {
-    static const char *const good[] = {"a", "A-9", "sensor_1.left", "0", "_x",
-                                       "123456789012345678901234567890123456789012345678901234567890123"};
-    static const char *const bad[] = {"", ".", "..", ".a", "-a", "a b", "a/b", "a\\b", "a\n", "a:b", "a%00", "\xc3\xa9",
+    static const char *const good[] = {
+        "a", "A-9", "sensor_1.left",
+        "0", "_x",  "123456789012345678901234567890123456789012345678901234567890123"};
+    static const char *const bad[] = {"",
+                                      ".",
+                                      "..",
+                                      ".a",
+                                      "-a",
+                                      "a b",
+                                      "a/b",
+                                      "a\\b",
+                                      "a\n",
+                                      "a:b",
+                                      "a%00",
+                                      "\xc3\xa9",
                                       "1234567890123456789012345678901234567890123456789012345678901234"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         cr_expect(covey_device_name_is_valid(good[i]), "%s", good[i]);
@@ -265,18 +286,28 @@ Test(certificates, dns_names)
         const char *pattern, *name;
         bool matches;
     } cases[] = {
-        {"a.example.org", "a.example.org", true},    {"A.Example.ORG", "a.example.org", true},
-        {"a.example.org", "b.example.org", false},   {"a.example.org", "a.example.org.evil", false},
-        {"*.example.org", "a.example.org", true},    {"*.example.org", "example.org", false},
-        {"*.example.org", "a.b.example.org", false}, {"*.example.org", ".example.org", false},
-        {"*.org", "example.org", false},             {"*", "a", false},
-        {"*", "*", false},                           {"*.example.org", "*.example.org", false},
-        {"f*.example.org", "foo.example.org", false},{"*.*.org", "a.b.org", false},
-        {"", "", false},                             {"a", "", false},
-        {"", "a", false},                            {"localhost", "localhost", true},
-        {"*.", "a.", false},                         {"*..org", "a..org", false},
+        {"a.example.org", "a.example.org", true},
+        {"A.Example.ORG", "a.example.org", true},
+        {"a.example.org", "b.example.org", false},
+        {"a.example.org", "a.example.org.evil", false},
+        {"*.example.org", "a.example.org", true},
+        {"*.example.org", "example.org", false},
+        {"*.example.org", "a.b.example.org", false},
+        {"*.example.org", ".example.org", false},
+        {"*.org", "example.org", false},
+        {"*", "a", false},
+        {"*", "*", false},
+        {"*.example.org", "*.example.org", false},
+        {"f*.example.org", "foo.example.org", false},
+        {"*.*.org", "a.b.org", false},
+        {"", "", false},
+        {"a", "", false},
+        {"", "a", false},
+        {"localhost", "localhost", true},
+        {"*.", "a.", false},
+        {"*..org", "a..org", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        cr_expect_eq(covey_dns_name_matches(cases[i].pattern, cases[i].name), cases[i].matches, "'%s' and '%s'",
-                     cases[i].pattern, cases[i].name);
+        cr_expect_eq(covey_dns_name_matches(cases[i].pattern, cases[i].name), cases[i].matches,
+                     "'%s' and '%s'", cases[i].pattern, cases[i].name);
 }

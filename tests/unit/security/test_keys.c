@@ -89,10 +89,12 @@ Test(keys, keys_of_other_hands_are_read)
     struct covey_error err = {0};
     struct covey_key *sec1 = NULL, *pkcs8 = NULL;
     struct covey_public_key half;
-    cr_assert_eq(covey_key_read(file_text(GOLDEN "keys/signer-sec1.pem"), &sec1, &err), COVEY_OK, "%s", err.text);
-    cr_assert_eq(covey_key_read(file_text(GOLDEN "keys/signer-pkcs8.pem"), &pkcs8, &err), COVEY_OK, "%s", err.text);
-    cr_assert_eq(covey_public_key_read(file_text(GOLDEN "keys/signer-public.pem"), &half, &err), COVEY_OK, "%s",
+    cr_assert_eq(covey_key_read(file_text(GOLDEN "keys/signer-sec1.pem"), &sec1, &err), COVEY_OK, "%s",
                  err.text);
+    cr_assert_eq(covey_key_read(file_text(GOLDEN "keys/signer-pkcs8.pem"), &pkcs8, &err), COVEY_OK, "%s",
+                 err.text);
+    cr_assert_eq(covey_public_key_read(file_text(GOLDEN "keys/signer-public.pem"), &half, &err), COVEY_OK,
+                 "%s", err.text);
     cr_expect_arr_eq(public_half(sec1).point, half.point, sizeof half.point);
     cr_expect_arr_eq(public_half(pkcs8).point, half.point, sizeof half.point);
     char text[COVEY_KEY_PEM_BYTES];
@@ -109,7 +111,8 @@ Test(keys, keys_of_other_hands_are_read)
 
 Test(keys, what_is_no_p256_key_is_refused)
 {
-    static const char *const privates[] = {"keys/p384.pem", "keys/ed25519.pem", "keys/signer-public.pem", "signed.hex"};
+    static const char *const privates[] = {"keys/p384.pem", "keys/ed25519.pem", "keys/signer-public.pem",
+                                           "signed.hex"};
     static const char *const publics[] = {"keys/p384-public.pem", "keys/signer-sec1.pem", "signed.hex"};
     for (size_t i = 0; i < sizeof privates / sizeof privates[0]; i++) {
         char path[512];
@@ -176,9 +179,9 @@ Test(keys, malformed_pre_shared_keys)
         "\n",
         "field-7\n",
         "field-7 \n",
-        "field-7 0011223344556677889900112233445\n",                                  /* odd */
-        "field-7 00112233445566778899001122334\n",                                    /* short */
-        "field-7 001122334455667788990011223344gg\n",                                 /* no hexadecimal */
+        "field-7 0011223344556677889900112233445\n",  /* odd */
+        "field-7 00112233445566778899001122334\n",    /* short */
+        "field-7 001122334455667788990011223344gg\n", /* no hexadecimal */
         "field-7 00112233445566778899001122334455 more\n",
         "../etc 00112233445566778899001122334455\n",
         " 00112233445566778899001122334455\n",
@@ -190,6 +193,7 @@ Test(keys, malformed_pre_shared_keys)
         char identity[COVEY_NAME_BYTES];
         write_text(scratch("bad.psk"), texts[i]);
         cr_assert_eq(chmod(scratch("bad.psk"), 0600), 0);
-        cr_expect_eq(covey_psk_load(scratch("bad.psk"), identity, &psk, &err), COVEY_INVALID, "'%s'", texts[i]);
+        cr_expect_eq(covey_psk_load(scratch("bad.psk"), identity, &psk, &err), COVEY_INVALID, "'%s'",
+                     texts[i]);
     }
 }

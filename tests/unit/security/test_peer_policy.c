@@ -44,7 +44,8 @@ static void expect_in(enum covey_side peer, const char *server_name, const char 
 static void expect_out(const struct judged *judged, const char *vector, const char *text)
 {
     cr_expect_eq(judged->status, COVEY_DENIED, "%s was let in", vector);
-    cr_expect(strstr(judged->err.text, text) != NULL, "%s: '%s' does not say '%s'", vector, judged->err.text, text);
+    cr_expect(strstr(judged->err.text, text) != NULL, "%s: '%s' does not say '%s'", vector, judged->err.text,
+              text);
     cr_expect_str_eq(judged->name, "", "%s", vector);
 }
 
@@ -113,7 +114,8 @@ Test(peer_policy, servers_by_name)
         {"server-many", "fl.example.org", "is not for"}, /* the 20th name: past what is read */
         {"server-many", "n0.example.org", NULL},
         {"server-zero", "fl.example.org", "is not for"},
-        {"device", "fl.example.org", "the server shows a device's certificate ('sensor-1'): it needs one made for a server"},
+        {"device", "fl.example.org",
+         "the server shows a device's certificate ('sensor-1'): it needs one made for a server"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (cases[i].text == NULL) {
@@ -128,7 +130,8 @@ Test(peer_policy, servers_by_name)
 Test(peer_policy, times)
 {
     struct judged judged = judge(COVEY_SIDE_DEVICE, NULL, "device", 0, AFTER);
-    expect_out(&judged, "expired", "the device's certificate ('sensor-1') expired on 2027-01-01 00:00:00 UTC");
+    expect_out(&judged, "expired",
+               "the device's certificate ('sensor-1') expired on 2027-01-01 00:00:00 UTC");
     judged = judge(COVEY_SIDE_DEVICE, NULL, "device", COVEY_VERIFY_EXPIRED, AFTER);
     expect_out(&judged, "expired", "expired on");
     judged = judge(COVEY_SIDE_DEVICE, NULL, "device", 0, BEFORE);
@@ -139,7 +142,8 @@ Test(peer_policy, times)
     expect_out(&judged, "CA future", "is not valid yet");
     judged = judge(COVEY_SIDE_SERVER, "fl.example.org", "server", 0, AFTER);
     expect_out(&judged, "expired", "the server's certificate ('localhost') expired on");
-    cr_expect_eq(judge(COVEY_SIDE_DEVICE, NULL, "device", 0, 1767225600).status, COVEY_OK, "its first second");
+    cr_expect_eq(judge(COVEY_SIDE_DEVICE, NULL, "device", 0, 1767225600).status, COVEY_OK,
+                 "its first second");
     cr_expect_eq(judge(COVEY_SIDE_DEVICE, NULL, "device", 0, 1798761600).status, COVEY_OK, "its last second");
     cr_expect_eq(judge(COVEY_SIDE_DEVICE, NULL, "device", 0, 1767225599).status, COVEY_DENIED);
     cr_expect_eq(judge(COVEY_SIDE_DEVICE, NULL, "device", 0, 1798761601).status, COVEY_DENIED);
@@ -151,7 +155,8 @@ Test(peer_policy, chains)
     expect_out(&judged, "other CA", "comes from another authority ('Test device CA')");
     judged = judge(COVEY_SIDE_SERVER, "fl.example.org", "server", COVEY_VERIFY_NOT_TRUSTED, DURING);
     expect_out(&judged, "other CA", "the server's certificate ('localhost') comes from another authority");
-    /* A server's certificate at the server's door is never signed by the device CA: its own message all the same. */
+    /* A server's certificate at the server's door is never signed by the device CA: its own message all the
+     * same. */
     judged = judge(COVEY_SIDE_DEVICE, NULL, "server", COVEY_VERIFY_NOT_TRUSTED, DURING);
     expect_out(&judged, "server's", "a server's certificate");
     judged = judge(COVEY_SIDE_SERVER, "fl.example.org", "device", COVEY_VERIFY_NOT_TRUSTED, DURING);
@@ -160,10 +165,12 @@ Test(peer_policy, chains)
     for (unsigned bit = 0; bit < 32; bit++) {
         const uint32_t flag = 1u << bit;
         judged = judge(COVEY_SIDE_DEVICE, NULL, "device", flag, DURING);
-        cr_expect_eq(judged.status, flag == COVEY_VERIFY_WRONG_NAME ? COVEY_OK : COVEY_DENIED, "flag 0x%x", flag);
+        cr_expect_eq(judged.status, flag == COVEY_VERIFY_WRONG_NAME ? COVEY_OK : COVEY_DENIED, "flag 0x%x",
+                     flag);
     }
     judged = judge(COVEY_SIDE_SERVER, "192.0.2.1", "server", COVEY_VERIFY_WRONG_NAME, DURING);
-    cr_expect_eq(judged.status, COVEY_OK, "Mbed TLS compares the SNI, which is no address: %s", judged.err.text);
+    cr_expect_eq(judged.status, COVEY_OK, "Mbed TLS compares the SNI, which is no address: %s",
+                 judged.err.text);
 }
 
 Test(peer_policy, no_certificate_and_garbage)
@@ -178,12 +185,13 @@ Test(peer_policy, no_certificate_and_garbage)
     for (size_t size = 1; size < good.size; size++) {
         memset(&judged, 0, sizeof judged);
         memcpy(bytes, good.data, size);
-        judged.status = covey_certificate_policy(&policy, (struct covey_bytes){bytes, size}, 0, judged.name, &judged.err);
+        judged.status =
+            covey_certificate_policy(&policy, (struct covey_bytes){bytes, size}, 0, judged.name, &judged.err);
         expect_out(&judged, "truncated", "cannot be read");
     }
     memset(&judged, 0, sizeof judged);
-    judged.status = covey_certificate_policy(&policy, golden_named("certificates.hex", "device-code"), 0, judged.name,
-                                             NULL);
+    judged.status = covey_certificate_policy(&policy, golden_named("certificates.hex", "device-code"), 0,
+                                             judged.name, NULL);
     cr_expect_eq(judged.status, COVEY_DENIED, "by the machine's own clock, and without err");
 }
 
@@ -205,7 +213,8 @@ Test(peer_policy, the_deny_list_is_asked)
     struct covey_error err = {0};
     const struct covey_bytes leaf = golden_named("certificates.hex", "device");
     cr_expect_eq(covey_certificate_policy(&policy, leaf, 0, name, &err), COVEY_DENIED);
-    cr_expect(strstr(err.text, "('sensor-1', serial 1234567890abcdef) was withdrawn") != NULL, "%s", err.text);
+    cr_expect(strstr(err.text, "('sensor-1', serial 1234567890abcdef) was withdrawn") != NULL, "%s",
+              err.text);
     policy.revoked_user = other;
     cr_expect_eq(covey_certificate_policy(&policy, leaf, 0, name, &err), COVEY_OK, "%s", err.text);
 }

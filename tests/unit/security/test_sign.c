@@ -33,10 +33,11 @@ Test(sign, what_was_signed_is_verified)
     size_t size = 0;
     struct covey_bytes found = {0};
     struct covey_error err = {0};
-    cr_assert_eq(covey_sign_message(key, payload, message, sizeof message, &size, &err), COVEY_OK, "%s", err.text);
-    cr_expect_leq(size, payload.size + COVEY_SIGNED_OVERHEAD_BYTES);
-    cr_assert_eq(covey_verify_message(&trust, (struct covey_bytes){message, size}, &found, &err), COVEY_OK, "%s",
+    cr_assert_eq(covey_sign_message(key, payload, message, sizeof message, &size, &err), COVEY_OK, "%s",
                  err.text);
+    cr_expect_leq(size, payload.size + COVEY_SIGNED_OVERHEAD_BYTES);
+    cr_assert_eq(covey_verify_message(&trust, (struct covey_bytes){message, size}, &found, &err), COVEY_OK,
+                 "%s", err.text);
     cr_expect_eq(found.size, payload.size);
     cr_expect_arr_eq(found.data, payload.data, payload.size);
     cr_expect(found.data > message && found.data < message + size, "a view into the message");
@@ -56,8 +57,8 @@ Test(sign, every_changed_bit_is_found)
         message[bit / 8] ^= (uint8_t)(1u << bit % 8);
         enum covey_status status =
             covey_verify_message(&trust, (struct covey_bytes){message, good.size}, &found, NULL);
-        cr_expect(status == COVEY_DENIED || status == COVEY_CORRUPT || status == COVEY_UNSUPPORTED, "bit %zu: %d", bit,
-                  status);
+        cr_expect(status == COVEY_DENIED || status == COVEY_CORRUPT || status == COVEY_UNSUPPORTED,
+                  "bit %zu: %d", bit, status);
         cr_expect_null(found.data);
         message[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
@@ -74,10 +75,11 @@ static void verify_golden(void *user, const struct golden *golden)
     struct verifying *verifying = user;
     struct covey_bytes found = {0};
     struct covey_error err = {0};
-    enum covey_status status =
-        covey_verify_message(&verifying->trust, (struct covey_bytes){golden->bytes, golden->size}, &found, &err);
+    enum covey_status status = covey_verify_message(
+        &verifying->trust, (struct covey_bytes){golden->bytes, golden->size}, &found, &err);
     const int is_good = strncmp(golden->rest, "OK ", 3) == 0;
-    cr_expect_eq(status, is_good ? COVEY_OK : COVEY_DENIED, "%s: %s (%s)", golden->name, err.text, golden->rest);
+    cr_expect_eq(status, is_good ? COVEY_OK : COVEY_DENIED, "%s: %s (%s)", golden->name, err.text,
+                 golden->rest);
     verifying->good += is_good;
     verifying->refused += !is_good;
 }
@@ -98,7 +100,8 @@ Test(sign, the_example_of_rfc_9052)
 {
     static const char point[] = "04bac5b11cad8f99f9c72b05cf4b9e26d244dc189f745228255a219a86d6a09eff"
                                 "20138bf82dc1b6d562be0fa54ab7804a3a64b6d72ccfed6b6fb6ed28bbfc117e";
-    static const char structure[] = "846a5369676e61747572653143a101264054546869732069732074686520636f6e74656e742e";
+    static const char structure[] =
+        "846a5369676e61747572653143a101264054546869732069732074686520636f6e74656e742e";
     static const char hex[] = "8eb33e4ca31d1c465ab05aac34cc6b23d58fef5c083106c4d25a91aef0b0117e"
                               "2af9a291aa32e14ab834dc56ed2a223444547e01f11d3b0916e5a4c345cacb36";
     struct covey_public_key key;
@@ -109,10 +112,12 @@ Test(sign, the_example_of_rfc_9052)
     cr_assert_eq(covey_hex_read(point, key.point, sizeof key.point), 0);
     cr_assert_eq(covey_hex_read(hex, signature, sizeof signature), 0);
     cr_assert_eq(covey_hex_read(structure, wanted, sizeof wanted), 0);
-    cr_assert_eq(covey_cose_to_be_signed(covey_cose_es256_header(), content, made, sizeof made, &size), COVEY_OK);
+    cr_assert_eq(covey_cose_to_be_signed(covey_cose_es256_header(), content, made, sizeof made, &size),
+                 COVEY_OK);
     cr_assert_eq(size, sizeof wanted);
     cr_expect_arr_eq(made, wanted, sizeof wanted);
-    cr_expect_eq(covey_verify_bytes(&key, (struct covey_bytes){made, size}, signature, &err), COVEY_OK, "%s", err.text);
+    cr_expect_eq(covey_verify_bytes(&key, (struct covey_bytes){made, size}, signature, &err), COVEY_OK, "%s",
+                 err.text);
     made[size - 1] ^= 1;
     cr_expect_eq(covey_verify_bytes(&key, (struct covey_bytes){made, size}, signature, &err), COVEY_DENIED);
 }
@@ -138,9 +143,11 @@ Test(sign, a_stranger_is_not_believed_and_nobody_trusts_nobody)
     struct covey_bytes found;
     struct covey_error err = {0};
     cr_assert_eq(covey_sign_message(key, payload, message, sizeof message, &size, &err), COVEY_OK);
-    cr_expect_eq(covey_verify_message(&trust, (struct covey_bytes){message, size}, &found, &err), COVEY_DENIED);
+    cr_expect_eq(covey_verify_message(&trust, (struct covey_bytes){message, size}, &found, &err),
+                 COVEY_DENIED);
     cr_expect(strstr(err.text, "not among the 1 trusted") != NULL, "%s", err.text);
-    cr_expect_eq(covey_verify_message(&nobody, (struct covey_bytes){message, size}, &found, &err), COVEY_DENIED);
+    cr_expect_eq(covey_verify_message(&nobody, (struct covey_bytes){message, size}, &found, &err),
+                 COVEY_DENIED);
     covey_key_destroy(key);
     covey_key_destroy(other);
 }
@@ -178,10 +185,12 @@ Test(sign, bounds)
     struct covey_bytes found;
     struct covey_error err = {0};
     const size_t most = COVEY_MANIFEST_BYTES - COVEY_SIGNED_OVERHEAD_BYTES;
-    cr_expect_eq(covey_sign_message(key, (struct covey_bytes){big, most + 1}, message, sizeof message, &size, &err),
-                 COVEY_LIMIT);
-    cr_assert_eq(covey_sign_message(key, (struct covey_bytes){big, most}, message, sizeof message, &size, &err), COVEY_OK,
-                 "%s", err.text);
+    cr_expect_eq(
+        covey_sign_message(key, (struct covey_bytes){big, most + 1}, message, sizeof message, &size, &err),
+        COVEY_LIMIT);
+    cr_assert_eq(
+        covey_sign_message(key, (struct covey_bytes){big, most}, message, sizeof message, &size, &err),
+        COVEY_OK, "%s", err.text);
     cr_expect_leq(size, COVEY_MANIFEST_BYTES);
     cr_expect_eq(covey_verify_message(&trust, (struct covey_bytes){message, size}, &found, &err), COVEY_OK);
     cr_expect_eq(covey_verify_message(&trust, (struct covey_bytes){message, sizeof message}, &found, &err),
@@ -200,9 +209,17 @@ Test(sign, the_sequence_only_rises)
         int same;
         enum covey_status wanted;
     } cases[] = {
-        {0, 0, 0, 0, COVEY_OK},  {0, 0, 9, 0, COVEY_OK},      {5, 1, 6, 0, COVEY_OK},          {5, 1, 900, 0, COVEY_OK},
-        {5, 1, 5, 1, COVEY_OK},  {5, 1, 5, 0, COVEY_DENIED},  {5, 1, 4, 0, COVEY_DENIED},      {5, 1, 4, 1, COVEY_DENIED},
-        {5, 1, 0, 1, COVEY_DENIED}, {UINT64_MAX, 1, 0, 0, COVEY_DENIED}, {UINT64_MAX, 1, UINT64_MAX, 1, COVEY_OK},
+        {0, 0, 0, 0, COVEY_OK},
+        {0, 0, 9, 0, COVEY_OK},
+        {5, 1, 6, 0, COVEY_OK},
+        {5, 1, 900, 0, COVEY_OK},
+        {5, 1, 5, 1, COVEY_OK},
+        {5, 1, 5, 0, COVEY_DENIED},
+        {5, 1, 4, 0, COVEY_DENIED},
+        {5, 1, 4, 1, COVEY_DENIED},
+        {5, 1, 0, 1, COVEY_DENIED},
+        {UINT64_MAX, 1, 0, 0, COVEY_DENIED},
+        {UINT64_MAX, 1, UINT64_MAX, 1, COVEY_OK},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct covey_error err = {0};
