@@ -2,3 +2,5 @@ covey_add_test(test_inprocess LINKS covey_common SOURCES unit/common/test_inproc
 covey_add_test(test_blockwise LINKS covey_common SOURCES unit/common/test_blockwise.c)
 covey_add_test(test_coap_requests LINKS covey_common Threads::Threads LABELS threads
     SOURCES integration/test_coap_requests.c integration/coap_rig.c)
+add_executable(covey-relay integration/relay_main.c integration/relay.c)
+target_link_libraries(covey-relay PRIVATE covey_flags covey_common Threads::Threads)
