@@ -15,7 +15,8 @@
 #define LEVELS4 7
 #define TOO_LARGE 0x7F000000u /* bits of 2^127 */
 #define INFINITE 0x7F800000u
-#define SCALE_MAX 0xF7FFu /* 128 times this is still finite */
+#define SCALE8_MAX 0xF7FFu /* 128 times this is still finite */
+#define SCALE4_MAX 0xFBFFu /* 8 times this is */
 
 static size_t block_count(size_t count)
 {
@@ -47,7 +48,7 @@ static void store_scales(const uint16_t *scales, size_t count, uint8_t *side)
     }
 }
 
-static enum covey_status load_scales(const uint8_t *side, size_t count, float *out)
+static enum covey_status load_scales(const uint8_t *side, size_t count, uint32_t limit, float *out)
 {
     uint32_t most = 0;
     for (size_t i = 0; i < block_count(count); i++) {
@@ -57,7 +58,7 @@ static enum covey_status load_scales(const uint8_t *side, size_t count, float *o
         most = scale > most ? scale : most;
         memcpy(&out[i], &bits, sizeof bits);
     }
-    return most <= SCALE_MAX ? COVEY_OK : COVEY_CORRUPT;
+    return most <= limit ? COVEY_OK : COVEY_CORRUPT;
 }
 
 static enum covey_status multiply(const struct covey_block_kernels *kernels, const int8_t *codes,
@@ -100,7 +101,7 @@ static enum covey_status encode(const struct covey_encode_run *run, uint32_t lev
     if (decoded == NULL)
         return COVEY_OK;
     float as_floats[COVEY_TILE_BLOCKS];
-    COVEY_TRY(load_scales(side, count, as_floats));
+    COVEY_TRY(load_scales(side, count, levels == LEVELS8 ? SCALE8_MAX : SCALE4_MAX, as_floats));
     return multiply(run->kernels, (const int8_t *)codes, as_floats, count, decoded);
 }
 
@@ -116,11 +117,29 @@ static enum covey_status encode4(const struct covey_encode_run *run, size_t firs
     return encode(run, LEVELS4, first, x, count, side, codes, decoded, bad);
 }
 
-static enum covey_status decode(const struct covey_block_kernels *kernels, const uint8_t *side,
-                                const uint8_t *codes, size_t count, float *out)
+static enum covey_status scales8(const uint8_t *side, size_t count, float *out)
+{
+    return load_scales(side, count, SCALE8_MAX, out);
+}
+
+static enum covey_status scales4(const uint8_t *side, size_t count, float *out)
+{
+    return load_scales(side, count, SCALE4_MAX, out);
+}
+
+static enum covey_status decode8(const struct covey_block_kernels *kernels, const uint8_t *side,
+                                 const uint8_t *codes, size_t count, float *out)
 {
     float scales[COVEY_TILE_BLOCKS];
-    COVEY_TRY(load_scales(side, count, scales));
+    COVEY_TRY(scales8(side, count, scales));
+    return multiply(kernels, (const int8_t *)codes, scales, count, out);
+}
+
+static enum covey_status decode4(const struct covey_block_kernels *kernels, const uint8_t *side,
+                                 const uint8_t *codes, size_t count, float *out)
+{
+    float scales[COVEY_TILE_BLOCKS];
+    COVEY_TRY(scales4(side, count, scales));
     return multiply(kernels, (const int8_t *)codes, scales, count, out);
 }
 
@@ -129,13 +148,13 @@ const struct covey_quantiser covey_quantise_int8 = {.name = "int8",
                                                     .side_bytes = 2,
                                                     .code_limit = 128,
                                                     .encode = encode8,
-                                                    .decode = decode,
-                                                    .scales = load_scales};
+                                                    .decode = decode8,
+                                                    .scales = scales8};
 
 const struct covey_quantiser covey_quantise_int4 = {.name = "int4",
                                                     .code_bits = 4,
                                                     .side_bytes = 2,
                                                     .code_limit = 8,
                                                     .encode = encode4,
-                                                    .decode = decode,
-                                                    .scales = load_scales};
+                                                    .decode = decode4,
+                                                    .scales = scales4};

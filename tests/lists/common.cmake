@@ -1,3 +1,6 @@
-foreach(name IN ITEMS status bytes hash log random arena params json yaml)
+foreach(name IN ITEMS status bytes hash log random arena params json yaml codec block_kernels codec_golden)
     covey_add_test(test_${name} SOURCES unit/common/test_${name}.c LINKS covey_common)
 endforeach()
+target_include_directories(test_block_kernels PRIVATE ${PROJECT_SOURCE_DIR}/common/compress)
+covey_add_fuzz(codec LINKS covey_common)
+covey_add_fuzz(yaml LINKS covey_common)

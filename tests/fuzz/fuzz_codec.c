@@ -1,0 +1,54 @@
+/* A codec stream from anywhere: the first two bytes are how many values are expected, the rest is the stream.
+ * What is decoded is finite, whichever way it is read; what was decoded once decodes again to the same. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/codec.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Values that the codes stand for must be those of the plain reading. */
+static void compare_codes(struct covey_decoder *decoder, const float *values)
+{
+    static struct covey_codes codes;
+    for (;;) {
+        const size_t first = decoder->position;
+        if (covey_decoder_next_codes(decoder, &codes) != COVEY_OK)
+            abort();
+        if (codes.count == 0)
+            return;
+        for (size_t i = 0; i < codes.count; i++)
+            if ((float)codes.codes[i] * codes.scales[i / COVEY_BLOCK_VALUES] != values[first + i])
+                abort();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static float values[COVEY_CHUNK_VALUES], sums[COVEY_CHUNK_VALUES];
+    struct covey_decoder decoder;
+    struct covey_error err = {0};
+    if (size < 2)
+        return 0;
+    const size_t count = (size_t)data[0] | (size_t)data[1] << 8;
+    const struct covey_bytes stream = {data + 2, size - 2};
+    if (covey_codec_decode(stream, count, values, &err) != COVEY_OK) {
+        if (err.status == COVEY_OK || err.text[0] == '\0')
+            abort(); /* a refusal says why */
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            abort();
+    memset(sums, 0, sizeof sums);
+    if (covey_codec_apply(stream, count, sums, &err) != COVEY_OK ||
+        covey_decoder_init(&decoder, stream, count, &err) != COVEY_OK)
+        abort();
+    for (size_t i = 0; i < count; i++)
+        if (sums[i] != values[i])
+            abort();
+    if (covey_decoder_has_codes(&decoder))
+        compare_codes(&decoder, values);
+    return 0;
+}

@@ -1,0 +1,89 @@
+/* Streams that never change: tests/golden/codec/NAME.bin is the vector below in each codec. To make them anew
+ * (only with a new version of the format): COVEY_GOLDEN_WRITE=1 test_codec_golden. Seed 7, device 9, round 3.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/codec.h"
+#include "covey/random.h"
+
+#define COUNT 4500
+#define GOLDEN_BYTES (4 * COUNT + 16)
+
+/* Sums of uniform integers, by powers of two: no libm, the same floats everywhere. */
+static void golden_values(float *x)
+{
+    struct covey_random random;
+    covey_random_init(&random, 7, 9, 3, COVEY_PURPOSE_TEST);
+    for (size_t i = 0; i < COUNT; i++) {
+        int32_t sum = 0;
+        for (int j = 0; j < 4; j++)
+            sum += (int32_t)(covey_random_u32(&random) >> 12) - (1 << 19);
+        x[i] = (float)sum * (i % 700 < 64 ? 0x1p-40f : 0x1p-24f);
+    }
+    memset(x + 1024, 0, 64 * sizeof *x);
+    x[2000] = 30.0f;
+    x[4499] = -0x1p-20f;
+}
+
+/* FNV-1a of the decoded values' bytes, least significant first. */
+static uint64_t digest(const float *values)
+{
+    uint64_t hash = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < COUNT; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        for (int j = 0; j < 4; j++)
+            hash = (hash ^ (bits >> 8 * j & 0xFF)) * 0x100000001B3u;
+    }
+    return hash;
+}
+
+static const struct {
+    const char *name;
+    uint64_t digest;
+} rows[] = {
+    {"raw32", 0xac10ea2f5fc2910c},
+    {"fp16", 0x9bfb652e0852d22d},
+    {"int8", 0x404953c293497da6},
+    {"int4", 0x29b671bf27ec6374},
+};
+
+static size_t golden_file(const char *name, const char *mode, uint8_t *bytes, size_t size)
+{
+    char path[1024];
+    (void)snprintf(path, sizeof path, "%s/tests/golden/codec/%s.bin", COVEY_SOURCE_DIR, name);
+    FILE *file = fopen(path, mode);
+    cr_assert_not_null(file, "%s", path);
+    const size_t done = mode[0] == 'w' ? fwrite(bytes, 1, size, file) : fread(bytes, 1, size, file);
+    fclose(file);
+    return done;
+}
+
+Test(codec_golden, streams_and_values_never_change)
+{
+    static float x[COUNT], y[COUNT];
+    static uint8_t made[GOLDEN_BYTES], golden[GOLDEN_BYTES + 1];
+    golden_values(x);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct covey_codec codec;
+        struct covey_error err = {0};
+        size_t size = 0;
+        cr_assert_eq(covey_codec_parse(rows[i].name, &codec, &err), COVEY_OK);
+        cr_assert_eq(covey_codec_encode(&codec, x, COUNT,
+                                        &(struct covey_encode_options){7, 9, 3, NULL, 0, NULL, 0}, made,
+                                        sizeof made, &size, NULL, &err),
+                     COVEY_OK, "%s", err.text);
+        if (getenv("COVEY_GOLDEN_WRITE") != NULL)
+            cr_assert_eq(golden_file(rows[i].name, "wb", made, size), size);
+        const size_t golden_size = golden_file(rows[i].name, "rb", golden, sizeof golden);
+        cr_expect(golden_size == size && memcmp(made, golden, size) == 0, "%s is encoded differently",
+                  rows[i].name);
+        cr_assert_eq(covey_codec_decode((struct covey_bytes){golden, golden_size}, COUNT, y, &err), COVEY_OK,
+                     "%s", err.text);
+        cr_expect_eq(digest(y), rows[i].digest, "%s is decoded differently: 0x%016llx", rows[i].name,
+                     (unsigned long long)digest(y));
+    }
+}
