@@ -3,7 +3,8 @@
  *
  * Encoding is deterministic (RFC 8949 section 4.2.1): integer keys in order, shortest forms. Decoding refuses what is
  * truncated, too long, too deep, of the wrong type or out of range (CORRUPT, err says where), a later major version
- * (UNSUPPORTED), and ignores unknown keys. Decoded byte strings are views into the message, borrowed. */
+ * and a choice (an enum's number) that is not known (UNSUPPORTED), and ignores unknown keys. Encoding refuses what decoding
+ * would (INVALID, err says where), and LIMIT when it does not fit. Decoded byte strings are views into the message, borrowed. */
 #ifndef COVEY_MESSAGES_H
 #define COVEY_MESSAGES_H
 
