@@ -1,7 +1,7 @@
-# The training room. Tests of kernels see its private headers.
+# The training room. These tests see its private headers.
 set(unit_training ${CMAKE_CURRENT_LIST_DIR}/../unit/training)
 foreach(precision IN ITEMS f32 f64)
-    add_library(op_runner_${precision} OBJECT ${unit_training}/op_runner.c)
+    add_library(op_runner_${precision} OBJECT ${unit_training}/op_runner.c ${unit_training}/loss_runner.c)
     target_include_directories(op_runner_${precision} PRIVATE
         ${PROJECT_SOURCE_DIR}/training/real_${precision} ${PROJECT_SOURCE_DIR}/training)
     target_link_libraries(op_runner_${precision} PRIVATE covey_flags Covey::training)
@@ -15,4 +15,14 @@ endif()
 covey_add_test(test_operations LINKS Covey::training
     SOURCES ${unit_training}/test_operations.c ${unit_training}/op_cases.c ${op_tables}
             $<TARGET_OBJECTS:op_runner_f32> $<TARGET_OBJECTS:op_runner_f64>)
-target_include_directories(test_operations PRIVATE ${PROJECT_SOURCE_DIR}/training)
+covey_add_test(test_operations_golden LINKS Covey::training
+    SOURCES ${unit_training}/test_operations_golden.c ${unit_training}/op_cases.c ${unit_training}/golden_file.c
+            ${op_tables} $<TARGET_OBJECTS:op_runner_f32> $<TARGET_OBJECTS:op_runner_f64>)
+covey_add_test(test_following LINKS Covey::training
+    SOURCES ${unit_training}/test_following.c ${unit_training}/following.c ${unit_training}/golden_file.c ${op_tables})
+covey_add_test(test_following_long LINKS Covey::training LABELS long TIMEOUT 3600
+    SOURCES ${unit_training}/test_following_long.c ${unit_training}/following.c ${unit_training}/golden_file.c
+            ${op_tables})
+foreach(test IN ITEMS test_operations test_operations_golden test_following test_following_long)
+    target_include_directories(${test} PRIVATE ${PROJECT_SOURCE_DIR}/training)
+endforeach()

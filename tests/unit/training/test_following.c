@@ -1,0 +1,35 @@
+/* The first steps of training, beside PyTorch; test_following_long has all of them. */
+#include <criterion/criterion.h>
+
+#include "following.h"
+#include "following_engines.h"
+
+static const char *const optimisers[] = {"sgd", "momentum", "adam"};
+
+Test(following, the_reference_follows_pytorch_within_1e_9)
+{
+    for (int i = 0; i < 3; i++) {
+        const struct following perceptron = {"2nn", optimisers[i], &covey_engine_reference, 60, 60, 1e-9, 0};
+        const struct following convolutional = {
+            "mcmahan-cnn", optimisers[i], &covey_engine_reference, 3, 3, 1e-9, 0};
+        const struct following depthwise = {
+            "depthwise", optimisers[i], &covey_engine_reference, 10, 10, 1e-9, 0};
+        follow_pytorch(&perceptron);
+        follow_pytorch(&convolutional);
+        follow_pytorch(&depthwise);
+    }
+}
+
+Test(following, f32_follows_pytorch_within_1e_3)
+{
+    for (int e = 0; following_engines[e] != NULL; e++)
+        for (int i = 0; i < 3; i++) {
+            const struct covey_engine *engine = following_engines[e];
+            const struct following perceptron = {"2nn", optimisers[i], engine, 200, 200, 1e-3, 0.1};
+            const struct following convolutional = {"mcmahan-cnn", optimisers[i], engine, 5, 5, 1e-3, 0};
+            const struct following depthwise = {"depthwise", optimisers[i], engine, 10, 10, 1e-3, 0};
+            follow_pytorch(&perceptron);
+            follow_pytorch(&convolutional);
+            follow_pytorch(&depthwise);
+        }
+}
