@@ -46,7 +46,8 @@ static const struct alert_text alert_texts[] = {
     {ALERT_DECRYPT_ERROR, "the server could not read what we sent: the keys of the two sides differ",
      "the device could not read what we sent: the keys of the two sides differ"},
     {ALERT_HANDSHAKE_FAILURE,
-     "the server found nothing to agree on: it wants a certificate, or a pre-shared key",
+     "the server found nothing to agree on: it wants a certificate, or a pre-shared key, or has no "
+     "certificate that is made for a server",
      "the device found nothing to agree on: it wants a certificate, or a pre-shared key"},
     {ALERT_NO_CERTIFICATE, "the server refused this device: it showed no certificate",
      "the device got no certificate"},
@@ -101,10 +102,11 @@ enum covey_status covey_coap_failure_tell(const struct covey_coap_failure *failu
         return covey_fail(err, COVEY_DENIED, "what the %s sent cannot be read: its %s differs from ours",
                           peer, failure->by_psk ? "pre-shared key" : "key");
     case ERROR_HANDSHAKE_FAILURE:
-        return covey_fail(
-            err, COVEY_DENIED,
-            "nothing to agree on with the %s: one side wants a certificate, the other a pre-shared key",
-            peer);
+        return covey_fail(err, COVEY_DENIED,
+                          "nothing to agree on with the %s: one side wants a certificate, the other a "
+                          "pre-shared key, or our "
+                          "own certificate is not made for us",
+                          peer);
     case ERROR_TIMEOUT:
         return covey_fail(err, COVEY_TIMEOUT, "the %s did not answer during the handshake", peer);
     case 0:

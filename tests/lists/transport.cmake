@@ -4,3 +4,5 @@ covey_add_test(test_coap_requests LINKS covey_common Threads::Threads LABELS thr
     SOURCES integration/test_coap_requests.c integration/coap_rig.c)
 add_executable(covey-relay integration/relay_main.c integration/relay.c)
 target_link_libraries(covey-relay PRIVATE covey_flags covey_common Threads::Threads)
+covey_add_test(test_coap_handshake LINKS covey_security covey_common Threads::Threads LABELS threads
+    SOURCES integration/test_coap_handshake.c integration/coap_rig.c)
