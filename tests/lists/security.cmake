@@ -6,3 +6,6 @@ endforeach()
 foreach(name IN ITEMS certificate signed)
     covey_add_fuzz(${name} LINKS covey_security)
 endforeach()
+
+covey_add_test(test_refusals LINKS covey_security Threads::Threads LABELS threads integration TIMEOUT 300
+    SOURCES integration/test_refusals.c integration/coap_rig.c integration/relay.c)
