@@ -202,34 +202,75 @@ static enum covey_status take_lock(struct covey_client_state *state, struct cove
     return COVEY_OK;
 }
 
-enum covey_status covey_client_state_open(const char *folder, const char *federation, const struct covey_disk *disk,
-                                          const struct covey_log *log, struct covey_client_state **out,
-                                          struct covey_error *err)
+static enum covey_status create(const char *folder, const char *federation, const struct covey_disk *disk,
+                                const struct covey_log *log, struct covey_client_state **out, struct covey_error *err)
 {
-    COVEY_TRY(make_folder(folder, err));
     struct covey_client_state *state = calloc(1, sizeof *state);
     if (state == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the state");
     state->disk = disk != NULL ? disk : &covey_disk_system;
     state->log = log;
     state->lock = -1;
-    enum covey_status status = COVEY_OK;
     /* names of files inside are short: room for them is kept */
-    if (snprintf(state->folder, sizeof state->folder, "%s/%s", folder, federation) >= COVEY_STATE_PATH_BYTES - 32)
-        status = covey_fail(err, COVEY_LIMIT, "%.60s...: a path too long", folder);
-    if (status == COVEY_OK)
-        status = make_folder(state->folder, err);
+    if (snprintf(state->folder, sizeof state->folder, "%s/%s", folder, federation) >= COVEY_STATE_PATH_BYTES - 32) {
+        free(state);
+        return covey_fail(err, COVEY_LIMIT, "%.60s...: a path too long", folder);
+    }
+    *out = state;
+    return COVEY_OK;
+}
+
+static void look_at_all(struct covey_client_state *state)
+{
+    look_at_sequence(state);
+    look_at_model(state);
+    look_at_update(state);
+    look_at_residual(state);
+}
+
+enum covey_status covey_client_state_open(const char *folder, const char *federation, const struct covey_disk *disk,
+                                          const struct covey_log *log, struct covey_client_state **out,
+                                          struct covey_error *err)
+{
+    struct covey_client_state *state = NULL;
+    COVEY_TRY(make_folder(folder, err));
+    COVEY_TRY(create(folder, federation, disk, log, &state, err));
+    enum covey_status status = make_folder(state->folder, err);
     if (status == COVEY_OK)
         status = take_lock(state, err);
     if (status != COVEY_OK) {
         covey_client_state_close(state);
         return status;
     }
-    look_at_sequence(state);
-    look_at_model(state);
-    look_at_update(state);
-    look_at_residual(state);
+    look_at_all(state);
     *out = state;
+    return COVEY_OK;
+}
+
+enum covey_status covey_client_state_look(const char *folder, const char *federation, const struct covey_log *log,
+                                          struct covey_client_state **out, struct covey_error *err)
+{
+    struct covey_client_state *state = NULL;
+    COVEY_TRY(create(folder, federation, NULL, log, &state, err));
+    if (access(state->folder, R_OK | X_OK) != 0) {
+        enum covey_status status = covey_fail(err, errno == ENOENT ? COVEY_NOT_FOUND : COVEY_IO, "%s: %s", state->folder,
+                                              strerror(errno));
+        covey_client_state_close(state);
+        return status;
+    }
+    look_at_all(state);
+    *out = state;
+    return COVEY_OK;
+}
+
+enum covey_status covey_client_state_forget(struct covey_client_state *state, struct covey_error *err)
+{
+    static const char *const names[] = {"update", "pending", "residual", "model", "sequence", "lock"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        COVEY_TRY(covey_state_file_remove(state->disk, state->folder, names[i], err));
+    state->has_update = state->has_residual = state->has_model = state->has_sequence = false;
+    if (rmdir(state->folder) != 0 && errno != ENOTEMPTY)
+        return covey_fail(err, COVEY_IO, "%s: cannot remove: %s", state->folder, strerror(errno));
     return COVEY_OK;
 }
 

@@ -66,6 +66,12 @@ struct covey_client_state;
 COVEY_MUST_CHECK enum covey_status covey_client_state_open(const char *folder, const char *federation,
                                                            const struct covey_disk *disk, const struct covey_log *log,
                                                            struct covey_client_state **out, struct covey_error *err);
+/* To look only, beside a client that runs: takes no lock, makes nothing. NOT_FOUND when there is no such folder. */
+COVEY_MUST_CHECK enum covey_status covey_client_state_look(const char *folder, const char *federation,
+                                                           const struct covey_log *log, struct covey_client_state **out,
+                                                           struct covey_error *err);
+/* Removes all that lies there, the lock last. */
+COVEY_MUST_CHECK enum covey_status covey_client_state_forget(struct covey_client_state *state, struct covey_error *err);
 void covey_client_state_close(struct covey_client_state *state); /* NULL is legal */
 const char *covey_client_state_folder(const struct covey_client_state *state);
 
