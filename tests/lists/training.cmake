@@ -26,3 +26,10 @@ covey_add_test(test_following_long LINKS Covey::training LABELS long TIMEOUT 360
 foreach(test IN ITEMS test_operations test_operations_golden test_following test_following_long)
     target_include_directories(${test} PRIVATE ${PROJECT_SOURCE_DIR}/training)
 endforeach()
+
+covey_add_test(test_model LINKS Covey::training SOURCES ${unit_training}/test_model.c)
+covey_add_test(test_trainer LINKS Covey::training SOURCES ${unit_training}/test_trainer.c)
+covey_add_test(test_training_plan LINKS Covey::training SOURCES ${unit_training}/test_training_plan.c ${op_tables})
+target_include_directories(test_training_plan PRIVATE ${PROJECT_SOURCE_DIR}/training)
+covey_add_fuzz(model_yaml LINKS Covey::training)
+covey_add_fuzz(model_plan LINKS Covey::training)
