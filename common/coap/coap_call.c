@@ -186,12 +186,16 @@ void covey_coap_call_resume(struct covey_coap_call *call, uint64_t now_us)
 
 /* ---------------------------------------------------------------- what goes out */
 
-/* One datagram with a body keeps its token when it is repeated: the server knows the repeat by it. Everything
- * else has a token for each transmission. */
+/* What may be one datagram keeps its token when it is repeated: the server knows the repeat by it, and
+ * serves it once. Blocks have a token for each transmission. */
+static bool keeps_token(const struct covey_coap_call *call)
+{
+    return call->phase != COVEY_COAP_PHASE_ASK && call->sender.config.block_count <= 1;
+}
+
 static struct covey_coap_token make_token(const struct covey_coap_call *call, uint32_t number)
 {
-    bool same = call->method != COVEY_GET && call->upload_blocks <= 1;
-    uint32_t half = same ? 0 : number & 0xffff;
+    uint32_t half = keeps_token(call) ? 0 : number & 0xffff;
     struct covey_coap_token token = {.size = 4};
     token.bytes[0] = (uint8_t)(call->token >> 8);
     token.bytes[1] = (uint8_t)call->token;
@@ -473,7 +477,9 @@ static void answer_block(struct covey_coap_call *call, const struct covey_coap_m
                                 : COVEY_CORRUPT);
         return;
     }
-    covey_block_sender_answered(&call->sender, number, block->number, true, now_us);
+    /* of a repeated first request nobody knows which transmission was answered (Karn) */
+    bool sample = number > 0 || call->sender.next_number == 1;
+    covey_block_sender_answered(&call->sender, number, block->number, sample, now_us);
     if (covey_block_receiver_complete(&call->incoming.receiver))
         finish_download(call, answer);
 }

@@ -157,9 +157,8 @@ static bool is_repeat(struct covey_coap_shard *shard, const struct covey_coap_pe
                       const struct covey_coap_message *request, struct covey_coap_message *answer)
 {
     const struct covey_coap_visitor *visitor = peering->owner;
-    if (request->code == COVEY_GET)
-        return false;
-    for (size_t i = 0; visitor != NULL && i < COVEY_COAP_RECENT; i++) {
+    bool kept = request->code != COVEY_GET && visitor != NULL;
+    for (size_t i = 0; kept && i < COVEY_COAP_RECENT; i++) {
         if (visitor->recent[i].code != 0 &&
             covey_coap_token_equal(&visitor->recent[i].token, &request->token)) {
             answer->code = visitor->recent[i].code;

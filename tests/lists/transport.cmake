@@ -6,3 +6,7 @@ add_executable(covey-relay integration/relay_main.c integration/relay.c)
 target_link_libraries(covey-relay PRIVATE covey_flags covey_common Threads::Threads)
 covey_add_test(test_coap_handshake LINKS covey_security covey_common Threads::Threads LABELS threads
     SOURCES integration/test_coap_handshake.c integration/coap_rig.c)
+covey_add_test(test_coap_server LINKS covey_common Threads::Threads LABELS threads
+    SOURCES integration/test_coap_server.c integration/coap_rig.c)
+covey_add_test(test_coap_network LINKS covey_common Threads::Threads LABELS threads TIMEOUT 300
+    SOURCES integration/test_coap_network.c integration/coap_rig.c integration/relay.c)
