@@ -54,7 +54,7 @@ static void fill_defaults(struct covey_federation_options *options)
         options->window_blocks = COVEY_WINDOW_BLOCKS;
     if (options->models_kept == 0)
         options->models_kept = COVEY_MODELS_KEPT;
-    options->rules.lower_is_better = options->watch == COVEY_WATCH_LOSS;
+    options->rules.lower_is_better = options->watch == COVEY_WATCH_LOSS || options->metric_is_error;
     options->rules.can_judge = options->has_validation;
 }
 

@@ -124,7 +124,8 @@ struct covey_federation {
 };
 
 struct covey_server {
-    struct covey_server_options options;
+    struct covey_server_options options; /* folder: points at the next */
+    char folder[COVEY_FILE_PATH_BYTES - 128];
     struct covey_federation *federations; /* (options.federation_count) */
     struct covey_ledger *ledger;
     struct covey_registry *registry;

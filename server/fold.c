@@ -35,7 +35,7 @@ static uint32_t take_batch(struct covey_fold *fold, struct covey_fold_item *batc
 
 static void add_batch(struct covey_federation *federation, struct covey_fold_item **batch, uint32_t count)
 {
-    struct covey_contribution updates[COVEY_FOLD_BATCH];
+    struct covey_contribution updates[COVEY_FOLD_BATCH] = {0};
     struct covey_verdict verdicts[COVEY_FOLD_BATCH];
     struct covey_error err = {0};
     for (uint32_t i = 0; i < count; i++)

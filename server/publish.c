@@ -2,7 +2,6 @@
  * A model is made, hashed, signed, stored whole, and only then shown. */
 #include "federation.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,25 +179,17 @@ static enum covey_status draft_values(struct covey_federation *federation, const
 
 /* ------------------------------------------------------------------ manifest */
 
-/* The one delta that leads here, unless the full model is as small. Longer ways back are shown as links of a chain, newest
- * first, as long as all of them together are smaller than the full model. */
-static void list_deltas(const struct covey_federation *federation, const struct draft *draft,
-                        const struct covey_manifest *before, struct covey_manifest *out)
+/* The one delta that leads here, unless the full model is smaller. Adding in f32 is not associative, so several deltas cannot
+ * be put into one that ends at the same bits: who is further behind takes the full model. */
+static void list_delta(const struct covey_federation *federation, const struct draft *draft,
+                       struct covey_manifest *out)
 {
     if (draft->delta == NULL || draft->delta_bytes > draft->full_bytes)
         return;
-    struct covey_manifest_delta *first = &out->deltas[0];
-    first->from_sequence = federation->sequence;
-    first->from_model = federation->model;
-    first->stream_bytes = draft->delta_bytes;
+    out->deltas[0] = (struct covey_manifest_delta){.from_sequence = federation->sequence,
+                                                   .from_model = federation->model,
+                                                   .stream_bytes = draft->delta_bytes};
     out->delta_count = 1;
-    uint64_t sum = draft->delta_bytes;
-    for (uint32_t i = 0; i < before->delta_count && out->delta_count < COVEY_MANIFEST_DELTAS; i++) {
-        sum += before->deltas[i].stream_bytes;
-        if (sum >= draft->full_bytes)
-            break;
-        out->deltas[out->delta_count++] = before->deltas[i];
-    }
 }
 
 static enum covey_status read_manifest(struct covey_bytes message, struct covey_manifest *out,
@@ -209,26 +200,11 @@ static enum covey_status read_manifest(struct covey_bytes message, struct covey_
     return covey_manifest_decode(signed_message.payload, out, err);
 }
 
-/* The current model's own manifest; all zero when there is none yet. */
-static enum covey_status current_manifest(const struct covey_federation *federation, struct covey_manifest *out,
-                                          struct covey_error *err)
-{
-    *out = (struct covey_manifest){0};
-    if (federation->full == NULL)
-        return COVEY_OK;
-    struct covey_blob *blob = NULL;
-    COVEY_TRY(
-        covey_model_store_section(federation->store, federation->sequence, COVEY_SECTION_MANIFEST, &blob, err));
-    enum covey_status status = read_manifest(covey_blob_view(blob), out, err);
-    covey_blob_release(blob);
-    return status;
-}
-
 static enum covey_status draft_manifest(struct covey_federation *federation, const struct covey_next_model *next,
                                         struct draft *draft, struct covey_error *err)
 {
     const struct covey_server *server = federation->server;
-    struct covey_manifest before, manifest = {.sequence = draft->sequence,
+    struct covey_manifest manifest = {.sequence = draft->sequence,
                                               .round = next->round,
                                               .created_s = covey_server_wall_ms(server) / 1000,
                                               .description = federation->description_hash,
@@ -237,9 +213,8 @@ static enum covey_status draft_manifest(struct covey_federation *federation, con
                                               .shared_count = federation->shared_count,
                                               .full_bytes = draft->full_bytes};
     memcpy(manifest.federation, federation->options.name, sizeof manifest.federation);
-    COVEY_TRY(current_manifest(federation, &before, err));
     COVEY_TRY(covey_hash_bytes((struct covey_bytes){draft->full, draft->full_bytes}, &manifest.full));
-    list_deltas(federation, draft, &before, &manifest);
+    list_delta(federation, draft, &manifest);
     if (manifest.delta_count > 0)
         COVEY_TRY(
             covey_hash_bytes((struct covey_bytes){draft->delta, draft->delta_bytes}, &manifest.deltas[0].stream));
@@ -274,14 +249,6 @@ static void read_exponents(struct covey_federation *federation, struct covey_byt
         federation->exponents[i] = (int16_t)get(state.data + STATE_HEAD_BYTES + 2 * i, 2);
 }
 
-/* Older models' deltas that the manifest's chain names: shown again after a restart. */
-static void shelve_chain(struct covey_federation *federation, const struct covey_manifest *manifest)
-{
-    for (uint32_t i = 1; i < manifest->delta_count; i++)
-        (void)shelve_section(federation, manifest->deltas[i - 1].from_sequence, COVEY_SECTION_DELTA,
-                             manifest->sequence + COVEY_FULL_KEPT, NULL, NULL);
-}
-
 /* Makes a stored model the current one. */
 static enum covey_status show(struct covey_federation *federation, uint64_t sequence, uint32_t *round,
                               struct covey_error *err)
@@ -294,7 +261,7 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
     if (status == COVEY_OK)
         status = shelve_section(federation, sequence, COVEY_SECTION_FULL, until, &full, err);
     if (status == COVEY_OK)
-        status = shelve_section(federation, sequence, COVEY_SECTION_DELTA, until + COVEY_MANIFEST_DELTAS, NULL, err);
+        status = shelve_section(federation, sequence, COVEY_SECTION_DELTA, until, NULL, err);
     if (status == COVEY_OK)
         status = covey_model_store_section(federation->store, sequence, COVEY_SECTION_STATE, &state, err);
     if (status == COVEY_OK)
@@ -302,7 +269,6 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
     if (status == COVEY_OK)
         status = check_state(federation, covey_blob_view(state), err);
     if (status == COVEY_OK) {
-        shelve_chain(federation, &manifest);
         covey_shelf_expire(&federation->shelf, sequence);
         pthread_mutex_lock(&federation->mutex);
         struct covey_blob *old = federation->full;

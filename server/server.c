@@ -325,7 +325,11 @@ enum covey_status covey_server_run(struct covey_server *server, struct covey_err
 static enum covey_status lock_folder(struct covey_server *server, struct covey_error *err)
 {
     char path[COVEY_FILE_PATH_BYTES];
-    const char *folder = server->options.folder;
+    const char *folder = server->folder;
+    if (strlen(server->options.folder) >= sizeof server->folder)
+        return covey_fail(err, COVEY_LIMIT, "the path %.80s... is too long", server->options.folder);
+    (void)snprintf(server->folder, sizeof server->folder, "%s", server->options.folder);
+    server->options.folder = server->folder;
     if (mkdir(folder, 0700) != 0 && errno != EEXIST)
         return covey_fail(err, COVEY_IO, "%s could not be made: %s", folder, strerror(errno));
     if ((size_t)snprintf(path, sizeof path, "%s/lock", folder) >= sizeof path)
@@ -495,7 +499,7 @@ enum covey_status covey_server_set_rules(struct covey_server *server, const char
     if (federation == NULL)
         return covey_fail(err, COVEY_NOT_FOUND, "there is no federation %s", name);
     struct covey_round_rules checked = *rules;
-    checked.lower_is_better = federation->options.watch == COVEY_WATCH_LOSS;
+    checked.lower_is_better = federation->options.watch == COVEY_WATCH_LOSS || federation->options.metric_is_error;
     checked.can_judge = federation->options.has_validation;
     COVEY_TRY(covey_round_rules_check(&checked, err));
     pthread_mutex_lock(&federation->mutex);

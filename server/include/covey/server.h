@@ -78,6 +78,7 @@ struct covey_federation_options {
     bool refuse_range;                   /* out of the grid's range: refused, instead of scaled down */
     struct covey_round_rules rules;
     enum covey_watched watch;            /* by the stop rules */
+    bool metric_is_error;                /* the smaller the better, as a loss is */
     uint32_t heartbeat_ms, retry_ms;     /* 0 = default */
     uint16_t window_blocks;              /* that devices may have in flight; 0 = COVEY_WINDOW_BLOCKS */
     uint32_t models_kept;                /* files on disk; 0 = default */

@@ -1,0 +1,359 @@
+#include "command_config.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/coap.h"
+#include "covey/messages.h"
+#include "covey/model.h"
+#include "covey/safetensors.h"
+#include "covey/trainer.h"
+#include "covey/yaml.h"
+
+/* ------------------------------------------------------------------ the tables */
+
+#define AT(member) .offset = offsetof(struct federation_config, member)
+#define IN(group, member) \
+    .offset = offsetof(struct federation_config, group.member) - offsetof(struct federation_config, group)
+#define INT .kind = COVEY_FIELD_INT
+#define REAL .kind = COVEY_FIELD_REAL
+#define TEXT .kind = COVEY_FIELD_TEXT
+#define CHOICE .kind = COVEY_FIELD_CHOICE
+
+/* the first word of each is what a left-out key means */
+static const char *const optimisers[] = {"sgd", "momentum", "adam", NULL};
+static const char *const schedules[] = {"constant", "step", "cosine", "warmup", NULL};
+static const char *const watched[] = {"metric", "loss", NULL};
+static const char *const ranges[] = {"scale", "refuse", NULL};
+static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
+
+static const struct covey_field train_fields[] = {
+    {.key = "epochs", INT, IN(train, epochs), .maximum = COVEY_LOCAL_EPOCHS},
+    {.key = "steps", INT, IN(train, steps), .maximum = 1e9},
+    {.key = "batch", INT, IN(train, batch), .minimum = -1, .maximum = COVEY_BATCH_EXAMPLES, .hint = "-1 = all in one"},
+    {.key = "optimiser", CHOICE, IN(train, optimiser), .choices = optimisers},
+    {.key = "learning_rate", REAL, IN(train, learning_rate), .minimum = 1e-12, .maximum = 1000},
+    {.key = "momentum", REAL, IN(train, momentum), .maximum = 1},
+    {.key = "beta2", REAL, IN(train, beta2), .maximum = 1},
+    {.key = "epsilon", REAL, IN(train, epsilon), .maximum = 1},
+    {.key = "weight_decay", REAL, IN(train, weight_decay), .maximum = 1},
+    {.key = "schedule", CHOICE, IN(train, schedule), .choices = schedules},
+    {.key = "schedule_factor", REAL, IN(train, schedule_factor), .maximum = 1},
+    {.key = "schedule_period", INT, IN(train, schedule_period), .maximum = COVEY_ROUNDS},
+    {.key = "proximal_mu", REAL, IN(train, proximal_mu), .maximum = 1000},
+    {.key = NULL}};
+static const struct covey_field selection_fields[] = {
+    {.key = "fraction", REAL, IN(selection, fraction), .minimum = 1e-6, .maximum = 1},
+    {.key = "count", INT, IN(selection, count), .maximum = COVEY_DEVICES},
+    {.key = "over_selection", REAL, IN(selection, over_selection), .maximum = 10},
+    {.key = "minimum_devices", INT, IN(selection, minimum_devices), .maximum = COVEY_DEVICES},
+    {.key = NULL}};
+static const struct covey_field round_fields[] = {
+    {.key = "goal", INT, IN(round, goal), .maximum = COVEY_DEVICES},
+    {.key = "minimum_updates", INT, IN(round, minimum_updates), .maximum = COVEY_DEVICES},
+    {.key = "deadline_s", REAL, IN(round, deadline_s), .minimum = 0.1, .maximum = 4e6},
+    {.key = "pause_s", REAL, IN(round, pause_s), .maximum = 4e6},
+    {.key = "heartbeat_s", REAL, IN(round, heartbeat_s), .minimum = 0.1, .maximum = 86400},
+    {.key = "retry_s", REAL, IN(round, retry_s), .minimum = 0.1, .maximum = 86400},
+    {.key = "window_blocks", INT, IN(round, window_blocks), .minimum = 1, .maximum = COVEY_WINDOW_BLOCKS},
+    {.key = NULL}};
+static const struct covey_field stop_fields[] = {
+    {.key = "rounds", INT, IN(stop, rounds), .maximum = COVEY_ROUNDS},
+    {.key = "watch", CHOICE, IN(stop, watch), .choices = watched},
+    {.key = "target", REAL, IN(stop, target), .minimum = -1e30, .maximum = 1e30},
+    {.key = "patience", INT, IN(stop, patience), .maximum = COVEY_ROUNDS},
+    {.key = "gain", REAL, IN(stop, gain), .maximum = 1e30},
+    {.key = NULL}};
+static const struct covey_field evaluation_fields[] = {
+    {.key = "validation", .kind = COVEY_FIELD_MAPPING, IN(evaluation, validation), .fields = covey_data_fields},
+    {.key = "test", .kind = COVEY_FIELD_MAPPING, IN(evaluation, test), .fields = covey_data_fields},
+    {.key = NULL}};
+static const struct covey_field federation_fields[] = {
+    {.key = "name", TEXT, AT(name), .required = true},
+    {.key = "model", TEXT, AT(model), .required = true, .hint = "a shipped model's name or a file.yaml"},
+    {.key = "initial", TEXT, AT(initial), .hint = "a file.safetensors"},
+    {.key = "seed", INT, AT(seed), .minimum = 0, .maximum = 9e15},
+    {.key = "codec", TEXT, AT(codec), .hint = "int8"},
+    {.key = "downlink", TEXT, AT(downlink), .hint = "raw32 or fp16"},
+    {.key = "strategy", TEXT, AT(strategy), .hint = "fedavg"},
+    {.key = "server_rate", REAL, AT(server_rate), .minimum = 1e-9, .maximum = 1000},
+    {.key = "norm_limit", REAL, AT(norm_limit), .maximum = 1e30},
+    {.key = "weight_cap", REAL, AT(weight_cap), .minimum = 1, .maximum = COVEY_UPDATE_EXAMPLES},
+    {.key = "out_of_range", CHOICE, AT(out_of_range), .choices = ranges},
+    {.key = "models_kept", INT, AT(models_kept), .minimum = 1, .maximum = COVEY_ROUNDS},
+    {.key = "train", .kind = COVEY_FIELD_MAPPING, AT(train), .fields = train_fields},
+    {.key = "selection", .kind = COVEY_FIELD_MAPPING, AT(selection), .fields = selection_fields},
+    {.key = "round", .kind = COVEY_FIELD_MAPPING, AT(round), .fields = round_fields},
+    {.key = "stop", .kind = COVEY_FIELD_MAPPING, AT(stop), .fields = stop_fields},
+    {.key = "evaluation", .kind = COVEY_FIELD_MAPPING, AT(evaluation), .fields = evaluation_fields},
+    {.key = NULL}};
+
+#define SERVER_IN(member) .offset = offsetof(struct server_config, server.member) - offsetof(struct server_config, server)
+static const struct covey_field server_fields[] = {
+    {.key = "name", TEXT, SERVER_IN(name), .hint = "the name by which devices reach it"},
+    {.key = "address", TEXT, SERVER_IN(address), .hint = "an address to bind to, or \"\" for all"},
+    {.key = "port", INT, SERVER_IN(port), .minimum = 0, .maximum = 65535},
+    {.key = "state", TEXT, SERVER_IN(state), .hint = "a folder"},
+    {.key = "shards", INT, SERVER_IN(shards), .maximum = COVEY_COAP_SHARDS},
+    {.key = "shard_devices", INT, SERVER_IN(shard_devices), .minimum = 1, .maximum = 100000},
+    {.key = "fold_threads", INT, SERVER_IN(fold_threads), .maximum = COVEY_FOLD_THREADS},
+    {.key = "intake_threads", INT, SERVER_IN(intake_threads), .maximum = COVEY_INTAKE_THREADS},
+    {.key = "intake_memory_bytes", INT, SERVER_IN(intake_memory_bytes), .maximum = 1e12},
+    {.key = "receive_buffer_bytes", INT, SERVER_IN(receive_buffer_bytes), .maximum = 1 << 30},
+    {.key = "exit_when_done", .kind = COVEY_FIELD_BOOL, SERVER_IN(exit_when_done)},
+    {.key = NULL}};
+#define LOG_IN(member) .offset = offsetof(struct server_config, log.member) - offsetof(struct server_config, log)
+static const struct covey_field log_fields[] = {{.key = "level", CHOICE, LOG_IN(level), .choices = levels},
+                                                {.key = "journal", .kind = COVEY_FIELD_BOOL, LOG_IN(journal)},
+                                                {.key = NULL}};
+static const struct covey_field config_fields[] = {
+    {.key = "server", .kind = COVEY_FIELD_MAPPING, .offset = offsetof(struct server_config, server), .fields = server_fields},
+    {.key = "log", .kind = COVEY_FIELD_MAPPING, .offset = offsetof(struct server_config, log), .fields = log_fields},
+    {.key = "federations",
+     .kind = COVEY_FIELD_LIST,
+     .offset = offsetof(struct server_config, federations),
+     .required = true,
+     .fields = federation_fields,
+     .item_bytes = sizeof(struct federation_config),
+     .item_kind = COVEY_FIELD_MAPPING,
+     .count_offset = offsetof(struct server_config, federation_count),
+     .item_limit = COVEY_FEDERATIONS},
+    {.key = NULL}};
+
+/* Literals; covey_yaml tells them from what it allocated. */
+static const struct server_config defaults = {
+    .server = {.name = (char *)(uintptr_t) "localhost",
+               .address = (char *)(uintptr_t) "",
+               .state = (char *)(uintptr_t) "state",
+               .port = COVEY_COAP_PORT,
+               .shard_devices = COVEY_SHARD_DEVICES},
+    .log = {.level = COVEY_LOG_INFO},
+};
+
+/* ------------------------------------------------------------------ loading */
+
+/* covey_data_config's own defaults, which a list's item does not get. */
+static void fill_data(struct covey_data_config *data)
+{
+    if (!(data->split.alpha > 0))
+        data->split.alpha = .5;
+    if (data->split.shards == 0)
+        data->split.shards = 2;
+}
+
+enum covey_status server_config_load(const char *folder, struct server_config *out, struct covey_error *err)
+{
+    char file[COVEY_FILE_PATH_BYTES];
+    struct server_config config = defaults;
+    if ((size_t)snprintf(file, sizeof file, "%s/%s", folder, COVEY_SERVER_FILE) >= sizeof file)
+        return covey_fail(err, COVEY_LIMIT, "%.60s...: a path too long", folder);
+    COVEY_TRY(covey_yaml_load_file(file, config_fields, &config, sizeof config, err));
+    (void)snprintf(config.folder, sizeof config.folder, "%s", folder);
+    for (uint32_t i = 0; i < config.federation_count; i++) {
+        fill_data(&config.federations[i].evaluation.validation);
+        fill_data(&config.federations[i].evaluation.test);
+    }
+    if (config.federation_count == 0) {
+        server_config_free(&config);
+        return covey_fail(err, COVEY_INVALID, "%s: federations: at least one is needed", file);
+    }
+    *out = config;
+    return COVEY_OK;
+}
+
+void server_config_free(struct server_config *config)
+{
+    if (config->server.state != NULL)
+        covey_yaml_free(config_fields, config, &defaults);
+    *config = (struct server_config){0};
+}
+
+enum covey_status server_config_path(const struct server_config *config, const char *name,
+                                     char out[COVEY_FILE_PATH_BYTES], struct covey_error *err)
+{
+    const bool absolute = name[0] == '/';
+    const int size =
+        snprintf(out, COVEY_FILE_PATH_BYTES, "%s%s%s", absolute ? "" : config->folder, absolute ? "" : "/", name);
+    if (size < 0 || size >= COVEY_FILE_PATH_BYTES)
+        return covey_fail(err, COVEY_LIMIT, "%.60s...: a path of more than %d characters", name, COVEY_FILE_PATH_BYTES - 1);
+    return COVEY_OK;
+}
+
+const struct federation_config *server_config_find(const struct server_config *config, const char *name)
+{
+    for (uint32_t i = 0; i < config->federation_count; i++)
+        if (name == NULL || name[0] == '\0' || strcmp(config->federations[i].name, name) == 0)
+            return &config->federations[i];
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ what it turns into */
+
+static uint32_t ms(double seconds, uint32_t otherwise_ms)
+{
+    const double value = seconds * 1000 + 0.5;
+    if (!(seconds > 0))
+        return otherwise_ms;
+    return value < 4294967295.0 ? (uint32_t)value : UINT32_MAX;
+}
+
+void federation_rules(const struct federation_config *config, struct covey_round_rules *out)
+{
+    *out = (struct covey_round_rules){
+        .minimum_devices = config->selection.minimum_devices == 0 ? 1 : (uint32_t)config->selection.minimum_devices,
+        .count = (uint32_t)config->selection.count,
+        .fraction = config->selection.fraction > 0 ? config->selection.fraction : 1,
+        .over_selection = config->selection.over_selection,
+        .goal = (uint32_t)config->round.goal,
+        .minimum_updates = (uint32_t)config->round.minimum_updates,
+        .deadline_ms = ms(config->round.deadline_s, 300000),
+        .pause_ms = ms(config->round.pause_s, 0),
+        .stop_rounds = (uint32_t)config->stop.rounds,
+        .has_target = config->stop.target < 0 || config->stop.target > 0,
+        .stop_target = config->stop.target,
+        .stop_patience = (uint32_t)config->stop.patience,
+        .stop_gain = config->stop.gain,
+    };
+}
+
+static float real_or(double value, double otherwise)
+{
+    return (float)(value > 0 ? value : otherwise);
+}
+
+void federation_recipe(const struct federation_config *config, struct covey_recipe *out)
+{
+    const bool adam = config->train.optimiser == COVEY_OPTIMISER_ADAM;
+    const bool moves = config->train.optimiser != COVEY_OPTIMISER_SGD;
+    *out = (struct covey_recipe){
+        .epochs = config->train.epochs == 0 && config->train.steps == 0 ? 1 : (uint32_t)config->train.epochs,
+        .steps = (uint32_t)config->train.steps,
+        .batch = config->train.batch == 0 ? 32 : config->train.batch < 0 ? 0 : (uint32_t)config->train.batch,
+        .optimiser = (enum covey_optimiser_kind)config->train.optimiser,
+        .learning_rate = real_or(config->train.learning_rate, adam ? .001 : .1),
+        .momentum = moves ? real_or(config->train.momentum, .9) : 0,
+        .beta2 = adam ? real_or(config->train.beta2, .999) : 0,
+        .epsilon = adam ? real_or(config->train.epsilon, 1e-8) : 0,
+        .weight_decay = (float)config->train.weight_decay,
+        .schedule = (enum covey_schedule_kind)config->train.schedule,
+        .schedule_factor = (float)config->train.schedule_factor,
+        .schedule_period = (uint32_t)config->train.schedule_period,
+        .proximal_mu = (float)config->train.proximal_mu,
+        .seed = (uint64_t)config->seed,
+    };
+}
+
+/* ------------------------------------------------------------------ kits */
+
+/* A file of the configuration's folder if there is one of that name, else as training finds models. */
+static enum covey_status load_model(const struct server_config *server, const char *name,
+                                    struct covey_model_description *out, struct covey_error *err)
+{
+    char path[COVEY_FILE_PATH_BYTES];
+    const size_t size = strlen(name);
+    if (size <= 5 || strcmp(name + size - 5, ".yaml") != 0)
+        return covey_model_load(name, out, err);
+    COVEY_TRY(server_config_path(server, name, path, err));
+    return covey_model_load_file(path, out, err);
+}
+
+enum covey_status federation_kit_model(struct federation_kit *kit, const struct server_config *server,
+                                       const struct federation_config *config, struct covey_error *err)
+{
+    *kit = (struct federation_kit){.model = calloc(1, sizeof *kit->model)};
+    if (kit->model == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for a model");
+    COVEY_TRY(load_model(server, config->model, kit->model, err));
+    kit->is_error = kit->model->loss == COVEY_LOSS_MEAN_SQUARED_ERROR;
+    return covey_model_layout(kit->model, &kit->layout, err);
+}
+
+static enum covey_status load_initial(struct federation_kit *kit, const struct server_config *server,
+                                      const struct federation_config *config, struct covey_error *err)
+{
+    char path[COVEY_FILE_PATH_BYTES];
+    kit->initial = malloc(kit->layout.count * sizeof *kit->initial);
+    if (kit->initial == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %zu values", kit->layout.count);
+    COVEY_TRY(covey_model_initialise(kit->model, &kit->layout, (uint64_t)config->seed, kit->initial, err));
+    if (config->initial == NULL || config->initial[0] == '\0')
+        return COVEY_OK;
+    COVEY_TRY(server_config_path(server, config->initial, path, err));
+    return covey_safetensors_load(path, &kit->layout, kit->initial, NULL, err);
+}
+
+static void put_name(char *out, size_t out_bytes, const char *value, const char *otherwise)
+{
+    (void)snprintf(out, out_bytes, "%s", value == NULL || value[0] == '\0' ? otherwise : value);
+}
+
+static void fill_options(struct federation_kit *kit, const struct federation_config *config)
+{
+    struct covey_federation_options *options = &kit->options;
+    *options = (struct covey_federation_options){
+        .description = {kit->description, kit->description_bytes},
+        .layout = &kit->layout,
+        .initial = kit->initial,
+        .server_rate = config->server_rate,
+        .weight_cap = config->weight_cap,
+        .norm_limit = config->norm_limit,
+        .refuse_range = config->out_of_range == 1,
+        .watch = (enum covey_watched)config->stop.watch,
+        .metric_is_error = kit->is_error,
+        .heartbeat_ms = ms(config->round.heartbeat_s, 0),
+        .retry_ms = ms(config->round.retry_s, 0),
+        .window_blocks = (uint16_t)config->round.window_blocks,
+        .models_kept = (uint32_t)config->models_kept,
+        .judge = kit->evaluation == NULL ? NULL : evaluation_judge,
+        .judge_user = kit->evaluation,
+        .has_validation = evaluation_has(kit->evaluation, COVEY_PART_VALIDATION),
+        .has_test = evaluation_has(kit->evaluation, COVEY_PART_TEST),
+    };
+    put_name(options->name, sizeof options->name, config->name, "");
+    put_name(options->codec, sizeof options->codec, config->codec, "int8");
+    put_name(options->downlink, sizeof options->downlink, config->downlink, "raw32");
+    put_name(options->strategy, sizeof options->strategy, config->strategy, "fedavg");
+    federation_recipe(config, &options->recipe);
+    federation_rules(config, &options->rules);
+    options->rules.can_judge = options->has_validation;
+}
+
+static enum covey_status make_kit(struct federation_kit *kit, const struct server_config *server,
+                                  const struct federation_config *config, struct covey_error *err)
+{
+    COVEY_TRY(federation_kit_model(kit, server, config, err));
+    COVEY_TRY(load_initial(kit, server, config, err));
+    kit->description = malloc(COVEY_DESCRIPTION_BYTES);
+    if (kit->description == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for a description");
+    COVEY_TRY(covey_description_encode(kit->model, kit->description, COVEY_DESCRIPTION_BYTES, &kit->description_bytes,
+                                       err));
+    COVEY_TRY(evaluation_create(server, config, kit->model, &kit->layout, kit->initial, &kit->evaluation, err));
+    fill_options(kit, config);
+    return covey_recipe_check(&kit->options.recipe, err);
+}
+
+enum covey_status federation_kit_init(struct federation_kit *kit, const struct server_config *server,
+                                      const struct federation_config *config, struct covey_error *err)
+{
+    const enum covey_status status = make_kit(kit, server, config, err);
+    if (status == COVEY_OK)
+        return status;
+    federation_kit_deinit(kit);
+    char before[COVEY_NAME_BYTES + 32];
+    (void)snprintf(before, sizeof before, "federation %.63s: ", config->name);
+    return covey_fail_at(err, status, "%s", before);
+}
+
+void federation_kit_deinit(struct federation_kit *kit)
+{
+    evaluation_destroy(kit->evaluation);
+    if (kit->layout.tensors != NULL)
+        covey_layout_deinit(&kit->layout);
+    free(kit->initial);
+    free(kit->description);
+    free(kit->model);
+    *kit = (struct federation_kit){0};
+}
