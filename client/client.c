@@ -1,9 +1,10 @@
-/* Drives the round machine: what happens becomes an event, an event becomes actions, actions are requests, work and timers.
+/* Drives the round machine: what happens becomes an event, an event becomes actions, actions are requests,
+ * work and timers.
  *
  *   link -> on_state, on_plan, on_where, on_sent, on_model --+
- *   training job -> ended -----------------------------------+--> events --> covey_client_round_step --> actions
- *   clock, covey_client_stop --------------------------------+                                            |
- *   link <- connect, observe, request; job <- start, cancel; policy <- look <-----------------------------+ */
+ *   training job -> ended -----------------------------------+--> events --> covey_client_round_step -->
+ * actions clock, covey_client_stop --------------------------------+ | link <- connect, observe, request; job
+ * <- start, cancel; policy <- look <-----------------------------+ */
 #include "covey/client.h"
 
 #include <assert.h>
@@ -38,13 +39,13 @@ struct covey_client {
     struct covey_download download;
     struct covey_training_job job;
     struct covey_link_handle link;
-    bool heeds_link;     /* states since the last connect are told; earlier ones are history */
+    bool heeds_link; /* states since the last connect are told; earlier ones are history */
     bool observing, asking, sending;
     uint32_t observe_id, ask_id, send_id;
-    uint32_t ticket;     /* of the work action under way */
+    uint32_t ticket; /* of the work action under way */
     uint16_t connected_port;
-    bool ended;          /* the last plan said so */
-    bool held_back;      /* the policy forbade; said once */
+    bool ended;     /* the last plan said so */
+    bool held_back; /* the policy forbade; said once */
     struct queued queue[EVENTS];
     uint32_t first, count;
     atomic_bool stop;
@@ -119,7 +120,8 @@ static void on_state(void *user, enum covey_link_state state, const struct covey
     }
 }
 
-/* Is there an answer of success? If not, says what there is instead; *failure and *wait_ms tell what to make of it. */
+/* Is there an answer of success? If not, says what there is instead; *failure and *wait_ms tell what to make
+ * of it. */
 static bool is_good(struct covey_client *client, const struct covey_reply *reply, const char *event,
                     enum covey_client_failure *failure, uint32_t *wait_ms)
 {
@@ -192,21 +194,23 @@ static void on_where(void *user, const struct covey_reply *reply)
         return;
     }
     /* A server that does not say serves us here. */
-    bool said = covey_code_is_success(reply->code) && covey_where_decode(reply->body, &where, &err) == COVEY_OK;
+    bool said =
+        covey_code_is_success(reply->code) && covey_where_decode(reply->body, &where, &err) == COVEY_OK;
     uint16_t port = said && where.port != client->connected_port ? where.port : 0;
     if (covey_client_state_set_shard(client->state, port, &err) != COVEY_OK)
         note_trouble(client, "state-not-stored", err.text);
     post(client, COVEY_CLIENT_WHERE)->port = port;
 }
 
-static void on_model(void *user, enum covey_status status, enum covey_client_failure failure, uint32_t wait_ms,
-                     const struct covey_error *err)
+static void on_model(void *user, enum covey_status status, enum covey_client_failure failure,
+                     uint32_t wait_ms, const struct covey_error *err)
 {
     struct covey_client *client = user;
     if (status == COVEY_OK) {
-        covey_log_event(client->env.log, COVEY_LOG_INFO, "model-installed", "round=%u sequence=%llu values=%zu delta=%d",
-                        client->model.facts.round, (unsigned long long)client->model.facts.sequence,
-                        client->model.layout.shared_count, client->download.delta != NULL);
+        covey_log_event(client->env.log, COVEY_LOG_INFO, "model-installed",
+                        "round=%u sequence=%llu values=%zu delta=%d", client->model.facts.round,
+                        (unsigned long long)client->model.facts.sequence, client->model.layout.shared_count,
+                        client->download.delta != NULL);
         post(client, COVEY_CLIENT_FETCHED);
         return;
     }
@@ -220,7 +224,8 @@ static void report_round(struct covey_client *client)
 {
     const struct covey_state_update *update = covey_client_state_update(client->state);
     struct covey_traffic now;
-    struct covey_client_report round = {.round = client->machine.plan.round, .rounds = client->total.rounds + 1};
+    struct covey_client_report round = {.round = client->machine.plan.round,
+                                        .rounds = client->total.rounds + 1};
     client->link.ops->traffic(client->link.link, &now);
     if (update != NULL) {
         round.round = update->round;
@@ -253,8 +258,8 @@ static void report_round(struct covey_client *client)
     total->bytes_down = now.bytes_down;
     total->blocks_repeated = now.blocks_repeated;
     covey_log_event(client->env.log, COVEY_LOG_INFO, "update-acknowledged",
-                    "round=%u examples=%u loss=%.4f bytes=%llu sent=%llu training_ms=%llu", round.round, round.examples,
-                    round.loss_after, (unsigned long long)round.update_bytes_up,
+                    "round=%u examples=%u loss=%.4f bytes=%llu sent=%llu training_ms=%llu", round.round,
+                    round.examples, round.loss_after, (unsigned long long)round.update_bytes_up,
                     (unsigned long long)round.upload_bytes_up, (unsigned long long)round.training_ms);
     if (client->options.on_round != NULL)
         client->options.on_round(client->options.user, &round, total);
@@ -340,7 +345,8 @@ static void ask_where(struct covey_client *client)
         .method = COVEY_GET, .path = "where", .content_format = -1, .reply_limit_bytes = COVEY_BLOCK_BYTES};
     struct covey_error err = {0};
     cancel(client, &client->asking, client->ask_id);
-    if (client->link.ops->request(client->link.link, &request, on_where, client, &client->ask_id, &err) != COVEY_OK)
+    if (client->link.ops->request(client->link.link, &request, on_where, client, &client->ask_id, &err) !=
+        COVEY_OK)
         post(client, COVEY_CLIENT_LINK_DOWN);
     else
         client->asking = true;
@@ -360,8 +366,9 @@ static void ask_plan(struct covey_client *client, bool observe)
     bool *flag = observe ? &client->observing : &client->asking;
     uint32_t *id = observe ? &client->observe_id : &client->ask_id;
     cancel(client, flag, *id);
-    enum covey_status status = observe ? ops->observe(client->link.link, &request, on_observed, client, id, &err)
-                                       : ops->request(client->link.link, &request, on_asked, client, id, &err);
+    enum covey_status status = observe
+                                   ? ops->observe(client->link.link, &request, on_observed, client, id, &err)
+                                   : ops->request(client->link.link, &request, on_asked, client, id, &err);
     if (status != COVEY_OK)
         post_failure(client, COVEY_CLIENT_PLAN_FAILED, COVEY_FAILURE_LATER, 0);
     else
@@ -374,7 +381,8 @@ static void fetch(struct covey_client *client)
     struct covey_error err = {0};
     bool there;
     client->download.link = client->link;
-    if (covey_download_start(&client->download, &plan->manifest, plan->window_blocks, &there, &err) != COVEY_OK)
+    if (covey_download_start(&client->download, &plan->manifest, plan->window_blocks, &there, &err) !=
+        COVEY_OK)
         post_failure(client, COVEY_CLIENT_FETCH_FAILED, COVEY_FAILURE_LATER, 0);
     else if (there)
         post(client, COVEY_CLIENT_FETCHED);
@@ -395,7 +403,8 @@ static void look_at_policy(struct covey_client *client)
 
 static enum covey_client_failure failure_of(enum covey_status status)
 {
-    bool later = status == COVEY_IO || status == COVEY_NO_MEMORY || status == COVEY_LIMIT || status == COVEY_CANCELLED;
+    bool later =
+        status == COVEY_IO || status == COVEY_NO_MEMORY || status == COVEY_LIMIT || status == COVEY_CANCELLED;
     return later ? COVEY_FAILURE_LATER : COVEY_FAILURE_FINAL;
 }
 
@@ -424,8 +433,9 @@ static void send_update(struct covey_client *client)
         return;
     }
     client->job.update_offered = true;
-    status = covey_upload_send(client->link, client->options.config->federation, &plan->assignment, client->job.message,
-                               plan->window_blocks, on_sent, client, &client->send_id, &err);
+    status =
+        covey_upload_send(client->link, client->options.config->federation, &plan->assignment,
+                          client->job.message, plan->window_blocks, on_sent, client, &client->send_id, &err);
     client->sending = status == COVEY_OK;
     if (status != COVEY_OK)
         post_failure(client, COVEY_CLIENT_SEND_FAILED, COVEY_FAILURE_LATER, 0);
@@ -636,8 +646,8 @@ enum covey_status covey_client_create(const struct covey_client_options *options
     client->options = *options;
     client->env = options->env;
     client->device = covey_random_id(options->device_name);
-    enum covey_status status = covey_client_state_open(folder, options->config->federation, &covey_disk_system,
-                                                       client->env.log, &client->state, err);
+    enum covey_status status = covey_client_state_open(
+        folder, options->config->federation, &covey_disk_system, client->env.log, &client->state, err);
     if (status == COVEY_OK) {
         wire(client);
         restore(client);

@@ -18,38 +18,74 @@ static const char *const feedback_words[] = {"on", "off", NULL};
 static const char *const level_words[] = {"error", "warning", "info", "debug", NULL};
 
 static const struct covey_field policy_fields[] = {
-    {.key = "hours", .kind = COVEY_FIELD_TEXT, POLICY_AT(hours), .hint = "\"22-6\" or \"1:30-5, 12-14\", local time"},
+    {.key = "hours",
+     .kind = COVEY_FIELD_TEXT,
+     POLICY_AT(hours),
+     .hint = "\"22-6\" or \"1:30-5, 12-14\", local time"},
     {.key = "mains", .kind = COVEY_FIELD_BOOL, POLICY_AT(mains)},
-    {.key = "battery_percent", .kind = COVEY_FIELD_INT, POLICY_AT(battery_percent), .minimum = 0, .maximum = 100},
-    {.key = "temperature_celsius", .kind = COVEY_FIELD_REAL, POLICY_AT(temperature_celsius), .minimum = 0, .maximum = 150},
+    {.key = "battery_percent",
+     .kind = COVEY_FIELD_INT,
+     POLICY_AT(battery_percent),
+     .minimum = 0,
+     .maximum = 100},
+    {.key = "temperature_celsius",
+     .kind = COVEY_FIELD_REAL,
+     POLICY_AT(temperature_celsius),
+     .minimum = 0,
+     .maximum = 150},
     {.key = "load", .kind = COVEY_FIELD_REAL, POLICY_AT(load), .minimum = 0, .maximum = 1000},
     {.key = NULL}};
 
 static const struct covey_field log_fields[] = {
-    {.key = "level", .kind = COVEY_FIELD_CHOICE, .offset = offsetof(struct covey_client_config, log.level) -
-                                                           offsetof(struct covey_client_config, log),
+    {.key = "level",
+     .kind = COVEY_FIELD_CHOICE,
+     .offset = offsetof(struct covey_client_config, log.level) - offsetof(struct covey_client_config, log),
      .choices = level_words},
-    {.key = "journal", .kind = COVEY_FIELD_BOOL, .offset = offsetof(struct covey_client_config, log.journal) -
-                                                           offsetof(struct covey_client_config, log)},
+    {.key = "journal",
+     .kind = COVEY_FIELD_BOOL,
+     .offset = offsetof(struct covey_client_config, log.journal) - offsetof(struct covey_client_config, log)},
     {.key = NULL}};
 
 static const struct covey_field config_fields[] = {
-    {.key = "server", .kind = COVEY_FIELD_TEXT, AT(server), .required = true, .hint = "HOST:PORT of the server"},
-    {.key = "server_name", .kind = COVEY_FIELD_TEXT, AT(server_name), .hint = "the name in the server's certificate"},
-    {.key = "federation", .kind = COVEY_FIELD_TEXT, AT(federation), .required = true, .hint = "a federation's name"},
+    {.key = "server",
+     .kind = COVEY_FIELD_TEXT,
+     AT(server),
+     .required = true,
+     .hint = "HOST:PORT of the server"},
+    {.key = "server_name",
+     .kind = COVEY_FIELD_TEXT,
+     AT(server_name),
+     .hint = "the name in the server's certificate"},
+    {.key = "federation",
+     .kind = COVEY_FIELD_TEXT,
+     AT(federation),
+     .required = true,
+     .hint = "a federation's name"},
     {.key = "mode", .kind = COVEY_FIELD_CHOICE, AT(mode), .choices = mode_words},
     {.key = "congestion", .kind = COVEY_FIELD_CHOICE, AT(congestion), .choices = congestion_words},
     {.key = "data", .kind = COVEY_FIELD_MAPPING, AT(data), .fields = covey_data_fields},
     {.key = "state", .kind = COVEY_FIELD_TEXT, AT(state), .hint = "a folder"},
     {.key = "policy", .kind = COVEY_FIELD_MAPPING, AT(policy), .fields = policy_fields},
     {.key = "error_feedback", .kind = COVEY_FIELD_CHOICE, AT(error_feedback), .choices = feedback_words},
-    {.key = "feedback_rounds", .kind = COVEY_FIELD_INT, AT(feedback_rounds), .minimum = 1, .maximum = 1 << 24},
+    {.key = "feedback_rounds",
+     .kind = COVEY_FIELD_INT,
+     AT(feedback_rounds),
+     .minimum = 1,
+     .maximum = 1 << 24},
     {.key = "clip_norm", .kind = COVEY_FIELD_REAL, AT(clip_norm), .minimum = 0, .maximum = 1e30},
     {.key = "exit_when_done", .kind = COVEY_FIELD_BOOL, AT(exit_when_done)},
     {.key = "keep_last", .kind = COVEY_FIELD_BOOL, AT(keep_last)},
     {.key = "reconnect_ms", .kind = COVEY_FIELD_INT, AT(reconnect_ms), .minimum = 10, .maximum = 3600000},
-    {.key = "reconnect_limit_ms", .kind = COVEY_FIELD_INT, AT(reconnect_limit_ms), .minimum = 10, .maximum = 86400000},
-    {.key = "memory_limit_bytes", .kind = COVEY_FIELD_INT, AT(memory_limit_bytes), .minimum = 0, .maximum = 1e15},
+    {.key = "reconnect_limit_ms",
+     .kind = COVEY_FIELD_INT,
+     AT(reconnect_limit_ms),
+     .minimum = 10,
+     .maximum = 86400000},
+    {.key = "memory_limit_bytes",
+     .kind = COVEY_FIELD_INT,
+     AT(memory_limit_bytes),
+     .minimum = 0,
+     .maximum = 1e15},
     {.key = "log", .kind = COVEY_FIELD_MAPPING, AT(log), .fields = log_fields},
     {.key = NULL}};
 
@@ -67,7 +103,8 @@ static const struct covey_client_config defaults = {
 };
 
 /* "host", "host:port", "1.2.3.4:port", "[::1]:port", "::1" */
-static enum covey_status parse_server(const char *file, struct covey_client_config *config, struct covey_error *err)
+static enum covey_status parse_server(const char *file, struct covey_client_config *config,
+                                      struct covey_error *err)
 {
     const char *text = config->server, *host = text, *port = NULL;
     size_t length;
@@ -114,10 +151,12 @@ static enum covey_status check(const char *file, struct covey_client_config *con
     struct covey_hours hours;
     COVEY_TRY(parse_server(file, config, err));
     if (!is_path_word(config->federation))
-        return covey_fail(err, COVEY_INVALID, "%s: federation: '%.40s': up to %d of A-Z a-z 0-9 . _ - are expected", file,
+        return covey_fail(err, COVEY_INVALID,
+                          "%s: federation: '%.40s': up to %d of A-Z a-z 0-9 . _ - are expected", file,
                           config->federation, COVEY_NAME_BYTES - 1);
     if (config->server_name[0] != 0 && strlen(config->server_name) >= COVEY_NAME_BYTES)
-        return covey_fail(err, COVEY_INVALID, "%s: server_name: longer than %d characters", file, COVEY_NAME_BYTES - 1);
+        return covey_fail(err, COVEY_INVALID, "%s: server_name: longer than %d characters", file,
+                          COVEY_NAME_BYTES - 1);
     if (config->reconnect_limit_ms < config->reconnect_ms)
         return covey_fail(err, COVEY_INVALID, "%s: reconnect_limit_ms is below reconnect_ms", file);
     if (config->policy.hours != NULL && covey_hours_parse(config->policy.hours, &hours, err) != COVEY_OK)
@@ -125,7 +164,8 @@ static enum covey_status check(const char *file, struct covey_client_config *con
     return COVEY_OK;
 }
 
-static enum covey_status load(const char *dir, const char *text, struct covey_client_config *out, struct covey_error *err)
+static enum covey_status load(const char *dir, const char *text, struct covey_client_config *out,
+                              struct covey_error *err)
 {
     struct covey_client_config *config = malloc(sizeof *config);
     char file[COVEY_FILE_PATH_BYTES + 16];
@@ -137,8 +177,9 @@ static enum covey_status load(const char *dir, const char *text, struct covey_cl
         free(config);
         return covey_fail(err, COVEY_LIMIT, "%.60s...: a path too long", dir);
     }
-    status = text != NULL ? covey_yaml_load_text(file, text, strlen(text), config_fields, config, sizeof *config, err)
-                          : covey_yaml_load_file(file, config_fields, config, sizeof *config, err);
+    status = text != NULL
+                 ? covey_yaml_load_text(file, text, strlen(text), config_fields, config, sizeof *config, err)
+                 : covey_yaml_load_file(file, config_fields, config, sizeof *config, err);
     if (status == COVEY_OK) {
         snprintf(config->folder, sizeof config->folder, "%s", dir);
         status = check(file, config, err);
@@ -151,13 +192,14 @@ static enum covey_status load(const char *dir, const char *text, struct covey_cl
     return status;
 }
 
-enum covey_status covey_client_config_load(const char *dir, struct covey_client_config *out, struct covey_error *err)
+enum covey_status covey_client_config_load(const char *dir, struct covey_client_config *out,
+                                           struct covey_error *err)
 {
     return load(dir, NULL, out, err);
 }
 
-enum covey_status covey_client_config_load_text(const char *dir, const char *text, struct covey_client_config *out,
-                                                struct covey_error *err)
+enum covey_status covey_client_config_load_text(const char *dir, const char *text,
+                                                struct covey_client_config *out, struct covey_error *err)
 {
     return load(dir, text, out, err);
 }
@@ -173,9 +215,11 @@ enum covey_status covey_client_config_path(const struct covey_client_config *con
                                            char out[COVEY_FILE_PATH_BYTES], struct covey_error *err)
 {
     bool absolute = name[0] == '/';
-    int length = snprintf(out, COVEY_FILE_PATH_BYTES, "%s%s%s", absolute ? "" : config->folder, absolute ? "" : "/", name);
+    int length = snprintf(out, COVEY_FILE_PATH_BYTES, "%s%s%s", absolute ? "" : config->folder,
+                          absolute ? "" : "/", name);
     if (length < 0 || length >= COVEY_FILE_PATH_BYTES)
-        return covey_fail(err, COVEY_LIMIT, "%.60s...: a path of more than %d characters", name, COVEY_FILE_PATH_BYTES - 1);
+        return covey_fail(err, COVEY_LIMIT, "%.60s...: a path of more than %d characters", name,
+                          COVEY_FILE_PATH_BYTES - 1);
     return COVEY_OK;
 }
 

@@ -55,11 +55,13 @@ static void print_usage(FILE *out)
 {
     fprintf(out, "covey-client " COVEY_VERSION ": federated learning on this device\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  covey-client %-7s%-6s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
+        fprintf(out, "  covey-client %-7s%-6s %s\n", commands[i].name, commands[i].arguments,
+                commands[i].summary);
     fprintf(out, "\nEach takes --help. Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n");
 }
 
-/* A device's memory is counted: one arena for all threads, and large blocks go back to the system when they are freed. */
+/* A device's memory is counted: one arena for all threads, and large blocks go back to the system when they
+ * are freed. */
 static void set_allocator(void)
 {
 #ifdef M_ARENA_MAX

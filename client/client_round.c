@@ -9,7 +9,8 @@
 
 /* ------------------------------------------------------------------ small parts */
 
-static struct covey_client_action *act(struct covey_client_actions *actions, enum covey_client_action_kind kind)
+static struct covey_client_action *act(struct covey_client_actions *actions,
+                                       enum covey_client_action_kind kind)
 {
     assert(actions->count < COVEY_CLIENT_ACTIONS);
     struct covey_client_action *action = &actions->items[actions->count++];
@@ -22,8 +23,8 @@ static uint64_t later(uint64_t now_ms, uint64_t wait_ms)
     return wait_ms > UINT64_MAX - 1 - now_ms ? UINT64_MAX - 1 : now_ms + wait_ms;
 }
 
-/* Doubles with every failure up to the limit; the upper half of it is drawn, so that devices which failed together do not
- * come back together. At least wait_ms. */
+/* Doubles with every failure up to the limit; the upper half of it is drawn, so that devices which failed
+ * together do not come back together. At least wait_ms. */
 static uint64_t pause_ms(struct covey_client_round *machine, uint32_t failures, uint32_t wait_ms)
 {
     uint64_t span = machine->rules.reconnect_ms;
@@ -73,7 +74,8 @@ static void lose_link(struct covey_client_round *machine, bool disconnect, uint3
     machine->link_at_ms = later(now_ms, pause_ms(machine, machine->failures, wait_ms));
 }
 
-static void start_connecting(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
+static void start_connecting(struct covey_client_round *machine, uint64_t now_ms,
+                             struct covey_client_actions *actions)
 {
     act(actions, COVEY_CLIENT_CONNECT)->port = machine->shard_port;
     machine->connect_port = machine->shard_port;
@@ -81,7 +83,8 @@ static void start_connecting(struct covey_client_round *machine, uint64_t now_ms
     machine->link_at_ms = later(now_ms, CONNECT_MS);
 }
 
-static void start_asking(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
+static void start_asking(struct covey_client_round *machine, uint64_t now_ms,
+                         struct covey_client_actions *actions)
 {
     act(actions, machine->rules.mode == COVEY_MODE_LISTEN ? COVEY_CLIENT_OBSERVE : COVEY_CLIENT_ASK_PLAN);
     machine->link = COVEY_CLIENT_ASKING;
@@ -89,7 +92,8 @@ static void start_asking(struct covey_client_round *machine, uint64_t now_ms, st
     machine->link_at_ms = later(now_ms, COVEY_CLIENT_ASK_MS);
 }
 
-static void on_link_up(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
+static void on_link_up(struct covey_client_round *machine, uint64_t now_ms,
+                       struct covey_client_actions *actions)
 {
     if (machine->link != COVEY_CLIENT_CONNECTING)
         return;
@@ -102,7 +106,8 @@ static void on_link_up(struct covey_client_round *machine, uint64_t now_ms, stru
     machine->link_at_ms = later(now_ms, COVEY_CLIENT_ASK_MS);
 }
 
-static void on_link_down(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
+static void on_link_down(struct covey_client_round *machine, uint64_t now_ms,
+                         struct covey_client_actions *actions)
 {
     if (machine->link != COVEY_CLIENT_DOWN && machine->link != COVEY_CLIENT_ASLEEP)
         lose_link(machine, false, 0, now_ms, actions);
@@ -158,8 +163,8 @@ static void begin_work(struct covey_client_round *machine, const struct covey_pl
     machine->offered = false;
     machine->work_failures = 0;
     machine->work_at_ms = now_ms;
-    machine->deadline_ms = plan->deadline_ms != 0 && !last_model ? later(now_ms, plan->deadline_ms)
-                                                                 : COVEY_CLIENT_NO_TIMER;
+    machine->deadline_ms =
+        plan->deadline_ms != 0 && !last_model ? later(now_ms, plan->deadline_ms) : COVEY_CLIENT_NO_TIMER;
     machine->work = COVEY_WORK_FETCH;
     if (last_model || !machine->has_ready)
         return;
@@ -208,7 +213,8 @@ static void on_plan(struct covey_client_round *machine, const struct covey_plan 
     machine->heard_ms = now_ms;
     machine->anew_at_ms = later(now_ms, heartbeat + heartbeat / 2 + 2000);
     /* a tenth more, drawn: those who were told the same do not all ask at once */
-    machine->ask_at_ms = later(now_ms, retry + covey_random_below(&machine->random, (uint32_t)(retry / 10 + 1)));
+    machine->ask_at_ms =
+        later(now_ms, retry + covey_random_below(&machine->random, (uint32_t)(retry / 10 + 1)));
     switch (plan->kind) {
     case COVEY_PLAN_TRAIN:
         take_training(machine, plan, now_ms, actions);
@@ -232,14 +238,16 @@ static void on_plan_failed(struct covey_client_round *machine, uint32_t wait_ms,
         return;
     if (machine->link == COVEY_CLIENT_READY && moving) { /* do not tear down what still moves */
         machine->asked = false;
-        machine->ask_at_ms = machine->anew_at_ms = later(now_ms, pause_ms(machine, ++machine->failures, wait_ms));
+        machine->ask_at_ms = machine->anew_at_ms =
+            later(now_ms, pause_ms(machine, ++machine->failures, wait_ms));
         return;
     }
     lose_link(machine, true, wait_ms, now_ms, actions);
 }
 
 /* The work's action ended in something that may go better later, or in something that will not. */
-static void on_work_failed(struct covey_client_round *machine, const struct covey_client_event *event, uint64_t now_ms)
+static void on_work_failed(struct covey_client_round *machine, const struct covey_client_event *event,
+                           uint64_t now_ms)
 {
     machine->waiting = false;
     if (event->failure == COVEY_FAILURE_FINAL) {
@@ -281,16 +289,18 @@ static void on_permission(struct covey_client_round *machine, bool allowed, uint
     machine->work_at_ms = later(now_ms, COVEY_CLIENT_PERMIT_MS);
 }
 
-static void on_work_event(struct covey_client_round *machine, const struct covey_client_event *event, uint64_t now_ms,
-                          struct covey_client_actions *actions)
+static void on_work_event(struct covey_client_round *machine, const struct covey_client_event *event,
+                          uint64_t now_ms, struct covey_client_actions *actions)
 {
     static const struct {
         enum covey_client_work work;
         bool good;
-    } answers[COVEY_CLIENT_EVENT_KINDS] = {
-        [COVEY_CLIENT_FETCHED] = {COVEY_WORK_FETCH, true}, [COVEY_CLIENT_FETCH_FAILED] = {COVEY_WORK_FETCH, false},
-        [COVEY_CLIENT_TRAINED] = {COVEY_WORK_TRAIN, true}, [COVEY_CLIENT_TRAIN_FAILED] = {COVEY_WORK_TRAIN, false},
-        [COVEY_CLIENT_SENT] = {COVEY_WORK_SEND, true},     [COVEY_CLIENT_SEND_FAILED] = {COVEY_WORK_SEND, false}};
+    } answers[COVEY_CLIENT_EVENT_KINDS] = {[COVEY_CLIENT_FETCHED] = {COVEY_WORK_FETCH, true},
+                                           [COVEY_CLIENT_FETCH_FAILED] = {COVEY_WORK_FETCH, false},
+                                           [COVEY_CLIENT_TRAINED] = {COVEY_WORK_TRAIN, true},
+                                           [COVEY_CLIENT_TRAIN_FAILED] = {COVEY_WORK_TRAIN, false},
+                                           [COVEY_CLIENT_SENT] = {COVEY_WORK_SEND, true},
+                                           [COVEY_CLIENT_SEND_FAILED] = {COVEY_WORK_SEND, false}};
     if (!machine->waiting || event->ticket != machine->ticket || answers[event->kind].work != machine->work)
         return;
     bool last_model = machine->last_model;
@@ -316,7 +326,8 @@ static void on_work_event(struct covey_client_round *machine, const struct covey
 
 /* ------------------------------------------------------------------ time */
 
-static void advance_ready(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
+static void advance_ready(struct covey_client_round *machine, uint64_t now_ms,
+                          struct covey_client_actions *actions)
 {
     if (machine->rules.mode == COVEY_MODE_LISTEN && now_ms >= machine->anew_at_ms) {
         start_asking(machine, now_ms, actions);
@@ -340,7 +351,8 @@ static void advance_ready(struct covey_client_round *machine, uint64_t now_ms, s
     }
 }
 
-static void advance_link(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
+static void advance_link(struct covey_client_round *machine, uint64_t now_ms,
+                         struct covey_client_actions *actions)
 {
     switch (machine->link) {
     case COVEY_CLIENT_DOWN:
@@ -376,7 +388,8 @@ static void start_work(struct covey_client_round *machine, enum covey_client_act
     act(actions, kind)->ticket = ++machine->ticket;
 }
 
-static void advance_work(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
+static void advance_work(struct covey_client_round *machine, uint64_t now_ms,
+                         struct covey_client_actions *actions)
 {
     if (machine->work == COVEY_WORK_NONE)
         return;
@@ -421,7 +434,8 @@ static void advance_work(struct covey_client_round *machine, uint64_t now_ms, st
 void covey_client_round_init(struct covey_client_round *machine, const struct covey_client_rules *rules,
                              uint16_t shard_port, const struct covey_assignment_id *ready)
 {
-    *machine = (struct covey_client_round){.rules = *rules, .shard_port = shard_port, .deadline_ms = COVEY_CLIENT_NO_TIMER};
+    *machine = (struct covey_client_round){
+        .rules = *rules, .shard_port = shard_port, .deadline_ms = COVEY_CLIENT_NO_TIMER};
     if (machine->rules.reconnect_ms == 0)
         machine->rules.reconnect_ms = 1;
     covey_random_init(&machine->random, rules->seed, rules->device, 0, COVEY_PURPOSE_NETWORK);
@@ -431,8 +445,8 @@ void covey_client_round_init(struct covey_client_round *machine, const struct co
     }
 }
 
-void covey_client_round_step(struct covey_client_round *machine, const struct covey_client_event *event, uint64_t now_ms,
-                             struct covey_client_actions *actions)
+void covey_client_round_step(struct covey_client_round *machine, const struct covey_client_event *event,
+                             uint64_t now_ms, struct covey_client_actions *actions)
 {
     actions->count = 0;
     if (machine->finished)
@@ -492,7 +506,8 @@ uint64_t covey_client_round_next_ms(const struct covey_client_round *machine)
     if (linked && !poll)
         next = earlier(next, machine->anew_at_ms);
     bool wants_link = machine->work == COVEY_WORK_FETCH || machine->work == COVEY_WORK_SEND;
-    if (machine->work == COVEY_WORK_TRAIN || (machine->work != COVEY_WORK_NONE && !machine->waiting && (linked || !wants_link)))
+    if (machine->work == COVEY_WORK_TRAIN ||
+        (machine->work != COVEY_WORK_NONE && !machine->waiting && (linked || !wants_link)))
         next = earlier(next, machine->work_at_ms);
     return next;
 }
@@ -505,6 +520,7 @@ const char *covey_client_link_name(enum covey_client_link link)
 
 const char *covey_client_work_name(enum covey_client_work work)
 {
-    static const char *const names[] = {"nothing", "fetching", "waiting for permission", "training", "sending"};
+    static const char *const names[] = {"nothing", "fetching", "waiting for permission", "training",
+                                        "sending"};
     return names[work];
 }

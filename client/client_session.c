@@ -60,7 +60,8 @@ enum covey_status covey_session_load_data(struct covey_session *session, struct 
     return covey_source_load(&session->config, &session->dataset, err);
 }
 
-enum covey_status covey_session_open(struct covey_session *session, const char *dir, bool quiet, struct covey_error *err)
+enum covey_status covey_session_open(struct covey_session *session, const char *dir, bool quiet,
+                                     struct covey_error *err)
 {
     COVEY_TRY(covey_session_configure(session, dir, quiet, err));
     COVEY_TRY(covey_session_identify(session, err));
@@ -81,11 +82,11 @@ enum covey_status covey_session_open_link(void *user, const struct covey_link_ev
                                           struct covey_link_handle *out, struct covey_error *err)
 {
     const struct covey_session *session = user;
-    const struct covey_coap_link_config config = {
-        .credentials = covey_credential_store_view(session->store),
-        .env = session->env,
-        .events = *events,
-        .congestion = (enum covey_congestion_rule)session->config.congestion};
+    const struct covey_coap_link_config config = {.credentials = covey_credential_store_view(session->store),
+                                                  .env = session->env,
+                                                  .events = *events,
+                                                  .congestion =
+                                                      (enum covey_congestion_rule)session->config.congestion};
     return covey_coap_link_create(&config, out, err);
 }
 
@@ -113,7 +114,8 @@ static void write_report(struct covey_json *json, const struct covey_client_repo
     covey_json_int(json, "mapped_data_bytes", (int64_t)mapped);
 }
 
-static void print_round(void *user, const struct covey_client_report *round, const struct covey_client_report *total)
+static void print_round(void *user, const struct covey_client_report *round,
+                        const struct covey_client_report *total)
 {
     const struct covey_session *session = user;
     char text[1024];
@@ -129,7 +131,8 @@ static void print_round(void *user, const struct covey_client_report *round, con
     covey_print_json(&json);
 }
 
-static void print_total(const struct covey_session *session, const struct covey_client_view *view, double seconds)
+static void print_total(const struct covey_session *session, const struct covey_client_view *view,
+                        double seconds)
 {
     char text[1024];
     struct covey_json json;
@@ -156,17 +159,19 @@ static void show_line(struct covey_session *session, const struct covey_client_v
     if (view->work == COVEY_WORK_TRAIN && view->steps > 0)
         snprintf(work, sizeof work, "training %u/%u", view->step, view->steps);
     else if (view->work == COVEY_WORK_NONE)
-        snprintf(work, sizeof work, "%s", view->link == COVEY_CLIENT_READY ? "waiting for the next plan" : covey_client_link_name(view->link));
+        snprintf(work, sizeof work, "%s",
+                 view->link == COVEY_CLIENT_READY ? "waiting for the next plan"
+                                                  : covey_client_link_name(view->link));
     else
         snprintf(work, sizeof work, "%s", covey_client_work_name(view->work));
     if (isfinite(view->loss))
         snprintf(loss, sizeof loss, "  loss %.3f", view->loss);
-    covey_progress_show(&session->progress, "round %u  %s%s  %u update%s  up %s (fp32 %s)  down %s%s%.60s", view->round, work,
-                        loss, view->total.rounds, view->total.rounds == 1 ? "" : "s",
+    covey_progress_show(&session->progress, "round %u  %s%s  %u update%s  up %s (fp32 %s)  down %s%s%.60s",
+                        view->round, work, loss, view->total.rounds, view->total.rounds == 1 ? "" : "s",
                         covey_progress_bytes(view->traffic.bytes_up, up),
                         covey_progress_bytes(view->total.bytes_up_fp32, fp32),
-                        covey_progress_bytes(view->traffic.bytes_down, down), view->trouble[0] != 0 ? "  ! " : "",
-                        view->trouble);
+                        covey_progress_bytes(view->traffic.bytes_down, down),
+                        view->trouble[0] != 0 ? "  ! " : "", view->trouble);
 }
 
 /* ------------------------------------------------------------------ running */
@@ -196,7 +201,8 @@ int covey_session_run(struct covey_session *session, const struct covey_command 
                                                  .env = session->env,
                                                  .device_name = covey_credential_store_name(session->store),
                                                  .trust = covey_credential_store_trust(session->store),
-                                                 .dataset = session->dataset.count != 0 ? &session->dataset : NULL,
+                                                 .dataset =
+                                                     session->dataset.count != 0 ? &session->dataset : NULL,
                                                  .open_link = covey_session_open_link,
                                                  .link_user = session,
                                                  .stop_after = stop_after,
@@ -215,8 +221,8 @@ int covey_session_run(struct covey_session *session, const struct covey_command 
     if (session->json)
         print_total(session, &view, (double)(session->env.now_ms(session->env.user) - start_ms) / 1000);
     if (short_of)
-        fprintf(stderr, "covey-client %s: no round was finished%s%s\n", command->name, view.trouble[0] != 0 ? ": " : "",
-                view.trouble);
+        fprintf(stderr, "covey-client %s: no round was finished%s%s\n", command->name,
+                view.trouble[0] != 0 ? ": " : "", view.trouble);
     covey_client_destroy(client);
     return short_of ? COVEY_EXIT_FAILED : COVEY_EXIT_DONE;
 }

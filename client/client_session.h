@@ -1,4 +1,5 @@
-/* A device as the program runs it: its folder read, its credentials, its data, a CoAP link, signals and the live line. */
+/* A device as the program runs it: its folder read, its credentials, its data, a CoAP link, signals and the
+ * live line. */
 #ifndef COVEY_CLIENT_SESSION_H
 #define COVEY_CLIENT_SESSION_H
 
@@ -21,20 +22,22 @@ struct covey_session {
 };
 
 /* Each piece apart, so that `check` can tell how far it came. open does all three. */
-COVEY_MUST_CHECK enum covey_status covey_session_configure(struct covey_session *session, const char *dir, bool quiet,
+COVEY_MUST_CHECK enum covey_status covey_session_configure(struct covey_session *session, const char *dir,
+                                                           bool quiet, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_session_identify(struct covey_session *session,
+                                                          struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_session_load_data(struct covey_session *session,
                                                            struct covey_error *err);
-COVEY_MUST_CHECK enum covey_status covey_session_identify(struct covey_session *session, struct covey_error *err);
-COVEY_MUST_CHECK enum covey_status covey_session_load_data(struct covey_session *session, struct covey_error *err);
-COVEY_MUST_CHECK enum covey_status covey_session_open(struct covey_session *session, const char *dir, bool quiet,
-                                                      struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_session_open(struct covey_session *session, const char *dir,
+                                                      bool quiet, struct covey_error *err);
 void covey_session_close(struct covey_session *session); /* an all-zero one is legal */
 
 /* open_link of covey_client_options; user is a struct covey_session. */
 enum covey_status covey_session_open_link(void *user, const struct covey_link_events *events,
                                           struct covey_link_handle *out, struct covey_error *err);
 
-/* Runs until it is finished, a signal says so, or timeout_ms have passed (0: never). *done: updates acknowledged. The exit
- * status tells the rest: FAILED when time was over. */
+/* Runs until it is finished, a signal says so, or timeout_ms have passed (0: never). *done: updates
+ * acknowledged. The exit status tells the rest: FAILED when time was over. */
 int covey_session_run(struct covey_session *session, const struct covey_command *command, uint32_t stop_after,
                       uint64_t timeout_ms);
 

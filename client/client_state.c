@@ -132,11 +132,12 @@ static void walk_residual(struct walk *walk, struct covey_state_residual *residu
 /* ------------------------------------------------------------------ opening */
 
 /* Reads a head; what is damaged is said once, and counts as absent. */
-static bool probe(const struct covey_client_state *state, const char *name, uint32_t kind, uint8_t *head, size_t head_bytes,
-                  uint64_t *rest)
+static bool probe(const struct covey_client_state *state, const char *name, uint32_t kind, uint8_t *head,
+                  size_t head_bytes, uint64_t *rest)
 {
     struct covey_error err = {0};
-    enum covey_status status = covey_state_file_probe(state->folder, name, kind, head, head_bytes, rest, &err);
+    enum covey_status status =
+        covey_state_file_probe(state->folder, name, kind, head, head_bytes, rest, &err);
     if (status != COVEY_OK && status != COVEY_NOT_FOUND)
         covey_log_event(state->log, COVEY_LOG_WARNING, "state-lost", "file=%s reason=\"%s\"", name, err.text);
     return status == COVEY_OK;
@@ -180,7 +181,8 @@ static void look_at_residual(struct covey_client_state *state)
     if (!probe(state, "residual", KIND_RESIDUAL, head, sizeof head, &rest))
         return;
     walk_residual(&(struct walk){.at = head}, &state->residual);
-    state->has_residual = state->residual.count <= COVEY_MODEL_PARAMETERS && rest == 4 * state->residual.count;
+    state->has_residual =
+        state->residual.count <= COVEY_MODEL_PARAMETERS && rest == 4 * state->residual.count;
 }
 
 static enum covey_status make_folder(const char *path, struct covey_error *err)
@@ -198,12 +200,14 @@ static enum covey_status take_lock(struct covey_client_state *state, struct cove
     if (state->lock < 0)
         return covey_fail(err, COVEY_IO, "%s: cannot open: %s", path, strerror(errno));
     if (flock(state->lock, LOCK_EX | LOCK_NB) != 0)
-        return covey_fail(err, COVEY_BUSY, "%s: another client runs with this state; stop it first", state->folder);
+        return covey_fail(err, COVEY_BUSY, "%s: another client runs with this state; stop it first",
+                          state->folder);
     return COVEY_OK;
 }
 
 static enum covey_status create(const char *folder, const char *federation, const struct covey_disk *disk,
-                                const struct covey_log *log, struct covey_client_state **out, struct covey_error *err)
+                                const struct covey_log *log, struct covey_client_state **out,
+                                struct covey_error *err)
 {
     struct covey_client_state *state = calloc(1, sizeof *state);
     if (state == NULL)
@@ -212,7 +216,8 @@ static enum covey_status create(const char *folder, const char *federation, cons
     state->log = log;
     state->lock = -1;
     /* names of files inside are short: room for them is kept */
-    if (snprintf(state->folder, sizeof state->folder, "%s/%s", folder, federation) >= COVEY_STATE_PATH_BYTES - 32) {
+    if (snprintf(state->folder, sizeof state->folder, "%s/%s", folder, federation) >=
+        COVEY_STATE_PATH_BYTES - 32) {
         free(state);
         return covey_fail(err, COVEY_LIMIT, "%.60s...: a path too long", folder);
     }
@@ -228,9 +233,9 @@ static void look_at_all(struct covey_client_state *state)
     look_at_residual(state);
 }
 
-enum covey_status covey_client_state_open(const char *folder, const char *federation, const struct covey_disk *disk,
-                                          const struct covey_log *log, struct covey_client_state **out,
-                                          struct covey_error *err)
+enum covey_status covey_client_state_open(const char *folder, const char *federation,
+                                          const struct covey_disk *disk, const struct covey_log *log,
+                                          struct covey_client_state **out, struct covey_error *err)
 {
     struct covey_client_state *state = NULL;
     COVEY_TRY(make_folder(folder, err));
@@ -247,14 +252,15 @@ enum covey_status covey_client_state_open(const char *folder, const char *federa
     return COVEY_OK;
 }
 
-enum covey_status covey_client_state_look(const char *folder, const char *federation, const struct covey_log *log,
-                                          struct covey_client_state **out, struct covey_error *err)
+enum covey_status covey_client_state_look(const char *folder, const char *federation,
+                                          const struct covey_log *log, struct covey_client_state **out,
+                                          struct covey_error *err)
 {
     struct covey_client_state *state = NULL;
     COVEY_TRY(create(folder, federation, NULL, log, &state, err));
     if (access(state->folder, R_OK | X_OK) != 0) {
-        enum covey_status status = covey_fail(err, errno == ENOENT ? COVEY_NOT_FOUND : COVEY_IO, "%s: %s", state->folder,
-                                              strerror(errno));
+        enum covey_status status = covey_fail(err, errno == ENOENT ? COVEY_NOT_FOUND : COVEY_IO, "%s: %s",
+                                              state->folder, strerror(errno));
         covey_client_state_close(state);
         return status;
     }
@@ -290,7 +296,8 @@ const char *covey_client_state_folder(const struct covey_client_state *state)
 
 /* ------------------------------------------------------------------ the sequence */
 
-bool covey_client_state_sequence(const struct covey_client_state *state, uint64_t *sequence, struct covey_hash *manifest)
+bool covey_client_state_sequence(const struct covey_client_state *state, uint64_t *sequence,
+                                 struct covey_hash *manifest)
 {
     if (!state->has_sequence)
         return false;
@@ -331,7 +338,8 @@ enum covey_status covey_client_state_set_sequence(struct covey_client_state *sta
     return store_sequence(state, &next, err);
 }
 
-enum covey_status covey_client_state_set_shard(struct covey_client_state *state, uint16_t port, struct covey_error *err)
+enum covey_status covey_client_state_set_shard(struct covey_client_state *state, uint16_t port,
+                                               struct covey_error *err)
 {
     struct covey_client_state next = *state;
     if (state->shard_port == port)
@@ -347,20 +355,23 @@ const struct covey_state_model *covey_client_state_model(const struct covey_clie
     return state->has_model ? &state->model : NULL;
 }
 
-enum covey_status covey_client_state_load_model(struct covey_client_state *state, uint8_t *description, float *values,
-                                                struct covey_error *err)
+enum covey_status covey_client_state_load_model(struct covey_client_state *state, uint8_t *description,
+                                                float *values, struct covey_error *err)
 {
     uint8_t head[MODEL_HEAD_BYTES];
     if (!state->has_model)
         return covey_fail(err, COVEY_NOT_FOUND, "%s: no model is stored", state->folder);
-    const struct covey_state_part parts[] = {{.into = head, .bytes = sizeof head},
-                                             {.into = description, .bytes = state->model.description_bytes},
-                                             {.into = values, .bytes = 4 * state->model.count, .floats = true}};
+    const struct covey_state_part parts[] = {
+        {.into = head, .bytes = sizeof head},
+        {.into = description, .bytes = state->model.description_bytes},
+        {.into = values, .bytes = 4 * state->model.count, .floats = true}};
     return covey_state_file_read(state->folder, "model", KIND_MODEL, parts, 3, err);
 }
 
-enum covey_status covey_client_state_store_model(struct covey_client_state *state, const struct covey_state_model *model,
-                                                 const uint8_t *description, const float *values, struct covey_error *err)
+enum covey_status covey_client_state_store_model(struct covey_client_state *state,
+                                                 const struct covey_state_model *model,
+                                                 const uint8_t *description, const float *values,
+                                                 struct covey_error *err)
 {
     uint8_t head[MODEL_HEAD_BYTES];
     struct covey_state_model copy = *model;
@@ -381,7 +392,8 @@ const struct covey_state_update *covey_client_state_update(const struct covey_cl
     return state->has_update ? &state->update : NULL;
 }
 
-enum covey_status covey_client_state_load_update(struct covey_client_state *state, uint8_t *message, struct covey_error *err)
+enum covey_status covey_client_state_load_update(struct covey_client_state *state, uint8_t *message,
+                                                 struct covey_error *err)
 {
     uint8_t head[UPDATE_HEAD_BYTES];
     if (!state->has_update)
@@ -396,18 +408,21 @@ const struct covey_state_residual *covey_client_state_residual(const struct cove
     return state->has_residual ? &state->residual : NULL;
 }
 
-enum covey_status covey_client_state_load_residual(struct covey_client_state *state, float *values, struct covey_error *err)
+enum covey_status covey_client_state_load_residual(struct covey_client_state *state, float *values,
+                                                   struct covey_error *err)
 {
     uint8_t head[RESIDUAL_HEAD_BYTES];
     if (!state->has_residual)
         return covey_fail(err, COVEY_NOT_FOUND, "%s: no residual is stored", state->folder);
-    const struct covey_state_part parts[] = {{.into = head, .bytes = sizeof head},
-                                             {.into = values, .bytes = 4 * state->residual.count, .floats = true}};
+    const struct covey_state_part parts[] = {
+        {.into = head, .bytes = sizeof head},
+        {.into = values, .bytes = 4 * state->residual.count, .floats = true}};
     return covey_state_file_read(state->folder, "residual", KIND_RESIDUAL, parts, 2, err);
 }
 
-static enum covey_status store_pending(struct covey_client_state *state, const struct covey_state_residual *residual,
-                                       const float *values, struct covey_error *err)
+static enum covey_status store_pending(struct covey_client_state *state,
+                                       const struct covey_state_residual *residual, const float *values,
+                                       struct covey_error *err)
 {
     uint8_t head[RESIDUAL_HEAD_BYTES];
     if (residual == NULL)
@@ -420,13 +435,16 @@ static enum covey_status store_pending(struct covey_client_state *state, const s
 }
 
 /* The pending residual first: an update must never lie here without the residual that goes with it. */
-enum covey_status covey_client_state_store_update(struct covey_client_state *state, const struct covey_state_update *update,
-                                                  const uint8_t *message, const struct covey_state_residual *residual,
+enum covey_status covey_client_state_store_update(struct covey_client_state *state,
+                                                  const struct covey_state_update *update,
+                                                  const uint8_t *message,
+                                                  const struct covey_state_residual *residual,
                                                   const float *values, struct covey_error *err)
 {
     uint8_t head[UPDATE_HEAD_BYTES];
     struct covey_state_update copy = *update;
-    COVEY_TRY(covey_state_file_remove(state->disk, state->folder, "update", err)); /* of an earlier assignment */
+    COVEY_TRY(
+        covey_state_file_remove(state->disk, state->folder, "update", err)); /* of an earlier assignment */
     state->has_update = false;
     state->has_pending = false;
     COVEY_TRY(store_pending(state, residual, values, err));
@@ -442,8 +460,8 @@ enum covey_status covey_client_state_store_update(struct covey_client_state *sta
     return COVEY_OK;
 }
 
-/* The residual moves before the update goes: killed in between, the update is sent once more, which costs nothing, for the
- * server knows it. */
+/* The residual moves before the update goes: killed in between, the update is sent once more, which costs
+ * nothing, for the server knows it. */
 enum covey_status covey_client_state_commit_update(struct covey_client_state *state, struct covey_error *err)
 {
     COVEY_TRY(covey_state_file_move(state->disk, state->folder, "pending", "residual", err));
@@ -459,7 +477,8 @@ enum covey_status covey_client_state_commit_update(struct covey_client_state *st
     return COVEY_OK;
 }
 
-enum covey_status covey_client_state_drop_update(struct covey_client_state *state, bool sure, struct covey_error *err)
+enum covey_status covey_client_state_drop_update(struct covey_client_state *state, bool sure,
+                                                 struct covey_error *err)
 {
     if (!sure)
         COVEY_TRY(covey_client_state_drop_residual(state, err));

@@ -1,4 +1,5 @@
-/* Goes through everything that a round needs, in the order in which it is needed, and says how far it came. */
+/* Goes through everything that a round needs, in the order in which it is needed, and says how far it came.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@ struct check {
     bool up, answered;
     struct covey_error reason; /* of a link that came down */
     struct covey_plan plan;
-    char detail[600];          /* of the step that went well */
+    char detail[600]; /* of the step that went well */
 };
 
 /* ------------------------------------------------------------------ the steps */
@@ -26,8 +27,8 @@ static enum covey_status check_configuration(struct check *check, struct covey_e
 {
     COVEY_TRY(covey_session_configure(&check->session, check->dir, true, err));
     check->session.log.level = COVEY_LOG_ERROR;
-    snprintf(check->detail, sizeof check->detail, "federation %s at %s port %u", check->session.config.federation,
-             check->session.config.host, check->session.config.port);
+    snprintf(check->detail, sizeof check->detail, "federation %s at %s port %u",
+             check->session.config.federation, check->session.config.host, check->session.config.port);
     return COVEY_OK;
 }
 
@@ -44,8 +45,8 @@ static enum covey_status check_credentials(struct check *check, struct covey_err
     }
     COVEY_TRY(covey_certificate_describe(credentials->chain_pem, &facts, err));
     int64_t days = (facts.not_after_s - check->session.env.wall_s(check->session.env.user)) / 86400;
-    snprintf(check->detail + used, sizeof check->detail - (size_t)used, ", certified by %s for %lld more days", facts.issuer,
-             (long long)days);
+    snprintf(check->detail + used, sizeof check->detail - (size_t)used,
+             ", certified by %s for %lld more days", facts.issuer, (long long)days);
     return COVEY_OK;
 }
 
@@ -60,9 +61,9 @@ static enum covey_status check_data(struct check *check, struct covey_error *err
     COVEY_TRY(covey_dataset_classes(dataset, &classes, err));
     covey_dataset_memory(dataset, &mapped, &heap);
     snprintf(check->detail, sizeof check->detail,
-             "%u examples of %u values (%s), %u classes, %u targets; %llu bytes mapped, %llu in memory", dataset->count,
-             dataset->inputs.width, covey_element_name(dataset->inputs.type), classes, dataset->targets.width,
-             (unsigned long long)mapped, (unsigned long long)heap);
+             "%u examples of %u values (%s), %u classes, %u targets; %llu bytes mapped, %llu in memory",
+             dataset->count, dataset->inputs.width, covey_element_name(dataset->inputs.type), classes,
+             dataset->targets.width, (unsigned long long)mapped, (unsigned long long)heap);
     return COVEY_OK;
 }
 
@@ -84,11 +85,13 @@ static void on_state(void *user, enum covey_link_state state, const struct covey
     struct check *check = user;
     check->up = state == COVEY_LINK_UP;
     if (state == COVEY_LINK_DOWN)
-        check->reason = reason != NULL ? *reason : (struct covey_error){.status = COVEY_CLOSED, .text = "closed"};
+        check->reason =
+            reason != NULL ? *reason : (struct covey_error){.status = COVEY_CLOSED, .text = "closed"};
 }
 
 /* Runs the link until *done, or it came down, or time is over. */
-static enum covey_status await(struct check *check, const bool *done, const char *what, struct covey_error *err)
+static enum covey_status await(struct check *check, const bool *done, const char *what,
+                               struct covey_error *err)
 {
     const struct covey_env *env = &check->session.env;
     while (!*done && check->reason.status == COVEY_OK && env->now_ms(env->user) < check->end_ms)
@@ -150,12 +153,15 @@ static const struct {
     const char *name;
     enum covey_status (*run)(struct check *check, struct covey_error *err);
     bool online;
-} steps[] = {{"configuration", check_configuration, false}, {"credentials", check_credentials, false},
-             {"data", check_data, false},                   {"policy", check_policy, false},
-             {"connection", check_connection, true},        {"plan", check_plan, true}};
+} steps[] = {{"configuration", check_configuration, false},
+             {"credentials", check_credentials, false},
+             {"data", check_data, false},
+             {"policy", check_policy, false},
+             {"connection", check_connection, true},
+             {"plan", check_plan, true}};
 
-/* A wrong piece does not keep the independent ones after it from being looked at; without a configuration, or without a
- * connection, nothing else can be. */
+/* A wrong piece does not keep the independent ones after it from being looked at; without a configuration, or
+ * without a connection, nothing else can be. */
 static bool ends_all(size_t step)
 {
     return steps[step].run == check_configuration || steps[step].run == check_connection;
@@ -193,8 +199,10 @@ int covey_command_check(const struct covey_command *command, int argc, char **ar
     const char *timeout = NULL;
     int offline = 0, json_wanted = 0;
     long long timeout_s = TIMEOUT_S;
-    const struct covey_option options[] = {
-        {"--offline", NULL, &offline}, {"--timeout", &timeout, NULL}, {"--json", NULL, &json_wanted}, {NULL, NULL, NULL}};
+    const struct covey_option options[] = {{"--offline", NULL, &offline},
+                                           {"--timeout", &timeout, NULL},
+                                           {"--json", NULL, &json_wanted},
+                                           {NULL, NULL, NULL}};
     int result = covey_options_read(command, argc, argv, options, &check.dir);
     if (result < 0 && timeout != NULL)
         result = covey_option_number(command, "--timeout", timeout, 1, 3600, &timeout_s);

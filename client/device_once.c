@@ -9,8 +9,10 @@ int covey_command_once(const struct covey_command *command, int argc, char **arg
     const char *dir, *timeout = NULL;
     int json = 0, quiet = 0;
     long long timeout_s = TIMEOUT_S;
-    const struct covey_option options[] = {
-        {"--timeout", &timeout, NULL}, {"--json", NULL, &json}, {"--quiet", NULL, &quiet}, {NULL, NULL, NULL}};
+    const struct covey_option options[] = {{"--timeout", &timeout, NULL},
+                                           {"--json", NULL, &json},
+                                           {"--quiet", NULL, &quiet},
+                                           {NULL, NULL, NULL}};
     int result = covey_options_read(command, argc, argv, options, &dir);
     if (result < 0 && timeout != NULL)
         result = covey_option_number(command, "--timeout", timeout, 1, 86400 * 365, &timeout_s);

@@ -7,11 +7,13 @@
 
 static int usage(const struct covey_command *command, const char *what, const char *word)
 {
-    fprintf(stderr, "covey-client %s: %s '%s'; see covey-client %s --help\n", command->name, what, word, command->name);
+    fprintf(stderr, "covey-client %s: %s '%s'; see covey-client %s --help\n", command->name, what, word,
+            command->name);
     return COVEY_EXIT_USAGE;
 }
 
-static const struct covey_option *find_option(const struct covey_option *options, const char *word, size_t length)
+static const struct covey_option *find_option(const struct covey_option *options, const char *word,
+                                              size_t length)
 {
     for (; options->name != NULL; options++)
         if (strlen(options->name) == length && strncmp(options->name, word, length) == 0)
@@ -19,16 +21,16 @@ static const struct covey_option *find_option(const struct covey_option *options
     return NULL;
 }
 
-int covey_options_read(const struct covey_command *command, int argc, char **argv, const struct covey_option *options,
-                       const char **operand)
+int covey_options_read(const struct covey_command *command, int argc, char **argv,
+                       const struct covey_option *options, const char **operand)
 {
     if (operand != NULL)
         *operand = NULL;
     for (int i = 0; i < argc; i++) {
         const char *word = argv[i], *equals = strchr(word, '=');
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-            printf("covey-client %s %s [options]: %s\n\n%s", command->name, command->arguments, command->summary,
-                   command->help);
+            printf("covey-client %s %s [options]: %s\n\n%s", command->name, command->arguments,
+                   command->summary, command->help);
             return COVEY_EXIT_DONE;
         }
         if (word[0] != '-' || word[1] == 0) {
@@ -58,23 +60,25 @@ int covey_options_read(const struct covey_command *command, int argc, char **arg
     return -1;
 }
 
-int covey_option_number(const struct covey_command *command, const char *name, const char *text, long long minimum,
-                        long long maximum, long long *out)
+int covey_option_number(const struct covey_command *command, const char *name, const char *text,
+                        long long minimum, long long maximum, long long *out)
 {
     char *end;
     long long value = strtoll(text, &end, 10);
     if (end == text || *end != 0 || value < minimum || value > maximum) {
-        fprintf(stderr, "covey-client %s: %s: '%s' is not a whole number from %lld to %lld\n", command->name, name, text,
-                minimum, maximum);
+        fprintf(stderr, "covey-client %s: %s: '%s' is not a whole number from %lld to %lld\n", command->name,
+                name, text, minimum, maximum);
         return COVEY_EXIT_USAGE;
     }
     *out = value;
     return -1;
 }
 
-int covey_command_fail(const struct covey_command *command, enum covey_status status, const struct covey_error *err)
+int covey_command_fail(const struct covey_command *command, enum covey_status status,
+                       const struct covey_error *err)
 {
-    fprintf(stderr, "covey-client %s: %s\n", command->name, err->text[0] != 0 ? err->text : covey_status_text(status));
+    fprintf(stderr, "covey-client %s: %s\n", command->name,
+            err->text[0] != 0 ? err->text : covey_status_text(status));
     return status == COVEY_INVALID || status == COVEY_NOT_FOUND ? COVEY_EXIT_USAGE : COVEY_EXIT_FAILED;
 }
 

@@ -9,12 +9,12 @@
 #include "covey/training_plan.h"
 #include "memory_use.h"
 
-/* What a connected client holds besides the program as it stands when `plan` runs and besides its model: DTLS session with
- * its buffers, libcoap, the handshake's certificates, the pages of the program that only a round touches. Measured by
- * tests/integration/client_memory (docs/client.md). */
+/* What a connected client holds besides the program as it stands when `plan` runs and besides its model: DTLS
+ * session with its buffers, libcoap, the handshake's certificates, the pages of the program that only a round
+ * touches. Measured by tests/integration/client_memory (docs/client.md). */
 #define LINK_BYTES (900u << 10)
-/* Of a datagram that carries a block: DTLS record (13 header, 8 explicit nonce, 8 tag), CoAP header, token, path, block, size,
- * tag. */
+/* Of a datagram that carries a block: DTLS record (13 header, 8 explicit nonce, 8 tag), CoAP header, token,
+ * path, block, size, tag. */
 #define FRAMING_BYTES 70
 
 struct estimate {
@@ -44,7 +44,8 @@ static enum covey_status estimate(struct estimate *e, struct covey_error *err)
     COVEY_TRY(covey_codec_parse(e->codec, &codec, err));
     COVEY_TRY(covey_codec_parse(e->downlink, &downlink, err));
     COVEY_TRY(covey_model_summarise(e->model, &e->summary, err));
-    const struct covey_training_options options = {.engine = e->engine, .recipe = &e->recipe, .examples = e->examples};
+    const struct covey_training_options options = {
+        .engine = e->engine, .recipe = &e->recipe, .examples = e->examples};
     COVEY_TRY(covey_training_plan_create(e->model, &options, &e->plan, err));
     covey_training_plan_memory(e->plan, &e->training);
     covey_client_memory(e->codec, e->feedback, e->summary.parameters, e->summary.update_count, &e->client);
@@ -83,7 +84,8 @@ static void print_json(const struct estimate *e)
     covey_json_int(&json, "parameters", (int64_t)e->summary.parameters);
     covey_json_int(&json, "update_parameters", (int64_t)e->summary.update_count);
     covey_json_int(&json, "forward_flops", (int64_t)e->summary.forward_flops);
-    covey_json_text(&json, "engine", covey_engine_name(e->engine != NULL ? e->engine : covey_engine_default()));
+    covey_json_text(&json, "engine",
+                    covey_engine_name(e->engine != NULL ? e->engine : covey_engine_default()));
     covey_json_text(&json, "codec", e->codec);
     covey_json_open(&json, "memory_bytes", '{');
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
@@ -117,9 +119,9 @@ static void print_bytes(const char *what, uint64_t bytes)
 
 static void print_text(const struct estimate *e)
 {
-    printf("%s: %llu parameters, %llu of them in an update, %llu multiply-adds an example\n\n", e->model->name,
-           (unsigned long long)e->summary.parameters, (unsigned long long)e->summary.update_count,
-           (unsigned long long)(e->summary.forward_flops / 2));
+    printf("%s: %llu parameters, %llu of them in an update, %llu multiply-adds an example\n\n",
+           e->model->name, (unsigned long long)e->summary.parameters,
+           (unsigned long long)e->summary.update_count, (unsigned long long)(e->summary.forward_flops / 2));
     print_steps(e);
     printf("\nmemory, batch %u of %u examples, %s kernels\n", e->recipe.batch, e->examples,
            covey_engine_name(e->engine != NULL ? e->engine : covey_engine_default()));
@@ -141,15 +143,18 @@ static void print_text(const struct estimate *e)
     print_bytes("the update as fp32 would be", 4 * e->summary.update_count);
 }
 
-static int read_recipe(const struct covey_command *command, const char *optimiser, struct covey_recipe *recipe)
+static int read_recipe(const struct covey_command *command, const char *optimiser,
+                       struct covey_recipe *recipe)
 {
     static const char *const names[] = {"sgd", "momentum", "adam"};
-    *recipe = (struct covey_recipe){.epochs = 1, .batch = 10, .learning_rate = .1f, .momentum = .9f, .beta2 = .999f, .epsilon = 1e-8f};
+    *recipe = (struct covey_recipe){
+        .epochs = 1, .batch = 10, .learning_rate = .1f, .momentum = .9f, .beta2 = .999f, .epsilon = 1e-8f};
     for (int i = 0; optimiser != NULL && i < 3; i++)
         if (strcmp(optimiser, names[i]) == 0)
             recipe->optimiser = (enum covey_optimiser_kind)i;
     if (optimiser != NULL && strcmp(optimiser, names[recipe->optimiser]) != 0) {
-        fprintf(stderr, "covey-client %s: --optimiser: '%s' is none of sgd, momentum, adam\n", command->name, optimiser);
+        fprintf(stderr, "covey-client %s: --optimiser: '%s' is none of sgd, momentum, adam\n", command->name,
+                optimiser);
         return COVEY_EXIT_USAGE;
     }
     if (recipe->optimiser == COVEY_OPTIMISER_SGD)
@@ -164,27 +169,31 @@ int covey_command_plan(const struct covey_command *command, int argc, char **arg
     const char *name, *batch = "10", *examples = "600", *epochs = "1", *optimiser = NULL;
     int plain = 0, no_feedback = 0, json = 0;
     long long number;
-    const struct covey_option options[] = {{"--batch", &batch, NULL}, {"--examples", &examples, NULL},
-                                           {"--epochs", &epochs, NULL}, {"--codec", &e.codec, NULL},
-                                           {"--downlink", &e.downlink, NULL}, {"--optimiser", &optimiser, NULL},
-                                           {"--plain", NULL, &plain}, {"--no-feedback", NULL, &no_feedback},
-                                           {"--json", NULL, &json}, {NULL, NULL, NULL}};
+    const struct covey_option options[] = {
+        {"--batch", &batch, NULL},   {"--examples", &examples, NULL},       {"--epochs", &epochs, NULL},
+        {"--codec", &e.codec, NULL}, {"--downlink", &e.downlink, NULL},     {"--optimiser", &optimiser, NULL},
+        {"--plain", NULL, &plain},   {"--no-feedback", NULL, &no_feedback}, {"--json", NULL, &json},
+        {NULL, NULL, NULL}};
     int result = covey_options_read(command, argc, argv, options, &name);
     if (result < 0)
         result = read_recipe(command, optimiser, &e.recipe);
-    if (result < 0 && (result = covey_option_number(command, "--batch", batch, 1, COVEY_BATCH_EXAMPLES, &number)) < 0)
+    if (result < 0 &&
+        (result = covey_option_number(command, "--batch", batch, 1, COVEY_BATCH_EXAMPLES, &number)) < 0)
         e.recipe.batch = (uint32_t)number;
-    if (result < 0 && (result = covey_option_number(command, "--examples", examples, 1, COVEY_UPDATE_EXAMPLES, &number)) < 0)
+    if (result < 0 && (result = covey_option_number(command, "--examples", examples, 1, COVEY_UPDATE_EXAMPLES,
+                                                    &number)) < 0)
         e.examples = (uint32_t)number;
-    if (result < 0 && (result = covey_option_number(command, "--epochs", epochs, 1, COVEY_LOCAL_EPOCHS, &number)) < 0)
+    if (result < 0 &&
+        (result = covey_option_number(command, "--epochs", epochs, 1, COVEY_LOCAL_EPOCHS, &number)) < 0)
         e.recipe.epochs = (uint32_t)number;
     if (result >= 0)
         return result;
     e.engine = plain ? &covey_engine_plain : NULL;
     e.feedback = !no_feedback;
     e.model = calloc(1, sizeof *e.model);
-    enum covey_status status = e.model == NULL ? covey_fail(&err, COVEY_NO_MEMORY, "no memory for a model description")
-                                               : covey_model_load(name, e.model, &err);
+    enum covey_status status = e.model == NULL
+                                   ? covey_fail(&err, COVEY_NO_MEMORY, "no memory for a model description")
+                                   : covey_model_load(name, e.model, &err);
     if (status == COVEY_OK)
         status = estimate(&e, &err);
     if (status != COVEY_OK)

@@ -18,8 +18,10 @@ static void print_json(const struct facts *facts)
     char text[4096], hash[COVEY_HASH_TEXT_BYTES];
     struct covey_json json;
     const struct covey_client_config *config = &facts->session->config;
-    const struct covey_state_model *model = facts->state != NULL ? covey_client_state_model(facts->state) : NULL;
-    const struct covey_state_update *update = facts->state != NULL ? covey_client_state_update(facts->state) : NULL;
+    const struct covey_state_model *model =
+        facts->state != NULL ? covey_client_state_model(facts->state) : NULL;
+    const struct covey_state_update *update =
+        facts->state != NULL ? covey_client_state_update(facts->state) : NULL;
     covey_json_init(&json, text, sizeof text);
     covey_json_open(&json, NULL, '{');
     covey_json_text(&json, "server", config->server);
@@ -38,7 +40,8 @@ static void print_json(const struct facts *facts)
         covey_json_int(&json, "unsent_round", update->round);
         covey_json_int(&json, "unsent_bytes", (int64_t)update->message_bytes);
     }
-    covey_json_bool(&json, "residual", facts->state != NULL && covey_client_state_residual(facts->state) != NULL);
+    covey_json_bool(&json, "residual",
+                    facts->state != NULL && covey_client_state_residual(facts->state) != NULL);
     covey_json_close(&json, '}');
     covey_print_json(&json);
 }
@@ -46,8 +49,10 @@ static void print_json(const struct facts *facts)
 static void print_text(const struct facts *facts)
 {
     const struct covey_client_config *config = &facts->session->config;
-    const struct covey_state_model *model = facts->state != NULL ? covey_client_state_model(facts->state) : NULL;
-    const struct covey_state_update *update = facts->state != NULL ? covey_client_state_update(facts->state) : NULL;
+    const struct covey_state_model *model =
+        facts->state != NULL ? covey_client_state_model(facts->state) : NULL;
+    const struct covey_state_update *update =
+        facts->state != NULL ? covey_client_state_update(facts->state) : NULL;
     char hash[COVEY_HASH_TEXT_BYTES];
     printf("federation  %s at %s\n", config->federation, config->server);
     if (model == NULL) {
@@ -60,8 +65,10 @@ static void print_text(const struct facts *facts)
     if (update != NULL)
         printf("update      of round %u, %llu bytes, not acknowledged yet\n", update->round,
                (unsigned long long)update->message_bytes);
-    printf("residual    %s\n", facts->state != NULL && covey_client_state_residual(facts->state) != NULL ? "kept" : "none");
-    printf("training    %s%s%s\n", facts->allowed ? "allowed now" : "held back: ", facts->allowed ? "" : facts->why, "");
+    printf("residual    %s\n",
+           facts->state != NULL && covey_client_state_residual(facts->state) != NULL ? "kept" : "none");
+    printf("training    %s%s%s\n",
+           facts->allowed ? "allowed now" : "held back: ", facts->allowed ? "" : facts->why, "");
 }
 
 int covey_command_status(const struct covey_command *command, int argc, char **argv)
@@ -84,7 +91,8 @@ int covey_command_status(const struct covey_command *command, int argc, char **a
     if (status == COVEY_OK || (status == COVEY_NOT_FOUND && session.config.state != NULL)) {
         struct facts facts = {.session = &session, .state = state};
         covey_conditions_read("", session.env.wall_s(session.env.user), &facts.conditions);
-        facts.allowed = covey_policy_allows(&session.config.policy, &facts.conditions, facts.why, sizeof facts.why);
+        facts.allowed =
+            covey_policy_allows(&session.config.policy, &facts.conditions, facts.why, sizeof facts.why);
         if (json)
             print_json(&facts);
         else

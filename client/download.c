@@ -9,9 +9,9 @@
 /* ------------------------------------------------------------------ checks */
 
 enum covey_status covey_download_check_manifest(const struct covey_trust *trust, const char *federation,
-                                                const struct covey_client_state *state, struct covey_bytes message,
-                                                const struct covey_hash *hash, struct covey_manifest *out,
-                                                struct covey_error *err)
+                                                const struct covey_client_state *state,
+                                                struct covey_bytes message, const struct covey_hash *hash,
+                                                struct covey_manifest *out, struct covey_error *err)
 {
     struct covey_bytes payload;
     struct covey_manifest manifest;
@@ -20,8 +20,8 @@ enum covey_status covey_download_check_manifest(const struct covey_trust *trust,
     COVEY_TRY(covey_verify_message(trust, message, &payload, err));
     COVEY_TRY(covey_manifest_decode(payload, &manifest, err));
     if (strcmp(manifest.federation, federation) != 0)
-        return covey_fail(err, COVEY_DENIED, "a manifest of the federation '%s', not of '%s'", manifest.federation,
-                          federation);
+        return covey_fail(err, COVEY_DENIED, "a manifest of the federation '%s', not of '%s'",
+                          manifest.federation, federation);
     bool known = covey_client_state_sequence(state, &last, &last_hash);
     COVEY_TRY(covey_sequence_check(last, known ? &last_hash : NULL, manifest.sequence, hash, err));
     if (manifest.shared_count == 0 || manifest.shared_count > COVEY_MODEL_PARAMETERS ||
@@ -47,9 +47,9 @@ const struct covey_manifest_delta *covey_download_choose(const struct covey_mani
     return best;
 }
 
-enum covey_status covey_download_install(const struct covey_manifest *manifest, const struct covey_manifest_delta *delta,
-                                         struct covey_bytes stream, struct covey_local_model *model,
-                                         struct covey_error *err)
+enum covey_status covey_download_install(const struct covey_manifest *manifest,
+                                         const struct covey_manifest_delta *delta, struct covey_bytes stream,
+                                         struct covey_local_model *model, struct covey_error *err)
 {
     size_t n = model->layout.shared_count;
     struct covey_hash hash;
@@ -61,7 +61,8 @@ enum covey_status covey_download_install(const struct covey_manifest *manifest, 
     }
     COVEY_TRY(covey_hash_floats(model->local, n, &hash));
     if (!covey_hash_equal(&hash, &manifest->model))
-        return covey_fail(err, COVEY_MISMATCH, "the model of round %u does not have the hash that its manifest signs",
+        return covey_fail(err, COVEY_MISMATCH,
+                          "the model of round %u does not have the hash that its manifest signs",
                           manifest->round);
     covey_local_model_install(model, &hash, manifest->sequence, manifest->round);
     return COVEY_OK;
@@ -69,8 +70,8 @@ enum covey_status covey_download_install(const struct covey_manifest *manifest, 
 
 /* ------------------------------------------------------------------ one request after the other */
 
-static void finish(struct covey_download *download, enum covey_status status, enum covey_client_failure failure,
-                   uint32_t wait_ms, const struct covey_error *err)
+static void finish(struct covey_download *download, enum covey_status status,
+                   enum covey_client_failure failure, uint32_t wait_ms, const struct covey_error *err)
 {
     download->busy = false;
     download->done(download->user, status, failure, wait_ms, err);
@@ -96,7 +97,8 @@ static enum covey_status ask(struct covey_download *download, const struct covey
                                           .expect_bytes = (size_t)bytes,
                                           .reply_limit_bytes = (size_t)limit_bytes,
                                           .window_blocks = download->window_blocks};
-    return download->link.ops->request(download->link.link, &request, reply, download, &download->request, err);
+    return download->link.ops->request(download->link.link, &request, reply, download, &download->request,
+                                       err);
 }
 
 /* False, and the download ended, when there is no good answer. */
@@ -108,16 +110,19 @@ static bool good_reply(struct covey_download *download, const struct covey_reply
         return true;
     }
     if (reply->status != COVEY_OK) {
-        (void)covey_fail(&err, reply->status, "the %s did not come: %s", what, covey_status_text(reply->status));
-        finish(download, reply->status, reply->status == COVEY_LIMIT ? COVEY_FAILURE_FINAL : COVEY_FAILURE_LATER, 0, &err);
+        (void)covey_fail(&err, reply->status, "the %s did not come: %s", what,
+                         covey_status_text(reply->status));
+        finish(download, reply->status,
+               reply->status == COVEY_LIMIT ? COVEY_FAILURE_FINAL : COVEY_FAILURE_LATER, 0, &err);
         return false;
     }
     bool later = reply->code >= COVEY_CODE_INTERNAL || reply->code == COVEY_CODE_TOO_MANY;
-    (void)covey_fail(&err, later ? COVEY_BUSY : COVEY_NOT_FOUND, "the server answered %u.%02u when asked for the %s: %.*s",
-                     reply->code >> 5, reply->code & 31, what, (int)(reply->body.size < 200 ? reply->body.size : 200),
+    (void)covey_fail(&err, later ? COVEY_BUSY : COVEY_NOT_FOUND,
+                     "the server answered %u.%02u when asked for the %s: %.*s", reply->code >> 5,
+                     reply->code & 31, what, (int)(reply->body.size < 200 ? reply->body.size : 200),
                      (const char *)reply->body.data);
-    finish(download, err.status, later ? COVEY_FAILURE_LATER : COVEY_FAILURE_FINAL, later ? reply->max_age_s * 1000 : 0,
-           &err);
+    finish(download, err.status, later ? COVEY_FAILURE_LATER : COVEY_FAILURE_FINAL,
+           later ? reply->max_age_s * 1000 : 0, &err);
     return false;
 }
 
@@ -128,7 +133,8 @@ static void keep(struct covey_download *download)
 {
     struct covey_error err = {0};
     const struct covey_local_model *model = download->model;
-    if (covey_client_state_store_model(download->state, &model->facts, model->description, model->params, &err) != COVEY_OK)
+    if (covey_client_state_store_model(download->state, &model->facts, model->description, model->params,
+                                       &err) != COVEY_OK)
         covey_log_event(download->log, COVEY_LOG_WARNING, "model-not-stored", "reason=\"%s\"", err.text);
     finish(download, COVEY_OK, COVEY_FAILURE_LATER, 0, NULL);
 }
@@ -145,7 +151,8 @@ static void on_values(void *user, const struct covey_reply *reply)
     }
     if (!good_reply(download, reply, delta != NULL ? "delta" : "model"))
         return;
-    enum covey_status status = covey_download_install(&download->manifest, delta, reply->body, download->model, &err);
+    enum covey_status status =
+        covey_download_install(&download->manifest, delta, reply->body, download->model, &err);
     if (status == COVEY_OK) {
         keep(download);
     } else if (delta != NULL) {
@@ -203,10 +210,12 @@ static void on_manifest(void *user, const struct covey_reply *reply)
     if (!good_reply(download, reply, "manifest"))
         return;
     enum covey_status status =
-        covey_download_check_manifest(download->trust, download->federation, download->state, reply->body, &download->wanted,
-                                      &download->manifest, &err);
-    if (status == COVEY_OK) /* known from here on, whatever happens: an older one will never be believed again */
-        status = covey_client_state_set_sequence(download->state, download->manifest.sequence, &download->wanted, &err);
+        covey_download_check_manifest(download->trust, download->federation, download->state, reply->body,
+                                      &download->wanted, &download->manifest, &err);
+    if (status ==
+        COVEY_OK) /* known from here on, whatever happens: an older one will never be believed again */
+        status = covey_client_state_set_sequence(download->state, download->manifest.sequence,
+                                                 &download->wanted, &err);
     if (status != COVEY_OK) {
         refuse(download, status, &err);
         return;
@@ -216,8 +225,8 @@ static void on_manifest(void *user, const struct covey_reply *reply)
         fetch_values(download);
         return;
     }
-    if (ask(download, &manifest->description, manifest->description_bytes, manifest->description_bytes, on_description,
-            &err) != COVEY_OK)
+    if (ask(download, &manifest->description, manifest->description_bytes, manifest->description_bytes,
+            on_description, &err) != COVEY_OK)
         finish(download, err.status, COVEY_FAILURE_LATER, 0, &err);
 }
 

@@ -1,5 +1,6 @@
-/* The way of a published model to the device: manifest -> signature, federation, sequence -> description, if it is a new one ->
- * the cheapest of delta and full -> hash of what came out -> installed. What is there already, by its hash, is not fetched. */
+/* The way of a published model to the device: manifest -> signature, federation, sequence -> description, if
+ * it is a new one -> the cheapest of delta and full -> hash of what came out -> installed. What is there
+ * already, by its hash, is not fetched. */
 #ifndef COVEY_DOWNLOAD_H
 #define COVEY_DOWNLOAD_H
 
@@ -15,8 +16,8 @@
 
 struct covey_download;
 /* Once for each start that was OK, from inside the link's run. status OK: the model is installed. */
-typedef void covey_download_fn(void *user, enum covey_status status, enum covey_client_failure failure, uint32_t wait_ms,
-                               const struct covey_error *err);
+typedef void covey_download_fn(void *user, enum covey_status status, enum covey_client_failure failure,
+                               uint32_t wait_ms, const struct covey_error *err);
 
 /* The caller's storage. The first block is filled in by the caller, borrowed for as long as it is used. */
 struct covey_download {
@@ -35,29 +36,34 @@ struct covey_download {
     struct covey_hash wanted; /* manifest */
     struct covey_manifest manifest;
     const struct covey_manifest_delta *delta; /* under way; NULL: the full model is */
-    uint64_t fetched_bytes; /* of bodies, since the beginning */
+    uint64_t fetched_bytes;                   /* of bodies, since the beginning */
 };
 
 /* Begins. OK with *there = true: the model of that manifest is installed already, and done is not called. */
-COVEY_MUST_CHECK enum covey_status covey_download_start(struct covey_download *download, const struct covey_hash *manifest,
-                                                        uint16_t window_blocks, bool *there, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_download_start(struct covey_download *download,
+                                                        const struct covey_hash *manifest,
+                                                        uint16_t window_blocks, bool *there,
+                                                        struct covey_error *err);
 /* done is not called any more. */
 void covey_download_cancel(struct covey_download *download);
 
 /* ---- the checks, apart from any network ---- */
 
-/* A signed manifest is what it should be: trusted signer, this federation, not older than what was accepted before. */
-COVEY_MUST_CHECK enum covey_status covey_download_check_manifest(const struct covey_trust *trust, const char *federation,
-                                                                 const struct covey_client_state *state,
-                                                                 struct covey_bytes message, const struct covey_hash *hash,
-                                                                 struct covey_manifest *out, struct covey_error *err);
+/* A signed manifest is what it should be: trusted signer, this federation, not older than what was accepted
+ * before. */
+COVEY_MUST_CHECK enum covey_status covey_download_check_manifest(
+    const struct covey_trust *trust, const char *federation, const struct covey_client_state *state,
+    struct covey_bytes message, const struct covey_hash *hash, struct covey_manifest *out,
+    struct covey_error *err);
 /* The delta to take from the installed model, or NULL for the full one. */
 const struct covey_manifest_delta *covey_download_choose(const struct covey_manifest *manifest,
                                                          const struct covey_local_model *model);
-/* Applies a stream (of delta, or of the full model when NULL) and installs what comes out, if its hash is the manifest's. */
+/* Applies a stream (of delta, or of the full model when NULL) and installs what comes out, if its hash is the
+ * manifest's. */
 COVEY_MUST_CHECK enum covey_status covey_download_install(const struct covey_manifest *manifest,
                                                           const struct covey_manifest_delta *delta,
-                                                          struct covey_bytes stream, struct covey_local_model *model,
+                                                          struct covey_bytes stream,
+                                                          struct covey_local_model *model,
                                                           struct covey_error *err);
 
 #endif

@@ -7,7 +7,8 @@
 #include "covey/messages.h"
 #include "covey/model.h"
 
-static enum covey_status decode(struct covey_bytes bytes, struct covey_model_description **out, struct covey_error *err)
+static enum covey_status decode(struct covey_bytes bytes, struct covey_model_description **out,
+                                struct covey_error *err)
 {
     struct covey_model_description *description = calloc(1, sizeof *description);
     if (description == NULL)
@@ -21,8 +22,8 @@ static enum covey_status decode(struct covey_bytes bytes, struct covey_model_des
     return COVEY_OK;
 }
 
-enum covey_status covey_local_model_decode(const struct covey_local_model *model, struct covey_model_description **out,
-                                           struct covey_error *err)
+enum covey_status covey_local_model_decode(const struct covey_local_model *model,
+                                           struct covey_model_description **out, struct covey_error *err)
 {
     if (model->description == NULL)
         return covey_fail(err, COVEY_STATE, "there is no model yet");
@@ -45,7 +46,8 @@ enum covey_status covey_local_model_describe(struct covey_local_model *model, st
         status = covey_fail(err, COVEY_NO_MEMORY, "no memory for a model of %zu values", next.layout.count);
         goto cleanup;
     }
-    /* Only what is personal has to begin somewhere; a small model without it is not touched before it comes. */
+    /* Only what is personal has to begin somewhere; a small model without it is not touched before it comes.
+     */
     if (next.layout.count > next.layout.shared_count)
         status = covey_model_initialise(decoded, &next.layout, model->seed, next.params, err);
     if (status != COVEY_OK)
@@ -74,12 +76,14 @@ enum covey_status covey_local_model_restore(struct covey_local_model *model, str
     float *values = malloc((size_t)stored->count * sizeof *values + 1);
     enum covey_status status = COVEY_OK;
     if (description == NULL || values == NULL)
-        status = covey_fail(err, COVEY_NO_MEMORY, "no memory for a model of %llu values", (unsigned long long)stored->count);
+        status = covey_fail(err, COVEY_NO_MEMORY, "no memory for a model of %llu values",
+                            (unsigned long long)stored->count);
     if (status == COVEY_OK)
         status = covey_client_state_load_model(state, description, values, err);
     if (status == COVEY_OK)
         status = covey_local_model_describe(
-            model, (struct covey_bytes){description, (size_t)stored->description_bytes}, &stored->description, err);
+            model, (struct covey_bytes){description, (size_t)stored->description_bytes}, &stored->description,
+            err);
     if (status == COVEY_OK && model->layout.count != stored->count)
         status = covey_fail(err, COVEY_CORRUPT, "the stored model has %llu values, its description %zu",
                             (unsigned long long)stored->count, model->layout.count);
@@ -99,8 +103,8 @@ enum covey_status covey_local_model_restore(struct covey_local_model *model, str
     return status;
 }
 
-void covey_local_model_install(struct covey_local_model *model, const struct covey_hash *hash, uint64_t sequence,
-                               uint32_t round)
+void covey_local_model_install(struct covey_local_model *model, const struct covey_hash *hash,
+                               uint64_t sequence, uint32_t round)
 {
     size_t shared = model->layout.shared_count;
     float *published = model->local;

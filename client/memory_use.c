@@ -16,7 +16,8 @@ void covey_memory_use(struct covey_memory_use *out)
 {
     char text[4096];
     *out = (struct covey_memory_use){0};
-    int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC); /* getrusage would count what ran before exec */
+    int file =
+        open("/proc/self/status", O_RDONLY | O_CLOEXEC); /* getrusage would count what ran before exec */
     if (file < 0)
         return;
     ssize_t size = read(file, text, sizeof text - 1);

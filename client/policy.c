@@ -91,8 +91,8 @@ static bool read_sensor(const char *folder, const char *entry, const char *name,
 }
 
 /* One of /sys/class/power_supply; *any_mains_supply: there is one that tells. */
-static void add_supply(const char *folder, const char *entry, struct covey_conditions *out, bool *any_mains_supply,
-                       bool *discharging)
+static void add_supply(const char *folder, const char *entry, struct covey_conditions *out,
+                       bool *any_mains_supply, bool *discharging)
 {
     char text[SENSOR_TEXT_BYTES];
     if (read_sensor(folder, entry, "scope", text) && strcmp(text, "Device") == 0)
@@ -121,13 +121,15 @@ static void read_power(const char *root, struct covey_conditions *out)
     out->battery_percent = -1;
     DIR *supplies = opendir(folder);
     int seen = 0;
-    for (struct dirent *entry; supplies != NULL && seen < SENSORS_MAX && (entry = readdir(supplies)) != NULL; seen++)
+    for (struct dirent *entry; supplies != NULL && seen < SENSORS_MAX && (entry = readdir(supplies)) != NULL;
+         seen++)
         if (entry->d_name[0] != '.')
             add_supply(folder, entry->d_name, out, &any_mains_supply, &discharging);
     if (supplies != NULL)
         closedir(supplies);
     if (!any_mains_supply)
-        out->mains = !discharging; /* no supply says: what the battery does tells; without a battery there is mains */
+        out->mains =
+            !discharging; /* no supply says: what the battery does tells; without a battery there is mains */
 }
 
 static double read_temperature(const char *root)
@@ -137,8 +139,10 @@ static double read_temperature(const char *root)
     snprintf(folder, sizeof folder, "%s/sys/class/thermal", root);
     DIR *zones = opendir(folder);
     int seen = 0;
-    for (struct dirent *entry; zones != NULL && seen < SENSORS_MAX && (entry = readdir(zones)) != NULL; seen++) {
-        if (strncmp(entry->d_name, "thermal_zone", 12) != 0 || !read_sensor(folder, entry->d_name, "temp", text))
+    for (struct dirent *entry; zones != NULL && seen < SENSORS_MAX && (entry = readdir(zones)) != NULL;
+         seen++) {
+        if (strncmp(entry->d_name, "thermal_zone", 12) != 0 ||
+            !read_sensor(folder, entry->d_name, "temp", text))
             continue;
         double celsius = atof(text) / 1000;
         if (!(celsius <= hottest) && celsius > -100 && celsius < 300) /* also when hottest is NaN yet */
@@ -172,8 +176,8 @@ void covey_conditions_read(const char *root, int64_t wall_s, struct covey_condit
 /* ---- the decision ---- */
 
 /* Mains power, or enough in the battery: either will do when both are asked for. */
-static bool power_allows(const struct covey_client_policy *policy, const struct covey_conditions *now, char *why,
-                         size_t why_bytes)
+static bool power_allows(const struct covey_client_policy *policy, const struct covey_conditions *now,
+                         char *why, size_t why_bytes)
 {
     bool battery_wanted = policy->battery_percent > 0;
     if ((!policy->mains && !battery_wanted) || now->mains)
@@ -188,14 +192,14 @@ static bool power_allows(const struct covey_client_policy *policy, const struct 
     return false;
 }
 
-bool covey_policy_allows(const struct covey_client_policy *policy, const struct covey_conditions *now, char *why,
-                         size_t why_bytes)
+bool covey_policy_allows(const struct covey_client_policy *policy, const struct covey_conditions *now,
+                         char *why, size_t why_bytes)
 {
     struct covey_hours hours = {0};
     if (policy->hours != NULL && covey_hours_parse(policy->hours, &hours, NULL) == COVEY_OK &&
         !covey_hours_hold(&hours, now->minute_of_day)) {
-        snprintf(why, why_bytes, "it is %02u:%02u, outside of %s", now->minute_of_day / 60, now->minute_of_day % 60,
-                 policy->hours);
+        snprintf(why, why_bytes, "it is %02u:%02u, outside of %s", now->minute_of_day / 60,
+                 now->minute_of_day % 60, policy->hours);
         return false;
     }
     if (!power_allows(policy, now, why, why_bytes))

@@ -19,23 +19,25 @@ struct covey_hours {
 };
 
 /* "22-6", "1:30-5, 12-14"; "" is the whole day (count 0). */
-COVEY_MUST_CHECK enum covey_status covey_hours_parse(const char *text, struct covey_hours *out, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_hours_parse(const char *text, struct covey_hours *out,
+                                                     struct covey_error *err);
 bool covey_hours_hold(const struct covey_hours *hours, uint32_t minute_of_day);
 
 /* What the device senses of itself. */
 struct covey_conditions {
-    bool mains;              /* true also where there is no battery */
-    int32_t battery_percent; /* the fullest battery; -1: there is none */
+    bool mains;                 /* true also where there is no battery */
+    int32_t battery_percent;    /* the fullest battery; -1: there is none */
     double temperature_celsius; /* the hottest zone; NaN: none can be read */
-    double load;             /* one minute, a processor; NaN: cannot be read */
-    uint32_t minute_of_day;  /* local */
+    double load;                /* one minute, a processor; NaN: cannot be read */
+    uint32_t minute_of_day;     /* local */
 };
 
-/* Reads them below root ("" for the machine's own /sys and /proc; a folder in tests). wall_s: seconds since 1970. */
+/* Reads them below root ("" for the machine's own /sys and /proc; a folder in tests). wall_s: seconds since
+ * 1970. */
 void covey_conditions_read(const char *root, int64_t wall_s, struct covey_conditions *out);
 
 /* May it train? When not, why says so: "on battery at 12 %, 30 are wanted". */
-bool covey_policy_allows(const struct covey_client_policy *policy, const struct covey_conditions *conditions, char *why,
-                         size_t why_bytes);
+bool covey_policy_allows(const struct covey_client_policy *policy, const struct covey_conditions *conditions,
+                         char *why, size_t why_bytes);
 
 #endif

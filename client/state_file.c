@@ -62,8 +62,8 @@ struct writer {
 static enum covey_status fail_write(const struct writer *writer)
 {
     int cause = errno;
-    return covey_fail(writer->err, cause == ENOSPC || cause == EDQUOT ? COVEY_LIMIT : COVEY_IO, "%s: cannot write: %s",
-                      writer->path, strerror(cause));
+    return covey_fail(writer->err, cause == ENOSPC || cause == EDQUOT ? COVEY_LIMIT : COVEY_IO,
+                      "%s: cannot write: %s", writer->path, strerror(cause));
 }
 
 static enum covey_status write_all(struct writer *writer, const uint8_t *bytes, size_t count)
@@ -102,8 +102,8 @@ static enum covey_status write_part(struct writer *writer, const struct covey_st
     return COVEY_OK;
 }
 
-static enum covey_status write_body(struct writer *writer, uint32_t kind, const struct covey_state_part *parts,
-                                    size_t count)
+static enum covey_status write_body(struct writer *writer, uint32_t kind,
+                                    const struct covey_state_part *parts, size_t count)
 {
     uint8_t lead[LEAD_BYTES];
     struct covey_hash hash;
@@ -127,7 +127,8 @@ static enum covey_status write_body(struct writer *writer, uint32_t kind, const 
 }
 
 /* A rename is durable when its folder is. */
-static enum covey_status sync_folder(const struct covey_disk *disk, const char *folder, struct covey_error *err)
+static enum covey_status sync_folder(const struct covey_disk *disk, const char *folder,
+                                     struct covey_error *err)
 {
     int descriptor = disk->open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     int result = descriptor < 0 ? -1 : disk->sync(descriptor);
@@ -137,8 +138,9 @@ static enum covey_status sync_folder(const struct covey_disk *disk, const char *
     return result == 0 ? COVEY_OK : covey_fail(err, COVEY_IO, "%s: cannot sync: %s", folder, strerror(cause));
 }
 
-enum covey_status covey_state_file_write(const struct covey_disk *disk, const char *folder, const char *name, uint32_t kind,
-                                         const struct covey_state_part *parts, size_t count, struct covey_error *err)
+enum covey_status covey_state_file_write(const struct covey_disk *disk, const char *folder, const char *name,
+                                         uint32_t kind, const struct covey_state_part *parts, size_t count,
+                                         struct covey_error *err)
 {
     char path[COVEY_STATE_PATH_BYTES], temporary[COVEY_STATE_PATH_BYTES];
     COVEY_TRY(make_path(folder, name, "", path, err));
@@ -197,8 +199,8 @@ static enum covey_status open_reader(struct reader *reader, uint32_t kind)
     if (memcmp(lead, magic, sizeof magic) != 0 || get(lead + 12, 4) != kind)
         return fail_read(reader, "is not what its name says");
     if (get(lead + 8, 4) != COVEY_STATE_VERSION)
-        return covey_fail(reader->err, COVEY_UNSUPPORTED, "%s: version %llu; this program knows %d", reader->path,
-                          (unsigned long long)get(lead + 8, 4), COVEY_STATE_VERSION);
+        return covey_fail(reader->err, COVEY_UNSUPPORTED, "%s: version %llu; this program knows %d",
+                          reader->path, (unsigned long long)get(lead + 8, 4), COVEY_STATE_VERSION);
     uint64_t total = get(lead + 16, 8);
     if (fstat(fileno(reader->file), &facts) != 0 || (uint64_t)facts.st_size != total ||
         total < LEAD_BYTES + COVEY_HASH_BYTES)
@@ -225,7 +227,8 @@ static enum covey_status check_hash(struct reader *reader)
     struct covey_hasher *hasher = reader->hasher;
     reader->hasher = NULL;
     COVEY_TRY(covey_hasher_finish(hasher, &computed));
-    return covey_hash_equal(&stored, &computed) ? COVEY_OK : fail_read(reader, "is damaged: its hash does not fit");
+    return covey_hash_equal(&stored, &computed) ? COVEY_OK
+                                                : fail_read(reader, "is damaged: its hash does not fit");
 }
 
 static void close_reader(struct reader *reader)
@@ -235,8 +238,8 @@ static void close_reader(struct reader *reader)
         fclose(reader->file);
 }
 
-enum covey_status covey_state_file_probe(const char *folder, const char *name, uint32_t kind, void *head, size_t head_bytes,
-                                         uint64_t *rest_bytes, struct covey_error *err)
+enum covey_status covey_state_file_probe(const char *folder, const char *name, uint32_t kind, void *head,
+                                         size_t head_bytes, uint64_t *rest_bytes, struct covey_error *err)
 {
     char path[COVEY_STATE_PATH_BYTES];
     struct reader reader = {.path = path, .err = err};
@@ -256,7 +259,8 @@ enum covey_status covey_state_file_probe(const char *folder, const char *name, u
 }
 
 enum covey_status covey_state_file_read(const char *folder, const char *name, uint32_t kind,
-                                        const struct covey_state_part *parts, size_t count, struct covey_error *err)
+                                        const struct covey_state_part *parts, size_t count,
+                                        struct covey_error *err)
 {
     char path[COVEY_STATE_PATH_BYTES];
     struct reader reader = {.path = path, .err = err};
@@ -277,8 +281,8 @@ enum covey_status covey_state_file_read(const char *folder, const char *name, ui
     return status;
 }
 
-enum covey_status covey_state_file_move(const struct covey_disk *disk, const char *folder, const char *from, const char *to,
-                                        struct covey_error *err)
+enum covey_status covey_state_file_move(const struct covey_disk *disk, const char *folder, const char *from,
+                                        const char *to, struct covey_error *err)
 {
     char source[COVEY_STATE_PATH_BYTES], target[COVEY_STATE_PATH_BYTES];
     COVEY_TRY(make_path(folder, from, "", source, err));

@@ -11,7 +11,8 @@
 /* ------------------------------------------------------------------ memory */
 
 /* Room for count * size bytes, kept when it is large enough. */
-static enum covey_status make_room(void **at, size_t *have_bytes, size_t count, size_t size, struct covey_error *err)
+static enum covey_status make_room(void **at, size_t *have_bytes, size_t count, size_t size,
+                                   struct covey_error *err)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
@@ -30,8 +31,8 @@ static enum covey_status make_room(void **at, size_t *have_bytes, size_t count, 
 
 static bool same_recipe_for_memory(const struct covey_recipe *a, const struct covey_recipe *b)
 {
-    return a->batch == b->batch && a->optimiser == b->optimiser && (a->weight_decay != 0) == (b->weight_decay != 0) &&
-           (a->proximal_mu != 0) == (b->proximal_mu != 0);
+    return a->batch == b->batch && a->optimiser == b->optimiser &&
+           (a->weight_decay != 0) == (b->weight_decay != 0) && (a->proximal_mu != 0) == (b->proximal_mu != 0);
 }
 
 static enum covey_status make_trainer(struct covey_training_job *job, struct covey_error *err)
@@ -48,7 +49,8 @@ static enum covey_status make_trainer(struct covey_training_job *job, struct cov
     const struct covey_training_options options = {.engine = job->engine,
                                                    .recipe = &job->plan.recipe,
                                                    .examples = job->dataset->count,
-                                                   .memory_limit_bytes = (uint64_t)job->config->memory_limit_bytes};
+                                                   .memory_limit_bytes =
+                                                       (uint64_t)job->config->memory_limit_bytes};
     enum covey_status status = covey_trainer_create(description, &options, &job->trainer, err);
     free(description);
     if (status == COVEY_OK) {
@@ -65,13 +67,15 @@ static enum covey_status make_buffers(struct covey_training_job *job, struct cov
     job->feedback = job->config->error_feedback == COVEY_FEEDBACK_ON && strcmp(job->codec.name, "raw32") != 0;
     if (job->feedback)
         COVEY_TRY(make_room((void **)&job->residual, &job->residual_bytes, n, sizeof *job->residual, err));
-    COVEY_TRY(make_room((void **)&job->room, &job->room_bytes, covey_upload_room_bytes(&job->codec, n), 1, err));
+    COVEY_TRY(
+        make_room((void **)&job->room, &job->room_bytes, covey_upload_room_bytes(&job->codec, n), 1, err));
     return make_room(&job->scratch, &job->scratch_bytes, covey_codec_scratch_bytes(&job->codec, n), 1, err);
 }
 
 /* ------------------------------------------------------------------ the residual */
 
-static bool residual_is_ours(const struct covey_training_job *job, const struct covey_state_residual *residual)
+static bool residual_is_ours(const struct covey_training_job *job,
+                             const struct covey_state_residual *residual)
 {
     const struct covey_state_model *model = &job->model->facts;
     return residual != NULL && residual->count == job->model->layout.update_count &&
@@ -80,7 +84,8 @@ static bool residual_is_ours(const struct covey_training_job *job, const struct 
            model->sequence - residual->sequence <= (uint64_t)job->config->feedback_rounds;
 }
 
-/* What an earlier assignment left behind, then the residual as it holds now; zeros when there is none, or none of use. */
+/* What an earlier assignment left behind, then the residual as it holds now; zeros when there is none, or
+ * none of use. */
 static enum covey_status take_residual(struct covey_training_job *job, struct covey_error *err)
 {
     size_t n = job->model->layout.update_count;
@@ -94,8 +99,9 @@ static enum covey_status take_residual(struct covey_training_job *job, struct co
         covey_client_state_load_residual(job->state, job->residual, &why) == COVEY_OK)
         return COVEY_OK;
     if (stored != NULL) {
-        covey_log_event(job->env.log, COVEY_LOG_INFO, "residual-dropped", "codec=%s sequence=%llu reason=\"%s\"",
-                        stored->codec, (unsigned long long)stored->sequence,
+        covey_log_event(job->env.log, COVEY_LOG_INFO, "residual-dropped",
+                        "codec=%s sequence=%llu reason=\"%s\"", stored->codec,
+                        (unsigned long long)stored->sequence,
                         why.text[0] != 0 ? why.text : "of another codec or model, or too old");
         COVEY_TRY(covey_client_state_drop_residual(job->state, err));
     }
@@ -131,10 +137,12 @@ static enum covey_status train(struct covey_training_job *job, struct covey_erro
                                            .now_ms = job->env.now_ms,
                                            .user_clock = job->env.user};
     memcpy(model->local, model->params, model->layout.count * sizeof *model->local);
-    COVEY_TRY(covey_trainer_run(job->trainer, model->local, job->dataset, &job->plan.recipe, &run, &job->training, err));
+    COVEY_TRY(covey_trainer_run(job->trainer, model->local, job->dataset, &job->plan.recipe, &run,
+                                &job->training, err));
     /* Personal tensors are trained here and stay here. */
     size_t shared = model->layout.shared_count;
-    memcpy(model->params + shared, model->local + shared, (model->layout.count - shared) * sizeof *model->params);
+    memcpy(model->params + shared, model->local + shared,
+           (model->layout.count - shared) * sizeof *model->params);
     return COVEY_OK;
 }
 
@@ -178,9 +186,10 @@ static enum covey_status make_durable(struct covey_training_job *job, struct cov
                                             .count = model->layout.update_count};
     memcpy(residual.codec, job->codec.name, sizeof residual.codec);
     if (model->layout.count > model->layout.shared_count) /* personal values are nowhere else */
-        COVEY_TRY(covey_client_state_store_model(job->state, &model->facts, model->description, model->params, err));
-    return covey_client_state_store_update(job->state, &update, job->message.data, job->feedback ? &residual : NULL,
-                                           job->residual, err);
+        COVEY_TRY(covey_client_state_store_model(job->state, &model->facts, model->description, model->params,
+                                                 err));
+    return covey_client_state_store_update(job->state, &update, job->message.data,
+                                           job->feedback ? &residual : NULL, job->residual, err);
 }
 
 static enum covey_status run_all(struct covey_training_job *job, struct covey_error *err)
@@ -215,14 +224,16 @@ static enum covey_status start_thread(struct covey_training_job *job, struct cov
     if (result == 0)
         result = pthread_create(&job->thread, &attributes, run, job);
     pthread_attr_destroy(&attributes);
-    return result == 0 ? COVEY_OK : covey_fail(err, COVEY_NO_MEMORY, "no thread for training: %s", strerror(result));
+    return result == 0 ? COVEY_OK
+                       : covey_fail(err, COVEY_NO_MEMORY, "no thread for training: %s", strerror(result));
 }
 
 enum covey_status covey_training_job_start(struct covey_training_job *job, const struct covey_plan *plan,
                                            struct covey_error *err)
 {
     if (job->dataset == NULL)
-        return covey_fail(err, COVEY_INVALID, "this device has no data: write a `data:` block into client.yaml");
+        return covey_fail(err, COVEY_INVALID,
+                          "this device has no data: write a `data:` block into client.yaml");
     if (!job->model->installed)
         return covey_fail(err, COVEY_STATE, "there is no model to train");
     job->plan = *plan;

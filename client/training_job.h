@@ -40,7 +40,8 @@ struct covey_training_job {
     /* one run */
     struct covey_plan plan;
     struct covey_codec codec;
-    bool update_offered; /* the stored update of an earlier assignment went out: nobody knows whether it was taken */
+    bool update_offered; /* the stored update of an earlier assignment went out: nobody knows whether it was
+                            taken */
     bool feedback;
     struct covey_training_result training;
     struct covey_encoded_update encoded;
@@ -55,14 +56,16 @@ struct covey_training_job {
 };
 
 /* Begins the assignment of plan. With in_step, it has ended when this returns. */
-COVEY_MUST_CHECK enum covey_status covey_training_job_start(struct covey_training_job *job, const struct covey_plan *plan,
+COVEY_MUST_CHECK enum covey_status covey_training_job_start(struct covey_training_job *job,
+                                                            const struct covey_plan *plan,
                                                             struct covey_error *err);
 /* True once after it ended: status, err, training and message are there. */
 bool covey_training_job_take(struct covey_training_job *job);
 /* Stops and waits: until the end of a step, or of a write. */
 void covey_training_job_cancel(struct covey_training_job *job);
 /* The update that the state holds, into `message`: to be sent again as it was. */
-COVEY_MUST_CHECK enum covey_status covey_training_job_reload(struct covey_training_job *job, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_training_job_reload(struct covey_training_job *job,
+                                                             struct covey_error *err);
 void covey_training_job_deinit(struct covey_training_job *job);
 
 #endif

@@ -1,5 +1,5 @@
-/* One update, read from top to bottom: what training changed, plus what the codec kept back last time, cut to a norm,
- * coded, and sent. server/intake.c is the mirror image of this page. */
+/* One update, read from top to bottom: what training changed, plus what the codec kept back last time, cut to
+ * a norm, coded, and sent. server/intake.c is the mirror image of this page. */
 #include "upload.h"
 
 #include <math.h>
@@ -18,7 +18,8 @@ static void take_delta(const float *base, float *local, size_t n)
         local[i] = local[i] - base[i];
 }
 
-/* What was not sent before goes along now (Seide et al. 2014, section 3; Karimireddy et al. 2019, algorithm 1). */
+/* What was not sent before goes along now (Seide et al. 2014, section 3; Karimireddy et al. 2019, algorithm
+ * 1). */
 static void add_residual(float *delta, const float *residual, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -42,7 +43,8 @@ static double clip(float *delta, size_t n, double limit, float *factor)
 }
 
 /* Codes delta behind the head's place. residual becomes delta - decoded: what the codec keeps back. */
-static enum covey_status encode_stream(const struct covey_upload_job *job, size_t *stream_bytes, struct covey_error *err)
+static enum covey_status encode_stream(const struct covey_upload_job *job, size_t *stream_bytes,
+                                       struct covey_error *err)
 {
     size_t n = job->layout->update_count, ends[COVEY_MODEL_TENSORS];
     const struct covey_encode_options options = {
@@ -54,7 +56,8 @@ static enum covey_status encode_stream(const struct covey_upload_job *job, size_
         .scratch = job->scratch,
         .scratch_bytes = job->scratch_bytes};
     COVEY_TRY(covey_codec_encode(job->codec, job->local, n, &options, job->room + COVEY_UPDATE_HEAD_BYTES,
-                                 job->room_bytes - COVEY_UPDATE_HEAD_BYTES, stream_bytes, job->residual, err));
+                                 job->room_bytes - COVEY_UPDATE_HEAD_BYTES, stream_bytes, job->residual,
+                                 err));
     for (size_t i = 0; job->residual != NULL && i < n; i++)
         job->residual[i] = job->local[i] - job->residual[i];
     return COVEY_OK;
@@ -93,7 +96,8 @@ enum covey_status covey_upload_encode(const struct covey_upload_job *job, struct
         add_residual(job->local, job->residual, n);
     encoded.norm = clip(job->local, n, job->clip_norm, &encoded.clipped);
     if (!isfinite(encoded.norm))
-        return covey_fail(err, COVEY_NOT_FINITE, "training diverged: the update is not finite; a smaller learning rate?");
+        return covey_fail(err, COVEY_NOT_FINITE,
+                          "training diverged: the update is not finite; a smaller learning rate?");
     COVEY_TRY(encode_stream(job, &encoded.stream_bytes, err));
     COVEY_TRY(put_head(job, encoded.stream_bytes, encoded.clipped, &encoded.message, err));
     *out = encoded;
@@ -102,8 +106,8 @@ enum covey_status covey_upload_encode(const struct covey_upload_job *job, struct
 
 enum covey_status covey_upload_send(struct covey_link_handle link, const char *federation,
                                     const struct covey_assignment_id *assignment, struct covey_bytes message,
-                                    uint16_t window_blocks, covey_reply_fn *reply, void *user, uint32_t *out_id,
-                                    struct covey_error *err)
+                                    uint16_t window_blocks, covey_reply_fn *reply, void *user,
+                                    uint32_t *out_id, struct covey_error *err)
 {
     char path[COVEY_PATH_BYTES], id[2 * COVEY_ASSIGNMENT_BYTES + 1];
     covey_hex_write(assignment->bytes, sizeof assignment->bytes, id);

@@ -13,18 +13,18 @@
 
 struct covey_upload_job {
     const struct covey_plan *plan;
-    const struct covey_codec *codec;       /* of the plan, parsed */
+    const struct covey_codec *codec; /* of the plan, parsed */
     const struct covey_layout *layout;
-    const struct covey_hash *model;        /* hash of base */
-    const float *base;                     /* P: (layout->update_count) are read */
-    float *local;                          /* trained: (layout->update_count); overwritten */
-    float *residual;                       /* (layout->update_count): in the old one, out the new one; NULL: no feedback */
-    double clip_norm;                      /* 0 = none */
+    const struct covey_hash *model; /* hash of base */
+    const float *base;              /* P: (layout->update_count) are read */
+    float *local;                   /* trained: (layout->update_count); overwritten */
+    float *residual;  /* (layout->update_count): in the old one, out the new one; NULL: no feedback */
+    double clip_norm; /* 0 = none */
     uint64_t device;
     const struct covey_training_result *training;
-    void *scratch;                         /* covey_codec_scratch_bytes, aligned; may be NULL when that is 0 */
+    void *scratch; /* covey_codec_scratch_bytes, aligned; may be NULL when that is 0 */
     size_t scratch_bytes;
-    uint8_t *room;                         /* covey_upload_room_bytes; the message lies in it afterwards */
+    uint8_t *room; /* covey_upload_room_bytes; the message lies in it afterwards */
     size_t room_bytes;
 };
 
@@ -32,8 +32,8 @@ struct covey_upload_job {
 struct covey_encoded_update {
     struct covey_bytes message; /* into room */
     size_t stream_bytes;
-    double norm;                /* of the delta with the residual, before clipping */
-    float clipped;              /* factor applied; 1 = as it was */
+    double norm;   /* of the delta with the residual, before clipping */
+    float clipped; /* factor applied; 1 = as it was */
 };
 
 /* Bytes of room that any update of so many values can take. */
@@ -41,7 +41,8 @@ size_t covey_upload_room_bytes(const struct covey_codec *codec, size_t update_co
 
 /* Does not allocate. NOT_FINITE when training diverged. */
 COVEY_MUST_CHECK enum covey_status covey_upload_encode(const struct covey_upload_job *job,
-                                                       struct covey_encoded_update *out, struct covey_error *err);
+                                                       struct covey_encoded_update *out,
+                                                       struct covey_error *err);
 
 /* PUT f/{federation}/a/{assignment}; message stays borrowed until the reply. */
 COVEY_MUST_CHECK enum covey_status covey_upload_send(struct covey_link_handle link, const char *federation,

@@ -27,29 +27,29 @@ enum covey_feedback { COVEY_FEEDBACK_ON, COVEY_FEEDBACK_OFF };
 
 /* When a device may train. All zero: always. */
 struct covey_client_policy {
-    char *hours;               /* local time, "22-6" or "1:30-5, 12-14"; "" = any */
-    bool mains;                /* only while mains power is on; a device without a battery has mains power */
-    int64_t battery_percent;   /* or while the battery has at least so much; 0 = any */
-    double temperature_celsius;/* below it; 0 = any */
-    double load;               /* one-minute load average a processor below it; 0 = any */
+    char *hours;                /* local time, "22-6" or "1:30-5, 12-14"; "" = any */
+    bool mains;                 /* only while mains power is on; a device without a battery has mains power */
+    int64_t battery_percent;    /* or while the battery has at least so much; 0 = any */
+    double temperature_celsius; /* below it; 0 = any */
+    double load;                /* one-minute load average a processor below it; 0 = any */
 };
 
 struct covey_client_config {
     char *server;
     char *server_name; /* that the certificate must carry; "" = the host of `server` */
     char *federation;
-    int64_t mode;      /* enum covey_link_mode */
-    int64_t congestion;/* enum covey_congestion_rule */
+    int64_t mode;       /* enum covey_link_mode */
+    int64_t congestion; /* enum covey_congestion_rule */
     struct covey_data_config data;
-    char *state;       /* folder, made when it is not there; relative to the bundle */
+    char *state; /* folder, made when it is not there; relative to the bundle */
     struct covey_client_policy policy;
     int64_t error_feedback;  /* enum covey_feedback */
     int64_t feedback_rounds; /* a residual older than so many models is dropped */
     double clip_norm;        /* L2 norm that an update is scaled down to; 0 = as it is */
     bool exit_when_done;
-    bool keep_last;          /* when the federation has ended, fetch its last model */
+    bool keep_last;                           /* when the federation has ended, fetch its last model */
     int64_t reconnect_ms, reconnect_limit_ms; /* pause before the first new try, and the longest one */
-    int64_t memory_limit_bytes; /* of training; 0 = no limit but the house's */
+    int64_t memory_limit_bytes;               /* of training; 0 = no limit but the house's */
     struct {
         int64_t level; /* enum covey_log_level */
         bool journal;
@@ -71,8 +71,9 @@ COVEY_MUST_CHECK enum covey_status covey_client_config_load_text(const char *dir
 void covey_client_config_free(struct covey_client_config *config); /* an all-zero one is legal */
 
 /* DIR/NAME, or NAME itself when it is absolute. LIMIT when it does not fit. */
-COVEY_MUST_CHECK enum covey_status covey_client_config_path(const struct covey_client_config *config, const char *name,
-                                                            char out[COVEY_FILE_PATH_BYTES], struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_client_config_path(const struct covey_client_config *config,
+                                                            const char *name, char out[COVEY_FILE_PATH_BYTES],
+                                                            struct covey_error *err);
 
 /* "HOST:PORT" as a link takes it, with brackets where an IPv6 address wants them. */
 void covey_client_address(const char *host, uint16_t port, char out[COVEY_ADDRESS_BYTES]);
