@@ -10,3 +10,6 @@ covey_add_test(test_coap_server LINKS covey_common Threads::Threads LABELS threa
     SOURCES integration/test_coap_server.c integration/coap_rig.c)
 covey_add_test(test_coap_network LINKS covey_common Threads::Threads LABELS threads TIMEOUT 300
     SOURCES integration/test_coap_network.c integration/coap_rig.c integration/relay.c)
+covey_add_test(test_coap_hostile LINKS covey_common Threads::Threads LABELS threads
+    SOURCES integration/test_coap_hostile.c integration/coap_rig.c)
+target_include_directories(test_coap_hostile PRIVATE ${PROJECT_SOURCE_DIR}/common/coap)
