@@ -33,12 +33,21 @@ static void raise_peaks(struct reading *reading, size_t first, size_t count, flo
 /* A stream of codes: the scales bound the values. */
 static enum covey_status read_scales(struct reading *reading)
 {
+    const struct covey_fold_kernels *kernels = covey_fold_kernels_at(0);
     struct covey_codes codes;
     for (;;) {
         const size_t first = reading->decoder.position;
         COVEY_TRY(covey_decoder_next_scales(&reading->decoder, &codes));
         if (codes.count == 0)
             return COVEY_OK;
+        if (first + codes.count <= reading->rule->ends[reading->tensor]) { /* the tile lies in one tensor */
+            const size_t blocks = (codes.count + COVEY_BLOCK_VALUES - 1) / COVEY_BLOCK_VALUES;
+            const uint32_t bits = kernels->largest(codes.scales, blocks);
+            float most;
+            memcpy(&most, &bits, sizeof most);
+            raise_peaks(reading, first, codes.count, most * (float)codes.code_limit);
+            continue;
+        }
         for (size_t at = 0; at < codes.count; at += COVEY_BLOCK_VALUES) {
             const size_t left = codes.count - at;
             raise_peaks(reading, first + at, left < COVEY_BLOCK_VALUES ? left : COVEY_BLOCK_VALUES,

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "fold_kernels.h"
 #include "grid_internal.h"
@@ -37,26 +38,43 @@ static void fold_as_floats(const struct code_tile *tile, size_t from, size_t to)
                     tile->input->weight);
 }
 
-/* Blocks [block, last) that lie in one tensor. A block whose scale is a whole number of grid units needs no
- * rounding: its codes are multiplied by units * weight. Runs of such blocks go to the kernel, the others
- * through f32. */
-static void fold_blocks(const struct code_tile *tile, size_t block, size_t last, double factor)
+/* A block's scale (nine significant bits) in grid units times the weight, if that is a whole number that the
+ * kernel can multiply by: then no value of the block needs rounding. exponent: of the grid's factor,
+ * 2^exponent. */
+static bool block_factor(float scale, int exponent, uint32_t odd_weight, int weight_shift,
+                         struct covey_fold_block *out)
 {
-    double factors[TILE_BLOCKS];
-    const double weight = (double)tile->input->weight;
+    uint32_t bits;
+    memcpy(&bits, &scale, sizeof bits);
+    *out = (struct covey_fold_block){0};
+    if (bits == 0)
+        return true;
+    const int shift = (int)(bits >> 23) - 127 - 8 + exponent;
+    const uint64_t factor = (uint64_t)((bits >> 15 & 0xFF) | 0x100) * odd_weight;
+    if (bits >> 23 == 0 || shift < 0 || shift + weight_shift > COVEY_GRID_BITS || factor > INT32_MAX)
+        return false;
+    *out = (struct covey_fold_block){(int32_t)factor, shift + weight_shift};
+    return true;
+}
+
+/* Blocks [block, last) that lie in one tensor: runs of whole ones go to the kernel, the others through f32.
+ */
+static void fold_blocks(const struct code_tile *tile, size_t block, size_t last, int exponent)
+{
+    struct covey_fold_block blocks[TILE_BLOCKS];
+    const int weight_shift = __builtin_ctzll(tile->input->weight);
+    const uint64_t odd = tile->input->weight >> weight_shift;
+    const uint32_t odd_weight =
+        odd < UINT32_MAX ? (uint32_t)odd : UINT32_MAX; /* too large to fit: never whole */
     int64_t *sums = tile->fold->grid->sums + tile->first;
     while (block < last) {
         size_t end = block;
-        for (; end < last; end++) {
-            const double units = (double)tile->codes->scales[end] * factor; /* a power of two: exact */
-            const double whole = units + COVEY_FOLD_MAGIC - COVEY_FOLD_MAGIC;
-            factors[end] = units * weight;
-            if (whole != units || factors[end] * tile->codes->code_limit >= COVEY_FOLD_EXACT)
-                break;
-        }
+        while (end < last &&
+               block_factor(tile->codes->scales[end], exponent, odd_weight, weight_shift, &blocks[end]))
+            end++;
         tile->fold->kernels->codes(sums + block * COVEY_BLOCK_VALUES,
                                    tile->codes->codes + block * COVEY_BLOCK_VALUES, end - block,
-                                   factors + block);
+                                   blocks + block);
         if (end < last)
             fold_as_floats(tile, end * COVEY_BLOCK_VALUES, (end + 1) * COVEY_BLOCK_VALUES);
         block = end + 1;
@@ -64,7 +82,7 @@ static void fold_blocks(const struct code_tile *tile, size_t block, size_t last,
 }
 
 /* Values [from, to) of the tile, all in one tensor. */
-static void fold_segment(const struct code_tile *tile, size_t from, size_t to, double factor)
+static void fold_segment(const struct code_tile *tile, size_t from, size_t to, int exponent)
 {
     const size_t block = (from + COVEY_BLOCK_VALUES - 1) / COVEY_BLOCK_VALUES, last = to / COVEY_BLOCK_VALUES;
     if (block > last) { /* within one block */
@@ -73,7 +91,7 @@ static void fold_segment(const struct code_tile *tile, size_t from, size_t to, d
     }
     if (from < block * COVEY_BLOCK_VALUES)
         fold_as_floats(tile, from, block * COVEY_BLOCK_VALUES);
-    fold_blocks(tile, block, last, factor);
+    fold_blocks(tile, block, last, exponent);
     if (last * COVEY_BLOCK_VALUES < to)
         fold_as_floats(tile, last * COVEY_BLOCK_VALUES, to);
 }
@@ -82,10 +100,12 @@ static void fold_codes(const struct code_tile *tile)
 {
     const struct covey_grid *grid = tile->fold->grid;
     size_t t = covey_grid_tensor_at(grid, tile->first);
+    int scale_exponent; /* scale = 2^(scale_exponent - 1) */
+    (void)frexp(tile->input->scale, &scale_exponent);
     for (size_t from = 0; from < tile->codes->count; t++) {
         const size_t end = grid->ends[t] - tile->first;
         const size_t to = end < tile->codes->count ? end : tile->codes->count;
-        fold_segment(tile, from, to, covey_grid_factor(grid, t, tile->input->scale));
+        fold_segment(tile, from, to, grid->split.coordinate_bits - grid->exponents[t] + scale_exponent - 1);
         from = to;
     }
 }

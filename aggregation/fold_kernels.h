@@ -9,14 +9,20 @@
 
 /* Adding this to |y| < 2^51 leaves the integer nearest to y, ties to even, in the low bits of the double. */
 #define COVEY_FOLD_MAGIC 0x1.8p52
-#define COVEY_FOLD_EXACT 0x1p51
+
+/* What the codes of a block are multiplied by: factor * 2^shift, factor below 2^31. */
+struct covey_fold_block {
+    int32_t factor;
+    int32_t shift;
+};
 
 struct covey_fold_kernels {
     const char *name;
     /* sums[i] += weight * nearest(x[i] * factor); |x[i] * factor| <= 2^51. */
     void (*floats)(int64_t *sums, const float *x, size_t count, double factor, int64_t weight);
-    /* sums[i] += codes[i] * factor of its block of 64; every product an integer, below 2^51. */
-    void (*codes)(int64_t *sums, const int8_t *codes, size_t block_count, const double *factors);
+    /* sums[i] += codes[i] * factor * 2^shift of its block of 64; no product reaches 2^63. */
+    void (*codes)(int64_t *sums, const int8_t *codes, size_t block_count,
+                  const struct covey_fold_block *blocks);
     /* means[i] = sums[i] * factor / divisor; means may lie over sums. */
     void (*means)(const void *sums, size_t count, double factor, double divisor, void *means);
     /* Sum of squares in eight running sums, then those in order. */

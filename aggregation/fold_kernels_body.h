@@ -23,11 +23,13 @@ static void fold_floats(int64_t *restrict sums, const float *restrict x, size_t 
 }
 
 static void fold_codes(int64_t *restrict sums, const int8_t *restrict codes, size_t block_count,
-                       const double *restrict factors)
+                       const struct covey_fold_block *restrict blocks)
 {
-    for (size_t b = 0; b < block_count; b++)
-        for (size_t i = b * COVEY_BLOCK_VALUES; i < (b + 1) * COVEY_BLOCK_VALUES; i++)
-            sums[i] += nearest((double)codes[i] * factors[b]);
+    for (size_t b = 0; b < block_count; b++, sums += COVEY_BLOCK_VALUES, codes += COVEY_BLOCK_VALUES) {
+        const int32_t factor = blocks[b].factor, shift = blocks[b].shift;
+        for (size_t i = 0; i < COVEY_BLOCK_VALUES; i++)
+            sums[i] += (int64_t)((uint64_t)((int64_t)(int32_t)codes[i] * factor) << shift);
+    }
 }
 
 static void make_means(const void *sums, size_t count, double factor, double divisor, void *means)

@@ -22,7 +22,7 @@
 struct covey_block_kernels {
     const char *name;
 
-    /* The largest |x|, as the bits of a float without its sign; count a multiple of 8. */
+    /* The largest |x|, as the bits of a float without its sign. */
     uint32_t (*largest)(const float *x, size_t count);
 
     /* Stochastic rounding of the whole blocks of a tile, the one with number `tile` of the vector. Word w of
@@ -39,6 +39,10 @@ struct covey_block_kernels {
     /* Two codes in -8..7 a byte, the earlier one in the lower half; count even. */
     void (*pack4)(const int8_t *codes, size_t count, uint8_t *out);
     void (*unpack4)(const uint8_t *in, size_t count, int8_t *codes);
+
+    /* binary32 to and from bytes, little-endian, not aligned. Both return the bits of the largest |x|. */
+    uint32_t (*to_raw)(const float *x, size_t count, uint8_t *out);
+    uint32_t (*from_raw)(const uint8_t *in, size_t count, float *out);
 
     /* binary16, to nearest even, saturating; subnormals kept. Any count. to_half returns the bits of the
      * largest |x|; from_half returns the largest half without its sign. Bytes little-endian, not aligned. */

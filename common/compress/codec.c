@@ -171,12 +171,8 @@ static enum covey_status check_values(const struct covey_block_kernels *kernels,
                                       struct covey_error *err)
 {
     const uint32_t limit = covey_quantiser_row(codec->quantise)->side_bytes > 0 ? 0x7F000000u : 0x7F800000u;
-    if (kernels->largest(x, count & ~(size_t)7) < limit) {
-        float rest[8] = {0};
-        memcpy(rest, x + (count & ~(size_t)7), (count & 7) * sizeof *x);
-        if (kernels->largest(rest, 8) < limit)
-            return COVEY_OK;
-    }
+    if (kernels->largest(x, count) < limit)
+        return COVEY_OK;
     return covey_fail(err, COVEY_NOT_FINITE, "a value is NaN, infinite or too large for codec %s",
                       codec->name);
 }

@@ -1,18 +1,10 @@
 /* Values kept as floats: raw32 (binary32 as it is) and fp16 (binary16, to nearest even, saturating at 65504).
  */
-#include <endian.h>
 #include <string.h>
 
 #include "stage.h"
 
 #define INFINITE 0x7F800000u /* bits of infinity; NaN is above */
-
-static inline uint32_t load32(const uint8_t *in)
-{
-    uint32_t bits;
-    memcpy(&bits, in, sizeof bits);
-    return le32toh(bits);
-}
 
 static size_t first_not_finite(const float *x, size_t count)
 {
@@ -30,18 +22,9 @@ static enum covey_status raw32_encode(const struct covey_encode_run *run, size_t
                                       size_t count, uint8_t *side, uint8_t *codes, float *decoded,
                                       size_t *bad)
 {
-    (void)run;
     (void)first;
     (void)side;
-    uint32_t most = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        most = (bits & 0x7FFFFFFFu) > most ? bits & 0x7FFFFFFFu : most;
-        bits = htole32(bits);
-        memcpy(codes + 4 * i, &bits, sizeof bits);
-    }
-    if (most >= INFINITE) {
+    if (run->kernels->to_raw(x, count, codes) >= INFINITE) {
         *bad = first_not_finite(x, count);
         return COVEY_NOT_FINITE;
     }
@@ -53,15 +36,8 @@ static enum covey_status raw32_encode(const struct covey_encode_run *run, size_t
 static enum covey_status raw32_decode(const struct covey_block_kernels *kernels, const uint8_t *side,
                                       const uint8_t *codes, size_t count, float *out)
 {
-    (void)kernels;
     (void)side;
-    uint32_t most = 0;
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t bits = load32(codes + 4 * i);
-        most = (bits & 0x7FFFFFFFu) > most ? bits & 0x7FFFFFFFu : most;
-        memcpy(&out[i], &bits, sizeof bits);
-    }
-    return most < INFINITE ? COVEY_OK : COVEY_NOT_FINITE;
+    return kernels->from_raw(codes, count, out) < INFINITE ? COVEY_OK : COVEY_NOT_FINITE;
 }
 
 static enum covey_status fp16_decode(const struct covey_block_kernels *kernels, const uint8_t *side,

@@ -114,6 +114,10 @@ Test(block_kernels, every_table_gives_the_same_bits)
             cr_expect_eq(memcmp(packed, repacked, count / 2), 0, "%s", kernels->name);
             kernels->unpack4(packed, count, others);
             cr_expect_eq(memcmp(codes, others, count), 0, "%s", kernels->name);
+            static uint8_t raw[4 * COUNT + 1];
+            cr_expect_eq(kernels->to_raw(x, count, raw + 1), plain->largest(x, count));
+            cr_expect_eq(kernels->from_raw(raw + 1, count, a), plain->largest(x, count));
+            cr_expect_eq(memcmp(a, x, count * sizeof *a), 0, "%s", kernels->name);
             for (size_t odd = 0; odd < 3 && odd <= count; odd++) {
                 cr_expect_eq(kernels->to_half(x, count - odd, packed + 1),
                              plain->to_half(x, count - odd, repacked + 1));
