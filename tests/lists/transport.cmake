@@ -13,3 +13,6 @@ covey_add_test(test_coap_network LINKS covey_common Threads::Threads LABELS thre
 covey_add_test(test_coap_hostile LINKS covey_common Threads::Threads LABELS threads
     SOURCES integration/test_coap_hostile.c integration/coap_rig.c)
 target_include_directories(test_coap_hostile PRIVATE ${PROJECT_SOURCE_DIR}/common/coap)
+covey_add_test(test_coap_interop LINKS covey_common Threads::Threads
+    SOURCES integration/test_coap_interop.c integration/coap_rig.c)
+target_compile_definitions(test_coap_interop PRIVATE COVEY_DEPS_DIR="${COVEY_DEPS}")
