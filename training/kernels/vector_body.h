@@ -1,6 +1,6 @@
 /* A vector of LANES floats and what GCC's vector types leave to be said. Included by vectors_*.c, which define LANES
- * (4, 8 or 16) and how the first few lanes are loaded and stored, LOAD_PART and STORE_PART; everything is local to
- * that file. */
+ * (4, 8 or 16) and how the first few lanes are loaded and stored, LOAD_PART and STORE_PART, and how a value is kept in
+ * a register, IN_REGISTER; everything is local to that file. */
 #include "vector_kernels.h"
 
 #include <string.h>
@@ -50,9 +50,7 @@ INLINE void store_up_to(float *p, vec v, size_t count)
 /* Loaded once: else the compiler reads memory again for each use, and loads are what these loops run out of. */
 INLINE vec in_register(vec v)
 {
-#if defined(__x86_64__)
-    __asm__("" : "+v"(v));
-#endif
+    IN_REGISTER(v);
     return v;
 }
 

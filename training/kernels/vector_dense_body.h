@@ -118,9 +118,6 @@ static void dense_forward(const struct covey_dense_forward *d)
             memset(d->y + e * d->units, 0, d->units * sizeof(float));
     for (size_t from = 0; from < d->features; from += block)
         forward_block(d, from, d->features - from < block ? d->features - from : block);
-    if (d->relu)
-        for (size_t i = 0; i < d->examples * d->units; i++)
-            d->y[i] = d->y[i] <= 0 ? 0 : d->y[i];
 }
 
 /* ---- backward ---- */

@@ -9,13 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* y = x w' + b: x (examples, features), w (units, features), b (units) or NULL, y (examples, units), overwritten;
- * then relu, where wanted. */
+/* y = x w' + b: x (examples, features), w (units, features), b (units) or NULL, y (examples, units), overwritten. */
 struct covey_dense_forward {
     size_t examples, features, units;
     const float *x, *w, *b;
     float *y;
-    int relu;
 };
 
 /* dx (examples, features) = dy w, overwritten, NULL: not wanted;
