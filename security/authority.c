@@ -34,7 +34,7 @@ static enum covey_status make_authority(const char *pki, const char *name, const
     if (status == COVEY_OK)
         status = covey_key_public(made.key, &public_key, err);
     if (status == COVEY_OK)
-        status = covey_public_key_id(&public_key, id);
+        status = covey_public_key_id(&public_key, id, err);
     if (status != COVEY_OK)
         goto cleanup;
     covey_hex_write(id, 4, digits);

@@ -159,7 +159,7 @@ static enum covey_status read_facts(const mbedtls_x509_crt *crt, struct covey_ce
     read_alternative_names(crt, facts);
     if (!read_serial(&crt->serial, facts->serial))
         return covey_fail(err, COVEY_INVALID, "a certificate with a serial of %zu bytes", crt->serial.len);
-    return covey_hash_bytes((struct covey_bytes){crt->raw.p, crt->raw.len}, &facts->fingerprint);
+    return covey_key_hash(crt->raw.p, crt->raw.len, &facts->fingerprint, err);
 }
 
 enum covey_status covey_certificate_describe(struct covey_bytes certificate,
@@ -274,7 +274,7 @@ static enum covey_status set_validity(struct draft *draft, const struct covey_ce
 static enum covey_status set_serial(struct draft *draft, struct covey_error *err)
 {
     uint8_t serial[SERIAL_BYTES];
-    COVEY_TRY(covey_secret_bytes(serial, sizeof serial));
+    COVEY_TRY(covey_key_secret(serial, sizeof serial, err));
     serial[0] = (uint8_t)((serial[0] & 0x7f) | 0x40); /* positive, and always 16 bytes */
     const int failed = mbedtls_x509write_crt_set_serial_raw(&draft->crt, serial, sizeof serial);
     return failed == 0 ? COVEY_OK : fail_tls(err, "set a certificate's serial", failed);
@@ -289,9 +289,9 @@ static enum covey_status set_key_identifiers(struct draft *draft, const struct c
                                                2 + KEY_IDENTIFIER_BYTES, MBEDTLS_ASN1_CONTEXT_SPECIFIC,
                                                KEY_IDENTIFIER_BYTES};
     struct covey_hash hash;
-    COVEY_TRY(covey_hash_bytes((struct covey_bytes){subject->point, sizeof subject->point}, &hash));
+    COVEY_TRY(covey_key_hash(subject->point, sizeof subject->point, &hash, err));
     memcpy(own + 2, hash.bytes, KEY_IDENTIFIER_BYTES);
-    COVEY_TRY(covey_hash_bytes((struct covey_bytes){issuer->point, sizeof issuer->point}, &hash));
+    COVEY_TRY(covey_key_hash(issuer->point, sizeof issuer->point, &hash, err));
     memcpy(above + 4, hash.bytes, KEY_IDENTIFIER_BYTES);
     int failed = mbedtls_x509write_crt_set_extension(&draft->crt, MBEDTLS_OID_SUBJECT_KEY_IDENTIFIER,
                                                      MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_KEY_IDENTIFIER), 0,
@@ -506,7 +506,7 @@ static enum covey_status check_request(mbedtls_x509_csr *csr, struct covey_error
     struct covey_hash hash;
     const unsigned char *signature = NULL;
     size_t size = 0;
-    COVEY_TRY(covey_hash_bytes((struct covey_bytes){csr->cri.p, csr->cri.len}, &hash));
+    COVEY_TRY(covey_key_hash(csr->cri.p, csr->cri.len, &hash, err));
     if (MBEDTLS_OID_CMP(MBEDTLS_OID_ECDSA_SHA256, &csr->sig_oid) != 0)
         return covey_fail(err, COVEY_UNSUPPORTED, "a request that is not signed by ECDSA with SHA-256");
     int failed = find_signature(csr, &signature, &size);

@@ -1,6 +1,7 @@
 /* Devices: their bundles, their names in the list, and how they are withdrawn. */
 #include "covey/authority.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "covey/keys.h"
 #include "device_list.h"
 #include "key_file.h"
+#include "key_pair.h"
 
 #define PSK_SERIAL_BYTES 8
 
@@ -90,7 +92,7 @@ static enum covey_status prepare_psk(struct bundle *bundle, struct covey_error *
 {
     uint8_t serial[PSK_SERIAL_BYTES];
     char digits[2 * PSK_SERIAL_BYTES + 1];
-    COVEY_TRY(covey_secret_bytes(serial, sizeof serial));
+    COVEY_TRY(covey_key_secret(serial, sizeof serial, err));
     covey_hex_write(serial, sizeof serial, digits);
     (void)snprintf(bundle->entry.serial, sizeof bundle->entry.serial, "psk-%s", digits);
     return covey_psk_generate(&bundle->psk, err);
@@ -140,7 +142,7 @@ static void remove_bundle(const char *out_dir)
     (void)rmdir(out_dir); /* stays when there is something else in it */
 }
 
-/* The server's copy of a pre-shared key. */
+/* The server's copy of a pre-shared key. A file of that name is a leftover: the list knows no such device. */
 static enum covey_status store_server_psk(const char *dir, const struct bundle *bundle,
                                           struct covey_error *err)
 {
@@ -148,33 +150,38 @@ static enum covey_status store_server_psk(const char *dir, const struct bundle *
     COVEY_TRY(covey_key_file_path(psk_dir, dir, "psk", err));
     COVEY_TRY(covey_authority_make_dir(psk_dir, err));
     COVEY_TRY(covey_key_file_path(path, psk_dir, bundle->entry.name, err));
-    return covey_psk_store(&bundle->psk, bundle->entry.name, path, err);
+    return covey_psk_replace(&bundle->psk, bundle->entry.name, path, err);
 }
 
-static void remove_server_psk(const char *dir, const char *name)
+static enum covey_status remove_server_psk(const char *dir, const char *name, struct covey_error *err)
 {
     char psk_dir[COVEY_FILE_PATH_BYTES], path[COVEY_FILE_PATH_BYTES];
-    if (covey_key_file_path(psk_dir, dir, "psk", NULL) == COVEY_OK &&
-        covey_key_file_path(path, psk_dir, name, NULL) == COVEY_OK)
-        (void)unlink(path);
+    COVEY_TRY(covey_key_file_path(psk_dir, dir, "psk", err));
+    COVEY_TRY(covey_key_file_path(path, psk_dir, name, err));
+    if (unlink(path) == 0)
+        return covey_key_file_sync_dir(psk_dir, err);
+    if (errno != ENOENT)
+        return covey_fail(err, COVEY_IO, "cannot remove %s: %s", path, strerror(errno));
+    return COVEY_OK;
 }
 
+/* First the list, then the keys: what a crash leaves can be withdrawn. */
 static enum covey_status publish(const char *dir, const char *pki, const struct bundle *bundle,
                                  struct covey_error *err)
 {
     const bool is_psk = bundle->key == NULL;
-    if (is_psk)
-        COVEY_TRY(store_server_psk(dir, bundle, err)); /* EXISTS keeps the other device's */
     enum covey_status status = covey_device_list_append(pki, COVEY_ISSUED_FILE, &bundle->entry, err);
+    if (status == COVEY_OK && is_psk)
+        status = store_server_psk(dir, bundle, err);
     if (status == COVEY_OK)
         status = write_bundle(bundle, err);
     if (status == COVEY_OK)
         return COVEY_OK;
     remove_bundle(bundle->out_dir);
     if (is_psk)
-        remove_server_psk(dir, bundle->entry.name);
-    if (covey_device_list_append(pki, COVEY_REVOKED_FILE, &bundle->entry, NULL) != COVEY_OK)
-        return status; /* the list names a device that nobody is: harmless, and `device revoke` removes it */
+        (void)!remove_server_psk(dir, bundle->entry.name, NULL);
+    /* If this fails too, the list names a device that nobody is: `revoke` removes it. */
+    (void)!covey_device_list_append(pki, COVEY_REVOKED_FILE, &bundle->entry, NULL);
     return status;
 }
 
@@ -202,18 +209,24 @@ enum covey_status covey_authority_add_device(const char *dir, const struct covey
             err, COVEY_INVALID,
             "'%.70s' cannot be a device's name: 1 to %d of letters, digits, . _ - and none of . - first",
             order->name != NULL ? order->name : "", COVEY_NAME_BYTES - 1);
+    if (order->again && order->mode == COVEY_DEVICE_PSK)
+        return covey_fail(err, COVEY_INVALID, "a pre-shared key has no second beside it: withdraw '%s' first",
+                          order->name);
     COVEY_TRY(covey_authority_lock(dir, pki, &lock, err));
     enum covey_status status = add_device(dir, pki, order, err);
     covey_authority_unlock(lock);
     return status;
 }
 
+/* A pre-shared key works as long as its file is there: that goes first. */
 static enum covey_status withdraw(const char *dir, const char *pki, const char *name, struct covey_error *err)
 {
     struct covey_device_list list;
     size_t count = 0;
     covey_device_list_init(&list);
     enum covey_status status = covey_device_list_read_all(&list, pki, err);
+    if (status == COVEY_OK)
+        status = remove_server_psk(dir, name, err);
     for (size_t i = 0; status == COVEY_OK && i < list.count; i++) {
         if (list.entries[i].revoked || strcmp(list.entries[i].name, name) != 0)
             continue;
@@ -221,11 +234,9 @@ static enum covey_status withdraw(const char *dir, const char *pki, const char *
         count++;
     }
     covey_device_list_deinit(&list);
-    if (status != COVEY_OK)
-        return status;
-    remove_server_psk(dir, name);
-    return count > 0 ? COVEY_OK
-                     : covey_fail(err, COVEY_NOT_FOUND, "there is no device '%.70s' to withdraw", name);
+    if (status == COVEY_OK && count == 0)
+        status = covey_fail(err, COVEY_NOT_FOUND, "there is no device '%.70s' to withdraw", name);
+    return status;
 }
 
 enum covey_status covey_authority_revoke(const char *dir, const char *name, struct covey_error *err)

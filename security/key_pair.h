@@ -33,6 +33,15 @@ COVEY_MUST_CHECK enum covey_status covey_key_verify_hash(const struct covey_publ
                                                          const uint8_t signature[COVEY_SIGNATURE_BYTES],
                                                          struct covey_error *err);
 
+/* covey_psk_store, in place of what was there. */
+COVEY_MUST_CHECK enum covey_status covey_psk_replace(const struct covey_psk *psk, const char *identity,
+                                                     const char *path, struct covey_error *err);
+
+/* covey_hash_bytes and covey_secret_bytes with a text for people when they fail. */
+COVEY_MUST_CHECK enum covey_status covey_key_hash(const void *bytes, size_t count, struct covey_hash *out,
+                                                  struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_key_secret(void *out, size_t count, struct covey_error *err);
+
 /* Mbed TLS's shape of a generator (f_rng), over covey_secret_bytes. Returns 0, or -1. */
 int covey_key_random(void *unused, unsigned char *out, size_t count);
 

@@ -24,6 +24,23 @@ int covey_key_random(void *unused, unsigned char *out, size_t count)
     return covey_secret_bytes(out, count) == COVEY_OK ? 0 : -1;
 }
 
+enum covey_status covey_key_hash(const void *bytes, size_t count, struct covey_hash *out,
+                                 struct covey_error *err)
+{
+    enum covey_status status = covey_hash_bytes((struct covey_bytes){bytes, count}, out);
+    return status == COVEY_OK
+               ? status
+               : covey_fail(err, status, "cannot hash %zu bytes: %s", count, covey_status_text(status));
+}
+
+enum covey_status covey_key_secret(void *out, size_t count, struct covey_error *err)
+{
+    enum covey_status status = covey_secret_bytes(out, count);
+    return status == COVEY_OK
+               ? status
+               : covey_fail(err, status, "the random generator gave nothing: %s", covey_status_text(status));
+}
+
 /* ---- key pairs ---- */
 
 static enum covey_status wrap(psa_key_id_t id, struct covey_key **out, struct covey_error *err)
@@ -211,10 +228,11 @@ enum covey_status covey_public_key_store(const struct covey_public_key *key, con
     return covey_key_file_create(path, COVEY_FILE_PUBLIC, pem, size - 1, err);
 }
 
-enum covey_status covey_public_key_id(const struct covey_public_key *key, uint8_t id[COVEY_KEY_ID_BYTES])
+enum covey_status covey_public_key_id(const struct covey_public_key *key, uint8_t id[COVEY_KEY_ID_BYTES],
+                                      struct covey_error *err)
 {
     struct covey_hash hash;
-    COVEY_TRY(covey_hash_bytes((struct covey_bytes){key->point, sizeof key->point}, &hash));
+    COVEY_TRY(covey_key_hash(key->point, sizeof key->point, &hash, err));
     memcpy(id, hash.bytes, COVEY_KEY_ID_BYTES);
     return COVEY_OK;
 }

@@ -7,13 +7,13 @@
 #include "covey/certificates.h"
 #include "covey/hash.h"
 #include "key_file.h"
+#include "key_pair.h"
 
 #define LINE_BYTES (COVEY_NAME_BYTES + 1 + 2 * COVEY_PSK_BYTES + 2)
 
 enum covey_status covey_psk_generate(struct covey_psk *out, struct covey_error *err)
 {
-    if (covey_secret_bytes(out->bytes, sizeof out->bytes) != COVEY_OK)
-        return covey_fail(err, COVEY_CRYPTO, "the random generator gave nothing");
+    COVEY_TRY(covey_key_secret(out->bytes, sizeof out->bytes, err));
     out->count = sizeof out->bytes;
     return COVEY_OK;
 }
@@ -23,8 +23,11 @@ void covey_psk_wipe(struct covey_psk *psk)
     explicit_bzero(psk, sizeof *psk);
 }
 
-enum covey_status covey_psk_store(const struct covey_psk *psk, const char *identity, const char *path,
-                                  struct covey_error *err)
+typedef enum covey_status write_fn(const char *path, enum covey_file_kind kind, const void *data, size_t size,
+                                   struct covey_error *err);
+
+static enum covey_status write_psk(const struct covey_psk *psk, const char *identity, const char *path,
+                                   write_fn *write, struct covey_error *err)
 {
     if (!covey_device_name_is_valid(identity))
         return covey_fail(err, COVEY_INVALID, "'%.70s' cannot be a device's name", identity);
@@ -34,10 +37,22 @@ enum covey_status covey_psk_store(const struct covey_psk *psk, const char *ident
     char hex[2 * COVEY_PSK_BYTES + 1], line[LINE_BYTES];
     covey_hex_write(psk->bytes, psk->count, hex);
     const int length = snprintf(line, sizeof line, "%s %s\n", identity, hex);
-    enum covey_status status = covey_key_file_create(path, COVEY_FILE_SECRET, line, (size_t)length, err);
+    enum covey_status status = write(path, COVEY_FILE_SECRET, line, (size_t)length, err);
     explicit_bzero(hex, sizeof hex);
     explicit_bzero(line, sizeof line);
     return status;
+}
+
+enum covey_status covey_psk_store(const struct covey_psk *psk, const char *identity, const char *path,
+                                  struct covey_error *err)
+{
+    return write_psk(psk, identity, path, covey_key_file_create, err);
+}
+
+enum covey_status covey_psk_replace(const struct covey_psk *psk, const char *identity, const char *path,
+                                    struct covey_error *err)
+{
+    return write_psk(psk, identity, path, covey_key_file_replace, err);
 }
 
 /* "IDENTITY HEX\n", cut up in place. */

@@ -12,7 +12,7 @@ enum covey_status covey_trust_add(struct covey_trust *trust, const struct covey_
                                   struct covey_error *err)
 {
     uint8_t id[COVEY_KEY_ID_BYTES];
-    COVEY_TRY(covey_public_key_id(key, id));
+    COVEY_TRY(covey_public_key_id(key, id, err));
     for (size_t i = 0; i < trust->count; i++)
         if (memcmp(trust->keys[i].point, key->point, sizeof key->point) == 0)
             return COVEY_OK;
@@ -33,7 +33,7 @@ static enum covey_status hash_message(struct covey_bytes protected_header, struc
     if (covey_cose_to_be_signed(protected_header, payload, structure, sizeof structure, &size) != COVEY_OK)
         return covey_fail(err, COVEY_LIMIT, "a signed message holds at most %d bytes, not %zu",
                           COVEY_MANIFEST_BYTES - COVEY_SIGNED_OVERHEAD_BYTES, payload.size);
-    return covey_hash_bytes((struct covey_bytes){structure, size}, out);
+    return covey_key_hash(structure, size, out, err);
 }
 
 enum covey_status covey_sign_message(const struct covey_key *signer, struct covey_bytes payload, uint8_t *out,
@@ -46,7 +46,7 @@ enum covey_status covey_sign_message(const struct covey_key *signer, struct cove
         return covey_fail(err, COVEY_LIMIT, "%zu bytes to sign, at most %d", payload.size,
                           COVEY_MANIFEST_BYTES - COVEY_SIGNED_OVERHEAD_BYTES);
     COVEY_TRY(covey_key_public(signer, &key, err));
-    COVEY_TRY(covey_public_key_id(&key, message.key_id));
+    COVEY_TRY(covey_public_key_id(&key, message.key_id, err));
     COVEY_TRY(hash_message(message.protected_header, payload, &hash, err));
     COVEY_TRY(covey_key_sign_hash(signer, &hash, message.signature, err));
     enum covey_status status = covey_cose_encode(&message, out, capacity, out_bytes);
@@ -92,7 +92,7 @@ enum covey_status covey_sign_bytes(const struct covey_key *signer, struct covey_
                                    uint8_t signature[COVEY_SIGNATURE_BYTES], struct covey_error *err)
 {
     struct covey_hash hash;
-    COVEY_TRY(covey_hash_bytes(bytes, &hash));
+    COVEY_TRY(covey_key_hash(bytes.data, bytes.size, &hash, err));
     return covey_key_sign_hash(signer, &hash, signature, err);
 }
 
@@ -100,7 +100,7 @@ enum covey_status covey_verify_bytes(const struct covey_public_key *key, struct 
                                      const uint8_t signature[COVEY_SIGNATURE_BYTES], struct covey_error *err)
 {
     struct covey_hash hash;
-    COVEY_TRY(covey_hash_bytes(bytes, &hash));
+    COVEY_TRY(covey_key_hash(bytes.data, bytes.size, &hash, err));
     return covey_key_verify_hash(key, &hash, signature, err);
 }
 

@@ -9,3 +9,8 @@ endforeach()
 
 covey_add_test(test_refusals LINKS covey_security Threads::Threads LABELS threads integration TIMEOUT 300
     SOURCES integration/test_refusals.c integration/coap_rig.c integration/relay.c)
+
+covey_add_test(test_authority_faults LINKS covey_security SOURCES fault/test_authority_faults.c LABELS fault)
+foreach(function IN ITEMS write fsync fchmod mkostemp mkdir rename ftruncate renameat2 mkdtemp calloc realloc)
+    target_link_options(test_authority_faults PRIVATE -Wl,--wrap=${function})
+endforeach()

@@ -68,7 +68,8 @@ COVEY_MUST_CHECK enum covey_status covey_public_key_load(const char *path, struc
 COVEY_MUST_CHECK enum covey_status covey_public_key_store(const struct covey_public_key *key,
                                                           const char *path, struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_public_key_id(const struct covey_public_key *key,
-                                                       uint8_t id[COVEY_KEY_ID_BYTES]);
+                                                       uint8_t id[COVEY_KEY_ID_BYTES],
+                                                       struct covey_error *err);
 
 /* ---- pre-shared keys: a file of one line "IDENTITY HEX", mode 0600 ---- */
 

@@ -3,6 +3,8 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -280,6 +282,55 @@ Test(authority, a_withdrawn_device_is_refused_after_a_reload)
     covey_credential_store_destroy(a);
     covey_credential_store_destroy(b);
     covey_credential_store_destroy(again);
+}
+
+/* Handshakes on other threads while the deny-list is read again (run under ThreadSanitizer). */
+struct judging {
+    const struct covey_credential_store *server, *device;
+    atomic_bool stop;
+    atomic_int judged, refused;
+};
+
+static void *judge_on(void *user)
+{
+    struct judging *judging = user;
+    while (!atomic_load(&judging->stop)) {
+        char name[COVEY_NAME_BYTES];
+        if (meet(judging->server, judging->device, name, NULL) == COVEY_OK)
+            atomic_fetch_add(&judging->judged, 1);
+        else
+            atomic_fetch_add(&judging->refused, 1);
+        if (!covey_credentials_allow((void *)(uintptr_t)judging->server, "lamp"))
+            atomic_fetch_add(&judging->refused, 1);
+    }
+    return NULL;
+}
+
+Test(authority, the_deny_list_is_reloaded_under_way, .timeout = 60)
+{
+    struct covey_error err = {0};
+    pthread_t threads[2];
+    create(scratch("fed"));
+    cr_assert_eq(add(scratch("fed"), "lamp", scratch("lamp"), COVEY_DEVICE_CERTIFICATE, &err), COVEY_OK);
+    cr_assert_eq(add(scratch("fed"), "gone", scratch("gone"), COVEY_DEVICE_PSK, &err), COVEY_OK);
+    cr_assert_eq(covey_authority_revoke(scratch("fed"), "gone", &err), COVEY_OK);
+    struct covey_credential_store *server = load_server(scratch("fed")),
+                                  *device = load_device(scratch("lamp"), "x");
+    struct judging judging = {.server = server, .device = device};
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, judge_on, &judging), 0);
+    while (atomic_load(&judging.judged) < 50)
+        cr_assert_eq(covey_credentials_reload(server, NULL, NULL, &err), COVEY_OK, "%s", err.text);
+    cr_expect_eq(atomic_load(&judging.refused), 0);
+    cr_assert_eq(covey_authority_revoke(scratch("fed"), "lamp", &err), COVEY_OK);
+    cr_assert_eq(covey_credentials_reload(server, NULL, NULL, &err), COVEY_OK);
+    while (atomic_load(&judging.refused) < 10)
+        cr_assert_eq(covey_credentials_reload(server, NULL, NULL, &err), COVEY_OK, "%s", err.text);
+    atomic_store(&judging.stop, true);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    covey_credential_store_destroy(server);
+    covey_credential_store_destroy(device);
 }
 
 static void count_entry(void *user, const struct covey_device_entry *entry)

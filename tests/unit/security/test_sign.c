@@ -129,7 +129,7 @@ Test(sign, the_key_id_is_half_of_the_hash_of_the_point)
     struct covey_hash hash;
     uint8_t id[COVEY_KEY_ID_BYTES];
     cr_assert_eq(covey_hash_bytes((struct covey_bytes){half.point, sizeof half.point}, &hash), COVEY_OK);
-    cr_assert_eq(covey_public_key_id(&half, id), COVEY_OK);
+    cr_assert_eq(covey_public_key_id(&half, id, NULL), COVEY_OK);
     cr_expect_arr_eq(id, hash.bytes, sizeof id);
     covey_key_destroy(key);
 }
