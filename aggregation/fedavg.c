@@ -8,7 +8,7 @@
 
 #include "covey/admit.h"
 #include "covey/strategy.h"
-#include "fold.h"
+#include "stream_fold.h"
 
 extern const struct covey_strategy covey_strategy_fedavg;
 

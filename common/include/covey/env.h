@@ -8,8 +8,8 @@
 #include "covey/log.h"
 
 struct covey_env {
-    uint64_t (*now_ms)(void *user);  /* monotonic */
-    int64_t (*wall_s)(void *user);   /* seconds since 1970 UTC */
+    uint64_t (*now_ms)(void *user); /* monotonic */
+    int64_t (*wall_s)(void *user);  /* seconds since 1970 UTC */
     void *user;
     const struct covey_log *log;
 };

@@ -20,7 +20,8 @@ COVEY_MUST_CHECK enum covey_status covey_hasher_finish(struct covey_hasher *hash
 void covey_hasher_destroy(struct covey_hasher *hasher);
 
 /* The hash of an f32 vector as little-endian bytes: the hash of a model. */
-COVEY_MUST_CHECK enum covey_status covey_hash_floats(const float *values, size_t count, struct covey_hash *out);
+COVEY_MUST_CHECK enum covey_status covey_hash_floats(const float *values, size_t count,
+                                                     struct covey_hash *out);
 
 /* 1 if equal, 0 if not; in constant time. */
 int covey_hash_equal(const struct covey_hash *a, const struct covey_hash *b);

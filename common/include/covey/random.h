@@ -11,13 +11,13 @@
 #include <stdint.h>
 
 enum covey_purpose {
-    COVEY_PURPOSE_INIT = 1,     /* initial weights */
-    COVEY_PURPOSE_SHUFFLE = 2,  /* order of examples */
+    COVEY_PURPOSE_INIT = 1,    /* initial weights */
+    COVEY_PURPOSE_SHUFFLE = 2, /* order of examples */
     COVEY_PURPOSE_DROPOUT = 3,
-    COVEY_PURPOSE_CODEC = 4,    /* stochastic rounding */
-    COVEY_PURPOSE_SELECT = 5,   /* the server's cohort */
-    COVEY_PURPOSE_SPLIT = 6,    /* partitions of a data set */
-    COVEY_PURPOSE_NETWORK = 7,  /* jitter, simulated loss */
+    COVEY_PURPOSE_CODEC = 4,   /* stochastic rounding */
+    COVEY_PURPOSE_SELECT = 5,  /* the server's cohort */
+    COVEY_PURPOSE_SPLIT = 6,   /* partitions of a data set */
+    COVEY_PURPOSE_NETWORK = 7, /* jitter, simulated loss */
     COVEY_PURPOSE_TEST = 8,
     COVEY_PURPOSE_ATTACK = 9,
     COVEY_PURPOSE_TRANSFORM = 10
@@ -30,7 +30,8 @@ struct covey_random {
     uint32_t used; /* words of block already given out; 4 = none left */
 };
 
-/* Two generators differ if any of the four differ. A device is its 64-bit id (covey_random_id of its name). */
+/* Two generators differ if any of the four differ. A device is its 64-bit id (covey_random_id of its name).
+ */
 void covey_random_init(struct covey_random *random, uint64_t seed, uint64_t device, uint32_t round,
                        enum covey_purpose purpose);
 

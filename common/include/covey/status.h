@@ -8,26 +8,26 @@
 
 #include <stdarg.h>
 
-#define COVEY_STATUS_LIST(X)                                                                               \
-    X(OK, "ok")                                                                                            \
-    X(INVALID, "invalid input")                                                                            \
-    X(NO_MEMORY, "out of memory")                                                                          \
-    X(IO, "input or output failed")                                                                        \
-    X(NOT_FOUND, "not found")                                                                              \
-    X(EXISTS, "exists already")                                                                            \
-    X(LIMIT, "over a limit")                                                                               \
-    X(CORRUPT, "malformed bytes")                                                                          \
-    X(UNSUPPORTED, "unsupported version or feature")                                                       \
-    X(MISMATCH, "shape or identity does not match")                                                        \
-    X(NOT_FINITE, "NaN or infinity")                                                                       \
-    X(RANGE, "value out of range")                                                                         \
-    X(CONFLICT, "conflicts with what was recorded")                                                        \
-    X(DENIED, "not allowed")                                                                               \
-    X(CRYPTO, "cryptographic operation failed")                                                            \
-    X(TIMEOUT, "timed out")                                                                                \
-    X(CLOSED, "connection closed")                                                                         \
-    X(BUSY, "busy, try again")                                                                             \
-    X(CANCELLED, "cancelled")                                                                              \
+#define COVEY_STATUS_LIST(X)                                                                                 \
+    X(OK, "ok")                                                                                              \
+    X(INVALID, "invalid input")                                                                              \
+    X(NO_MEMORY, "out of memory")                                                                            \
+    X(IO, "input or output failed")                                                                          \
+    X(NOT_FOUND, "not found")                                                                                \
+    X(EXISTS, "exists already")                                                                              \
+    X(LIMIT, "over a limit")                                                                                 \
+    X(CORRUPT, "malformed bytes")                                                                            \
+    X(UNSUPPORTED, "unsupported version or feature")                                                         \
+    X(MISMATCH, "shape or identity does not match")                                                          \
+    X(NOT_FINITE, "NaN or infinity")                                                                         \
+    X(RANGE, "value out of range")                                                                           \
+    X(CONFLICT, "conflicts with what was recorded")                                                          \
+    X(DENIED, "not allowed")                                                                                 \
+    X(CRYPTO, "cryptographic operation failed")                                                              \
+    X(TIMEOUT, "timed out")                                                                                  \
+    X(CLOSED, "connection closed")                                                                           \
+    X(BUSY, "busy, try again")                                                                               \
+    X(CANCELLED, "cancelled")                                                                                \
     X(STATE, "not possible in this state")
 
 enum covey_status {
@@ -57,11 +57,11 @@ enum covey_status covey_fail(struct covey_error *err, enum covey_status status, 
 enum covey_status covey_fail_at(struct covey_error *err, enum covey_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-#define COVEY_TRY(expression)                                                                              \
-    do {                                                                                                   \
-        enum covey_status covey_try_status_ = (expression);                                                \
-        if (covey_try_status_ != COVEY_OK)                                                                 \
-            return covey_try_status_;                                                                      \
+#define COVEY_TRY(expression)                                                                                \
+    do {                                                                                                     \
+        enum covey_status covey_try_status_ = (expression);                                                  \
+        if (covey_try_status_ != COVEY_OK)                                                                   \
+            return covey_try_status_;                                                                        \
     } while (0)
 
 #endif

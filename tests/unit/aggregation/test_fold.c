@@ -4,7 +4,7 @@
 
 #include "cohort.h"
 #include "covey/grid.h"
-#include "fold.h"
+#include "stream_fold.h"
 #include "fold_kernels.h"
 
 static const char *const codecs[] = {"int8", "int4", "fp16", "raw32"};

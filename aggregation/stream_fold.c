@@ -1,4 +1,4 @@
-#include "fold.h"
+#include "stream_fold.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Folding several streams at once into a grid, by chunks of coordinates on a pool of threads. */
-#ifndef COVEY_FOLD_H
-#define COVEY_FOLD_H
+#ifndef COVEY_STREAM_FOLD_H
+#define COVEY_STREAM_FOLD_H
 
 #include "covey/codec.h"
 #include "covey/fold_pool.h"
