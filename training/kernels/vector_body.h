@@ -12,6 +12,15 @@ typedef float loose_vec __attribute__((vector_size(4 * LANES), aligned(4), may_a
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* UNROLL: before loops over a tile, whose bounds are constants once inlined; rolled up, the tile would live in memory. */
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 INLINE vec load(const float *p)
 {
     return *(const loose_vec *)p;
@@ -70,13 +79,12 @@ INLINE vec positive(vec v)
 INLINE vec add_pairs(vec a, vec b)
 {
 #if LANES == 4
-    return __builtin_shuffle(a, b, (ivec){0, 2, 4, 6}) + __builtin_shuffle(a, b, (ivec){1, 3, 5, 7});
+    return SHUFFLE(a, b, 0, 2, 4, 6) + SHUFFLE(a, b, 1, 3, 5, 7);
 #elif LANES == 8
-    return __builtin_shuffle(a, b, (ivec){0, 2, 8, 10, 4, 6, 12, 14}) +
-           __builtin_shuffle(a, b, (ivec){1, 3, 9, 11, 5, 7, 13, 15});
+    return SHUFFLE(a, b, 0, 2, 8, 10, 4, 6, 12, 14) + SHUFFLE(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
 #else
-    return __builtin_shuffle(a, b, (ivec){0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30}) +
-           __builtin_shuffle(a, b, (ivec){1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31});
+    return SHUFFLE(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +
+           SHUFFLE(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
 #endif
 }
 

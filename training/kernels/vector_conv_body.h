@@ -9,32 +9,32 @@ INLINE void conv_tile(const struct covey_conv_tiles *t, size_t vectors, const ui
     vec acc[TILE_PIXELS][TILE_VECTORS];
     const float *x[TILE_PIXELS], *w = t->w;
 
-#pragma GCC unroll 16
+    UNROLL
     for (size_t p = 0; p < TILE_PIXELS; p++) {
         x[p] = t->x + offsets[p];
-#pragma GCC unroll 8
+        UNROLL
         for (size_t v = 0; v < vectors; v++)
             acc[p][v] = load((t->init ? t->init : out + p * t->out_step) + v * LANES);
     }
     for (size_t r = 0; r < t->rows; r++) {
         for (size_t j = 0; j < t->run; j++, w += vectors * LANES) {
             vec weight[TILE_VECTORS];
-#pragma GCC unroll 8
+            UNROLL
             for (size_t v = 0; v < vectors; v++)
                 weight[v] = in_register(load(w + v * LANES));
-#pragma GCC unroll 16
+            UNROLL
             for (size_t p = 0; p < TILE_PIXELS; p++)
-#pragma GCC unroll 8
+                UNROLL
                 for (size_t v = 0; v < vectors; v++)
                     acc[p][v] += x[p][j] * weight[v];
         }
-#pragma GCC unroll 16
+        UNROLL
         for (size_t p = 0; p < TILE_PIXELS; p++)
             x[p] += t->row_step;
     }
-#pragma GCC unroll 16
+    UNROLL
     for (size_t p = 0; p < TILE_PIXELS; p++)
-#pragma GCC unroll 8
+        UNROLL
         for (size_t v = 0; v < vectors; v++)
             store(out + p * t->out_step + v * LANES, acc[p][v]);
 }
@@ -72,23 +72,23 @@ INLINE void gather_tile(const struct covey_gather *g, size_t rows, size_t vector
     vec acc[GATHER_VECTORS];
     const struct covey_entry *entry = g->entries, *end = entry + g->count;
 
-#pragma GCC unroll 8
+    UNROLL
     for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 16
+        UNROLL
         for (size_t v = 0; v < vectors; v++)
             acc[r * vectors + v] = load(out + r * g->out_step + v * LANES);
     for (; entry < end; entry++) {
         const float *source = x + entry->offset;
         float value = entry->value;
-#pragma GCC unroll 8
+        UNROLL
         for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 16
+            UNROLL
             for (size_t v = 0; v < vectors; v++)
                 acc[r * vectors + v] += value * load(source + r * g->x_step + v * LANES);
     }
-#pragma GCC unroll 8
+    UNROLL
     for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 16
+        UNROLL
         for (size_t v = 0; v < vectors; v++)
             store(out + r * g->out_step + v * LANES, acc[r * vectors + v]);
 }

@@ -36,36 +36,36 @@ INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w
     for (; i + LANES <= count; i += LANES) {
         vec row[FORWARD_UNITS];
         PREFETCH(next + i);
-#pragma GCC unroll 8
+        UNROLL
         for (size_t u = 0; u < units; u++)
             row[u] = load(w + u * step + i);
-#pragma GCC unroll 8
+        UNROLL
         for (size_t e = 0; e < examples; e++) {
             vec value = in_register(load(x + e * step + i));
-#pragma GCC unroll 8
+            UNROLL
             for (size_t u = 0; u < units; u++)
                 acc[e * units + u] += row[u] * value;
         }
     }
     if (i < count) {
         vec row[FORWARD_UNITS];
-#pragma GCC unroll 8
+        UNROLL
         for (size_t u = 0; u < units; u++)
             row[u] = load_part(w + u * step + i, count - i);
-#pragma GCC unroll 8
+        UNROLL
         for (size_t e = 0; e < examples; e++) {
             vec value = load_part(x + e * step + i, count - i);
-#pragma GCC unroll 8
+            UNROLL
             for (size_t u = 0; u < units; u++)
                 acc[e * units + u] += row[u] * value;
         }
     }
-#pragma GCC unroll 8
+    UNROLL
     for (size_t k = 0; k < units * examples; k += 4)
         sum_lanes(acc + k, sums + k);
-#pragma GCC unroll 8
+    UNROLL
     for (size_t e = 0; e < examples; e++)
-#pragma GCC unroll 8
+        UNROLL
         for (size_t u = 0; u < units; u++)
             y[e * y_step + u] += sums[e * units + u];
 }
@@ -132,18 +132,18 @@ INLINE void input_tile(size_t examples, size_t vectors, size_t part, size_t unit
     for (size_t u = 0; u < units; u++, w += step) {
         vec row[INPUT_VECTORS];
         PREFETCH(w + BLOCK_UNITS * step);
-#pragma GCC unroll 8
+        UNROLL
         for (size_t v = 0; v < vectors; v++)
             row[v] = in_register(load_up_to(w + v * LANES, v + 1 == vectors ? part : LANES));
-#pragma GCC unroll 16
+        UNROLL
         for (size_t e = 0; e < examples; e++)
-#pragma GCC unroll 8
+            UNROLL
             for (size_t v = 0; v < vectors; v++)
                 acc[e][v] += dy[e * dy_step + u] * row[v];
     }
-#pragma GCC unroll 16
+    UNROLL
     for (size_t e = 0; e < examples; e++)
-#pragma GCC unroll 8
+        UNROLL
         for (size_t v = 0; v < vectors; v++) {
             float *out = dx + e * step + v * LANES;
             size_t count = v + 1 == vectors ? part : LANES;
@@ -159,18 +159,18 @@ INLINE void weight_tile(size_t units, size_t vectors, size_t part, size_t exampl
 
     for (size_t e = 0; e < examples; e++, x += step, dy += dy_step) {
         vec row[WEIGHT_VECTORS];
-#pragma GCC unroll 8
+        UNROLL
         for (size_t v = 0; v < vectors; v++)
             row[v] = in_register(load_up_to(x + v * LANES, v + 1 == vectors ? part : LANES));
-#pragma GCC unroll 8
+        UNROLL
         for (size_t u = 0; u < units; u++)
-#pragma GCC unroll 8
+            UNROLL
             for (size_t v = 0; v < vectors; v++)
                 acc[u][v] += dy[u] * row[v];
     }
-#pragma GCC unroll 8
+    UNROLL
     for (size_t u = 0; u < units; u++)
-#pragma GCC unroll 8
+        UNROLL
         for (size_t v = 0; v < vectors; v++) {
             float *out = dw + u * step + v * LANES;
             size_t count = v + 1 == vectors ? part : LANES;
