@@ -75,6 +75,9 @@ enum covey_status covey_federation_init(struct covey_federation *federation, str
     federation->tensor_count = covey_layout_update_ends(layout, federation->ends, COVEY_MODEL_TENSORS);
     COVEY_TRY(covey_codec_parse(options->downlink, &federation->downlink, err));
     COVEY_TRY(covey_hash_bytes(options->description, &federation->description_hash));
+    struct covey_blob *description = NULL;
+    COVEY_TRY(covey_blob_create(options->description, &federation->description_hash, NULL, NULL, &description));
+    covey_shelf_put(&federation->shelf, description, UINT64_MAX);
     (void)snprintf(federation->plan_path, sizeof federation->plan_path, "f/%s/plan", options->name);
     struct covey_codec codec;
     COVEY_TRY(covey_codec_parse(federation->options.codec, &codec, err));

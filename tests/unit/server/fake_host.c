@@ -257,6 +257,9 @@ float *fake_fetch(struct fake_host *host, const char *device, const char *federa
     cr_assert_eq(covey_verify_message(&trust, (struct covey_bytes){message.body, message.size}, &payload, &err),
                  COVEY_OK, "%s", err.text);
     cr_assert_eq(covey_manifest_decode(payload, manifest, &err), COVEY_OK, "%s", err.text);
+    struct fake_answer description = get_blob(host, device, federation, &manifest->description);
+    cr_assert_eq(description.size, manifest->description_bytes);
+    free(description.body);
     struct fake_answer full = get_blob(host, device, federation, &manifest->full);
     const size_t count = (size_t)manifest->shared_count;
     float *values = malloc(count * sizeof *values);
