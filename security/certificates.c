@@ -317,7 +317,7 @@ static enum covey_status set_leaf(struct draft *draft, enum covey_usage usage, s
     static const char server[] = MBEDTLS_OID_SERVER_AUTH, device[] = MBEDTLS_OID_CLIENT_AUTH;
     const char *oid = usage == COVEY_USAGE_SERVER ? server : device;
     draft->purpose.buf.tag = MBEDTLS_ASN1_OID;
-    draft->purpose.buf.p = (unsigned char *)(uintptr_t)oid; /* read only */
+    draft->purpose.buf.p = (unsigned char *)oid; /* read only */
     draft->purpose.buf.len = usage == COVEY_USAGE_SERVER ? sizeof server - 1 : sizeof device - 1;
     int failed = mbedtls_x509write_crt_set_basic_constraints(&draft->crt, 0, -1);
     if (failed == 0)
@@ -352,7 +352,7 @@ static enum covey_status set_alternative_names(struct draft *draft,
             value->len = is_v4 ? 4 : 16;
         } else if (is_dns_name(name)) {
             node->type = MBEDTLS_X509_SAN_DNS_NAME;
-            value->p = (unsigned char *)(uintptr_t)name; /* read only */
+            value->p = (unsigned char *)name; /* read only */
             value->len = strlen(name);
         } else {
             return covey_fail(err, COVEY_INVALID, "'%.70s' is neither a DNS name nor an IP address", name);

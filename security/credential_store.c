@@ -71,13 +71,15 @@ static enum covey_status find_psk(void *user, const char *identity, uint8_t key[
 
 /* ---- loading ---- */
 
-static enum covey_status store_create(const struct covey_env *env, enum covey_side side,
-                                      struct covey_credential_store **out, struct covey_error *err)
+/* NULL: no memory. */
+static struct covey_credential_store *store_create(const struct covey_env *env, enum covey_side side)
 {
     struct covey_credential_store *store = calloc(1, sizeof *store);
-    if (store == NULL || pthread_rwlock_init(&store->lock, NULL) != 0) {
+    if (store == NULL)
+        return NULL;
+    if (pthread_rwlock_init(&store->lock, NULL) != 0) {
         free(store);
-        return covey_fail(err, COVEY_NO_MEMORY, "no memory for credentials");
+        return NULL;
     }
     if (env != NULL) {
         store->env = *env;
@@ -91,8 +93,7 @@ static enum covey_status store_create(const struct covey_env *env, enum covey_si
     store->policy.wall_user = store;
     covey_device_list_init(&store->revoked);
     covey_device_list_init(&store->banned);
-    *out = store;
-    return COVEY_OK;
+    return store;
 }
 
 void covey_credential_store_destroy(struct covey_credential_store *store)
@@ -207,8 +208,9 @@ static enum covey_status fill_server(struct covey_credential_store *store, const
 enum covey_status covey_credentials_load_server(const char *dir, const struct covey_env *env,
                                                 struct covey_credential_store **out, struct covey_error *err)
 {
-    struct covey_credential_store *store = NULL;
-    COVEY_TRY(store_create(env, COVEY_SIDE_SERVER, &store, err));
+    struct covey_credential_store *store = store_create(env, COVEY_SIDE_SERVER);
+    if (store == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for credentials");
     enum covey_status status = fill_server(store, dir, err);
     if (status != COVEY_OK) {
         covey_credential_store_destroy(store);
@@ -255,8 +257,9 @@ enum covey_status covey_credentials_load_device(const char *dir, const char *ser
                                                 const struct covey_env *env,
                                                 struct covey_credential_store **out, struct covey_error *err)
 {
-    struct covey_credential_store *store = NULL;
-    COVEY_TRY(store_create(env, COVEY_SIDE_DEVICE, &store, err));
+    struct covey_credential_store *store = store_create(env, COVEY_SIDE_DEVICE);
+    if (store == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for credentials");
     enum covey_status status = fill_device(store, dir, server_name, err);
     if (status != COVEY_OK) {
         covey_credential_store_destroy(store);
@@ -270,7 +273,7 @@ enum covey_status covey_credentials_load_device(const char *dir, const char *ser
 
 bool covey_credential_store_advice(const struct covey_credential_store *store, char *out, size_t out_bytes)
 {
-    const int64_t now = wall_s((void *)(uintptr_t)store); /* only read */
+    const int64_t now = wall_s((void *)store); /* only read */
     const int64_t left = store->not_after_s - now;
     if (store->not_after_s == 0)
         return false;

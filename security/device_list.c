@@ -41,15 +41,29 @@ static enum covey_status add(struct covey_device_list *list, const struct covey_
     return COVEY_OK;
 }
 
+/* The next word of a line into out, which it must fit; the line goes on behind the blank after it. */
+static bool take_word(const char **line, char *out, size_t size)
+{
+    const size_t length = strcspn(*line, " \n");
+    if (length == 0 || length >= size || (*line)[length] != ' ')
+        return false;
+    memcpy(out, *line, length);
+    out[length] = '\0';
+    *line += length + 1;
+    return true;
+}
+
 /* "SERIAL NAME NOT_AFTER" */
 static bool parse_line(const char *line, struct covey_device_entry *entry)
 {
-    int end = 0;
+    char *end;
     *entry = (struct covey_device_entry){0};
-    _Static_assert(COVEY_SERIAL_TEXT_BYTES == 48 && COVEY_NAME_BYTES == 64, "the widths below");
-    if (sscanf(line, "%47s %63s %" SCNd64 "%n", entry->serial, entry->name, &entry->not_after_s, &end) != 3)
+    if (!take_word(&line, entry->serial, sizeof entry->serial) ||
+        !take_word(&line, entry->name, sizeof entry->name) || !covey_device_name_is_valid(entry->name))
         return false;
-    return strcmp(line + end, "\n") == 0 && covey_device_name_is_valid(entry->name);
+    errno = 0;
+    entry->not_after_s = strtoll(line, &end, 10);
+    return errno == 0 && end != line && strcmp(end, "\n") == 0;
 }
 
 static enum covey_status read_lines(struct covey_device_list *list, FILE *stream, const char *path,

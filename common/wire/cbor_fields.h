@@ -68,6 +68,7 @@ struct covey_record {
         .fields = (table), .field_count = sizeof(table) / sizeof((table)[0])                                 \
     }
 #define COVEY_MEMBER_SIZE(type, member) sizeof(((type *)0)->member)
+#define COVEY_ENTRY_SIZE(type, member) sizeof(((type *)0)->member[0])
 
 /* Rows: struct, member, key, flags, ... */
 #define COVEY_UNSIGNED(s, m, k, f, lo, hi)                                                                   \
@@ -114,7 +115,7 @@ struct covey_record {
 #define COVEY_TEXTS(s, m, k, f, count, n)                                                                    \
     {                                                                                                        \
         .name = #m, .key = (k), .type = COVEY_FIELD_TEXTS, .flags = (f), .offset = offsetof(s, m),           \
-        .size = COVEY_MEMBER_SIZE(s, m[0]), .count_offset = (count), .entries = (n)                          \
+        .size = COVEY_ENTRY_SIZE(s, m), .count_offset = (count), .entries = (n)                              \
     }
 #define COVEY_RECORD_FIELD(s, m, k, f, table)                                                                \
     {                                                                                                        \
@@ -124,7 +125,7 @@ struct covey_record {
 #define COVEY_RECORDS(s, m, k, f, count, n, table)                                                           \
     {                                                                                                        \
         .name = #m, .key = (k), .type = COVEY_FIELD_RECORDS, .flags = (f), .offset = offsetof(s, m),         \
-        .size = COVEY_MEMBER_SIZE(s, m[0]), .count_offset = (count), .entries = (n), .record = (table)       \
+        .size = COVEY_ENTRY_SIZE(s, m), .count_offset = (count), .entries = (n), .record = (table)           \
     }
 
 /* A whole message: the map with key 0 = COVEY_WIRE_VERSION in front. INVALID when a value is out of its

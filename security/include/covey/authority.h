@@ -21,9 +21,9 @@
 #include "covey/certificates.h"
 #include "covey/status.h"
 
-#define COVEY_VALIDITY_CA_S (20 * 365 * 86400ll)
-#define COVEY_VALIDITY_SERVER_S (2 * 365 * 86400ll)
-#define COVEY_VALIDITY_DEVICE_S (2 * 365 * 86400ll)
+#define COVEY_VALIDITY_CA_S (20ll * 365 * 86400)
+#define COVEY_VALIDITY_SERVER_S (2ll * 365 * 86400)
+#define COVEY_VALIDITY_DEVICE_S (2ll * 365 * 86400)
 
 struct covey_authority_options {
     const char *const *
