@@ -16,3 +16,7 @@ target_include_directories(test_coap_hostile PRIVATE ${PROJECT_SOURCE_DIR}/commo
 covey_add_test(test_coap_interop LINKS covey_common Threads::Threads
     SOURCES integration/test_coap_interop.c integration/coap_rig.c)
 target_compile_definitions(test_coap_interop PRIVATE COVEY_DEPS_DIR="${COVEY_DEPS}")
+foreach(target IN ITEMS coap_datagram coap_intake coap_call blockwise)
+    covey_add_fuzz(${target} LINKS covey_common)
+    target_include_directories(fuzz_${target} PRIVATE ${PROJECT_SOURCE_DIR}/common/coap)
+endforeach()
