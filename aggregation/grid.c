@@ -90,7 +90,7 @@ enum covey_status covey_grid_init(struct covey_grid *grid, const size_t *ends, s
     void *sums = NULL;
     made.ends = calloc(tensor_count, sizeof *made.ends);
     made.exponents = calloc(tensor_count, sizeof *made.exponents);
-    made.peaks = calloc(tensor_count, sizeof *made.peaks);
+    made.peaks = calloc(tensor_count * COVEY_GRID_PEAK_BINS, sizeof *made.peaks);
     if (posix_memalign(&sums, COVEY_ARENA_ALIGN, made.count * sizeof *made.sums) != 0)
         sums = NULL;
     made.sums = sums;
@@ -147,6 +147,16 @@ void covey_grid_fold(struct covey_grid *grid, size_t first, const float *x, size
     }
 }
 
+/* The bin of an update whose largest |x| is peak: 0 for zero, else 128 + the least n with peak <= 2^n, within
+ * the bins. */
+static size_t peak_bin(float peak)
+{
+    if (!(peak > 0.0f))
+        return 0;
+    const int bin = ceil_log2((double)peak) + COVEY_GRID_PEAK_BINS / 2;
+    return bin < 1 ? 1 : bin < COVEY_GRID_PEAK_BINS ? (size_t)bin : COVEY_GRID_PEAK_BINS - 1;
+}
+
 enum covey_status covey_grid_count(struct covey_grid *grid, uint64_t weight, const float *peaks)
 {
     if (weight > grid->split.weight_sum_cap - grid->weight_sum)
@@ -154,8 +164,7 @@ enum covey_status covey_grid_count(struct covey_grid *grid, uint64_t weight, con
     grid->weight_sum += weight;
     grid->update_count++;
     for (size_t t = 0; t < grid->tensor_count; t++)
-        if (peaks[t] > grid->peaks[t])
-            grid->peaks[t] = peaks[t];
+        grid->peaks[t * COVEY_GRID_PEAK_BINS + peak_bin(peaks[t])]++;
     return COVEY_OK;
 }
 
@@ -174,13 +183,13 @@ enum covey_status covey_grid_merge(struct covey_grid *into, const struct covey_g
         return covey_fail(err, COVEY_MISMATCH,
                           "partial sums of different plans (tensors, exponents or weights) do not "
                           "add up");
-    if (from->weight_sum > into->split.weight_sum_cap - into->weight_sum)
+    if (from->weight_sum > into->split.weight_sum_cap - into->weight_sum ||
+        from->update_count > COVEY_DEVICES - into->update_count)
         return covey_fail(err, COVEY_LIMIT, "together the partial sums hold more weight than was planned");
     for (size_t i = 0; i < into->count; i++)
         into->sums[i] += from->sums[i];
-    for (size_t t = 0; t < into->tensor_count; t++)
-        if (from->peaks[t] > into->peaks[t])
-            into->peaks[t] = from->peaks[t];
+    for (size_t i = 0; i < into->tensor_count * COVEY_GRID_PEAK_BINS; i++)
+        into->peaks[i] += from->peaks[i];
     into->weight_sum += from->weight_sum;
     into->update_count += from->update_count;
     return COVEY_OK;
@@ -198,12 +207,35 @@ void covey_grid_mean(const struct covey_grid *grid, size_t first, size_t last, d
     }
 }
 
+/* From the bins of one tensor: the logarithms of the median and of the largest peak, zeros left out. Returns
+ * 0 when there is nothing but zeros. */
+static int peak_logarithms(const uint32_t *bins, int *median, int *largest)
+{
+    uint64_t total = 0, seen = 0;
+    *median = *largest = 0;
+    for (int bin = 1; bin < COVEY_GRID_PEAK_BINS; bin++) {
+        total += bins[bin];
+        if (bins[bin] > 0)
+            *largest = bin - COVEY_GRID_PEAK_BINS / 2;
+    }
+    for (int bin = 1; bin < COVEY_GRID_PEAK_BINS && 2 * seen < total; bin++) {
+        seen += bins[bin];
+        *median = bin - COVEY_GRID_PEAK_BINS / 2;
+    }
+    return total > 0;
+}
+
 void covey_grid_next_exponents(const struct covey_grid *grid, int16_t *out)
 {
     for (size_t t = 0; t < grid->tensor_count; t++) {
-        int exponent = grid->exponents[t];
-        if (grid->peaks[t] > 0.0f)
-            exponent = ceil_log2((double)grid->peaks[t]) + COVEY_GRID_HEADROOM;
+        int median, largest, exponent = grid->exponents[t];
+        if (peak_logarithms(grid->peaks + t * COVEY_GRID_PEAK_BINS, &median, &largest)) {
+            exponent = largest + 1;
+            if (exponent < median + COVEY_GRID_HEADROOM)
+                exponent = median + COVEY_GRID_HEADROOM;
+            if (exponent > median + COVEY_GRID_HEADROOM_MAX)
+                exponent = median + COVEY_GRID_HEADROOM_MAX;
+        }
         if (exponent < COVEY_GRID_EXPONENT_MIN)
             exponent = COVEY_GRID_EXPONENT_MIN;
         out[t] = (int16_t)(exponent > COVEY_GRID_EXPONENT_MAX ? COVEY_GRID_EXPONENT_MAX : exponent);

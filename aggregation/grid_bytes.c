@@ -1,6 +1,5 @@
 /* The accumulator as bytes: 64 bytes of head, then ends (u64), exponents (i16), peaks (f32) and sums (i64),
  * all little-endian. */
-#include <math.h>
 #include <string.h>
 
 #include "covey/grid.h"
@@ -9,7 +8,7 @@
 #define MAGIC 0x52475643u /* "CVGR" */
 #define VERSION 1
 #define HEAD_BYTES 64
-#define TENSOR_BYTES (8 + 2 + 4)
+#define TENSOR_BYTES (8 + 2 + 4 * COVEY_GRID_PEAK_BINS)
 
 static uint8_t *put(uint8_t *out, uint64_t value, size_t bytes)
 {
@@ -55,11 +54,8 @@ enum covey_status covey_grid_save(const struct covey_grid *grid, uint8_t *out, s
         at = put(at, grid->ends[t], 8);
     for (size_t t = 0; t < grid->tensor_count; t++)
         at = put(at, (uint16_t)grid->exponents[t], 2);
-    for (size_t t = 0; t < grid->tensor_count; t++) {
-        uint32_t bits;
-        memcpy(&bits, &grid->peaks[t], sizeof bits);
-        at = put(at, bits, 4);
-    }
+    for (size_t i = 0; i < grid->tensor_count * COVEY_GRID_PEAK_BINS; i++)
+        at = put(at, grid->peaks[i], 4);
     for (size_t i = 0; i < grid->count; i++)
         at = put(at, (uint64_t)grid->sums[i], 8);
     *out_bytes = (size_t)(at - out);
@@ -112,10 +108,14 @@ static enum covey_status read_body(const struct head *head, const uint8_t *at, s
     /* Every sum is bounded by its weight, or a later addition could overflow. */
     const int64_t bound = (int64_t)(head->weight_sum << head->split.coordinate_bits);
     for (size_t t = 0; t < grid->tensor_count; t++) {
-        const uint32_t bits = (uint32_t)take(&at, 4);
-        memcpy(&grid->peaks[t], &bits, sizeof bits);
-        if (!(grid->peaks[t] >= 0.0f) || !isfinite(grid->peaks[t]))
-            return covey_fail(err, COVEY_CORRUPT, "partial sum: the peak of tensor %zu is no number", t);
+        uint64_t updates = 0;
+        for (size_t bin = 0; bin < COVEY_GRID_PEAK_BINS; bin++) {
+            grid->peaks[t * COVEY_GRID_PEAK_BINS + bin] = (uint32_t)take(&at, 4);
+            updates += grid->peaks[t * COVEY_GRID_PEAK_BINS + bin];
+        }
+        if (updates != head->update_count)
+            return covey_fail(err, COVEY_CORRUPT,
+                              "partial sum: the peaks of tensor %zu do not count its updates", t);
     }
     for (size_t i = 0; i < grid->count; i++) {
         grid->sums[i] = (int64_t)take(&at, 8);

@@ -26,7 +26,9 @@
 #define COVEY_GRID_EXPONENT_MIN (-90)
 #define COVEY_GRID_EXPONENT_MAX 126
 #define COVEY_GRID_EXPONENT_WIDE 6 /* where nothing is known yet: |x| <= 64 */
-#define COVEY_GRID_HEADROOM 4      /* bits above the largest value last accepted */
+#define COVEY_GRID_HEADROOM 4      /* bits of range above the median update's largest value, at the least */
+#define COVEY_GRID_HEADROOM_MAX 8  /* and at the most, however large the largest update is */
+#define COVEY_GRID_PEAK_BINS 256   /* of the logarithm of an update's largest value */
 
 /* How the 62 bits are split. Plain data, a function of (updates_max, weight_max). */
 struct covey_grid_split {
@@ -51,7 +53,8 @@ struct covey_grid {
     size_t tensor_count;
     size_t *ends;       /* (tensor_count) first coordinate after each tensor */
     int16_t *exponents; /* (tensor_count) */
-    float *peaks;       /* (tensor_count) largest |x| among accepted updates, before any scaling down */
+    uint32_t
+        *peaks; /* (tensor_count, COVEY_GRID_PEAK_BINS) accepted updates by the size of their largest |x| */
     size_t count;
     int64_t *sums; /* (count), 64-byte aligned */
     uint64_t weight_sum;
@@ -73,7 +76,7 @@ void covey_grid_fold(struct covey_grid *grid, size_t first, const float *x, size
                      uint64_t weight);
 
 /* One update of that weight is in. LIMIT when the weights would pass weight_sum_cap (nothing changes then:
- * ask before folding). peaks: (tensor_count). */
+ * ask before folding). peaks: (tensor_count) largest |x| of each tensor, before any scaling down. */
 COVEY_MUST_CHECK enum covey_status covey_grid_count(struct covey_grid *grid, uint64_t weight,
                                                     const float *peaks);
 
@@ -84,8 +87,10 @@ COVEY_MUST_CHECK enum covey_status covey_grid_merge(struct covey_grid *into, con
 /* (last - first) means to out, f64. The sum of weights must not be zero. */
 void covey_grid_mean(const struct covey_grid *grid, size_t first, size_t last, double *out);
 
-/* Exponents for the next round: headroom above the peaks of this one; a tensor without any value but zero
- * keeps its own. out: (tensor_count). */
+/* Exponents for the next round: room for the largest value of this one, but always COVEY_GRID_HEADROOM bits
+ * above the median update's, and never more than COVEY_GRID_HEADROOM_MAX: a few hostile devices cannot make
+ * the grid so coarse that it loses what the others say. A tensor of zeros keeps its own. out: (tensor_count).
+ */
 void covey_grid_next_exponents(const struct covey_grid *grid, int16_t *out);
 
 /* The accumulator as bytes, for the ledger and for a parent that merges it: versioned, little-endian. Whoever

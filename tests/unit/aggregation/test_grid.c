@@ -154,9 +154,9 @@ Test(grid, saved_loaded_and_merged_is_the_same_sum)
     cr_expect_eq(memcmp(a.sums, whole.sums, 100 * sizeof *a.sums), 0);
     cr_expect_eq(a.weight_sum, whole.weight_sum);
     cr_expect_eq(a.update_count, whole.update_count);
-    cr_expect_eq(a.peaks[0], .5f);
+    cr_expect_eq(memcmp(a.peaks, whole.peaks, 2 * COVEY_GRID_PEAK_BINS * sizeof *a.peaks), 0);
     /* Every truncation, and every changed byte, is refused or loads to something within bounds. */
-    for (size_t cut = 0; cut < size; cut++) {
+    for (size_t cut = 0; cut < size; cut += cut < 100 || cut > size - 100 ? 1 : 17) {
         struct covey_grid other;
         uint8_t *exact = malloc(cut + 1);
         memcpy(exact, saved, cut);
@@ -220,4 +220,35 @@ Test(grid, exponents_follow_the_peaks)
     for (int t = 0; t < 5; t++)
         cr_expect_eq(next[t], expected[t], "tensor %d: %d", t, next[t]);
     covey_grid_deinit(&grid);
+}
+
+/* Ten updates of peaks near 1; some are larger. Honest differences get room; a hostile minority does not get
+ * more. */
+Test(grid, a_minority_cannot_make_the_grid_coarse)
+{
+    static const struct {
+        int large_count;
+        float large;
+        int16_t expected;
+    } rows[] = {{0, 0, COVEY_GRID_HEADROOM},
+                {1, 8.0f, COVEY_GRID_HEADROOM},
+                {1, 32.0f, 6},
+                {3, 100.0f, 8},
+                {1, 1e6f, COVEY_GRID_HEADROOM_MAX},
+                {4, 3e38f, COVEY_GRID_HEADROOM_MAX},
+                {6, 1024.0f, 10 + COVEY_GRID_HEADROOM}};
+    const struct covey_grid_split split = split_of(10, 100);
+    const size_t ends[] = {1};
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        struct covey_grid grid;
+        int16_t next;
+        cr_assert_eq(covey_grid_init(&grid, ends, 1, NULL, &split, NULL), COVEY_OK);
+        for (int i = 0; i < 10; i++)
+            cr_assert_eq(
+                covey_grid_count(&grid, 1, i < rows[r].large_count ? &rows[r].large : &(float){1.0f}),
+                COVEY_OK);
+        covey_grid_next_exponents(&grid, &next);
+        cr_expect_eq(next, rows[r].expected, "row %zu: %d", r, next);
+        covey_grid_deinit(&grid);
+    }
 }
