@@ -263,7 +263,7 @@ static void fill_order(struct covey_link *link, struct order *order, const struc
     order->method = request->method;
     (void)snprintf(order->path, sizeof order->path, "%s", request->path);
     (void)snprintf(order->query, sizeof order->query, "%s", request->query != NULL ? request->query : "");
-    order->content_format = request->content_format;
+    order->content_format = request->body.size > 0 ? request->content_format : -1;
     order->body = request->body;
     if (request->expect != NULL) {
         order->has_expect = true;
@@ -448,7 +448,7 @@ static void deliver_reply(struct covey_link *link, const struct parcel *parcel)
                                 .body = body,
                                 .max_age_s = parcel->max_age_s > 0 ? parcel->max_age_s : 60};
     if (reply.status != COVEY_OK)
-        reply.body = (struct covey_bytes){NULL, 0};
+        reply = (struct covey_reply){.status = reply.status};
     copy.reply(copy.user, &reply);
     (void)pthread_mutex_lock(&link->network->lock);
 }

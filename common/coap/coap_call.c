@@ -338,7 +338,11 @@ bool covey_coap_call_take_reply(struct covey_coap_call *call, struct covey_reply
     } else {
         return false;
     }
-    *out = (struct covey_reply){.status = news->status, .code = news->code, .max_age_s = news->max_age_s};
+    *out = (struct covey_reply){.status = news->status};
+    if (news->status != COVEY_OK)
+        return true;
+    out->code = news->code;
+    out->max_age_s = news->max_age_s;
     if (news == &call->result && call->result_assembled)
         out->body = covey_coap_body_view(&call->incoming);
     else if (news->size > 0)

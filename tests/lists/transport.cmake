@@ -20,3 +20,5 @@ foreach(target IN ITEMS coap_datagram coap_intake coap_call blockwise)
     covey_add_fuzz(${target} LINKS covey_common)
     target_include_directories(fuzz_${target} PRIVATE ${PROJECT_SOURCE_DIR}/common/coap)
 endforeach()
+covey_add_test(test_transports LINKS covey_common Threads::Threads LABELS threads
+    SOURCES integration/test_transports.c integration/coap_rig.c)
