@@ -1,10 +1,11 @@
 /* The messages of the protocol as plain structs, and their CBOR (RFC 8949). docs/wire.cddl is the contract;
  * tests/golden/wire holds test vectors. Only common/wire/ knows CBOR.
  *
- * Encoding is deterministic (RFC 8949 section 4.2.1): integer keys in order, shortest forms. Decoding refuses what is
- * truncated, too long, too deep, of the wrong type or out of range (CORRUPT, err says where), a later major version
- * and a choice (an enum's number) that is not known (UNSUPPORTED), and ignores unknown keys. Encoding refuses what decoding
- * would (INVALID, err says where), and LIMIT when it does not fit. Decoded byte strings are views into the message, borrowed. */
+ * Encoding is deterministic (RFC 8949 section 4.2.1): integer keys in order, shortest forms. Decoding refuses
+ * what is truncated, too long, too deep, of the wrong type or out of range (CORRUPT, err says where), a later
+ * major version and a choice (an enum's number) that is not known (UNSUPPORTED), and ignores unknown keys.
+ * Encoding refuses what decoding would (INVALID, err says where), and LIMIT when it does not fit. Decoded
+ * byte strings are views into the message, borrowed. */
 #ifndef COVEY_MESSAGES_H
 #define COVEY_MESSAGES_H
 
@@ -48,18 +49,18 @@ enum covey_schedule_kind {
 
 /* How a device trains: everything that makes the result a function of (model, data, this). */
 struct covey_recipe {
-    uint32_t epochs;    /* passes over the local data; 0 only with steps */
-    uint32_t steps;     /* stop after so many batches; 0 = no limit */
-    uint32_t batch;     /* examples; 0 = all local data in one batch */
+    uint32_t epochs; /* passes over the local data; 0 only with steps */
+    uint32_t steps;  /* stop after so many batches; 0 = no limit */
+    uint32_t batch;  /* examples; 0 = all local data in one batch */
     enum covey_optimiser_kind optimiser;
     float learning_rate;
-    float momentum;     /* momentum; Adam's beta1 */
-    float beta2, epsilon; /* Adam */
-    float weight_decay; /* L2, added to the gradient; biases and norms too, as PyTorch does */
+    float momentum;                    /* momentum; Adam's beta1 */
+    float beta2, epsilon;              /* Adam */
+    float weight_decay;                /* L2, added to the gradient; biases and norms too, as PyTorch does */
     enum covey_schedule_kind schedule; /* by round */
     float schedule_factor;
     uint32_t schedule_period;
-    float proximal_mu;  /* FedProx; 0 = off */
+    float proximal_mu; /* FedProx; 0 = off */
     uint64_t seed;
 };
 
@@ -67,17 +68,18 @@ struct covey_plan {
     enum covey_plan_kind kind;
     uint32_t round;
     struct covey_assignment_id assignment; /* TRAIN */
-    struct covey_hash manifest;            /* TRAIN and DONE: hash of the signed manifest of the model to start from */
-    char codec[COVEY_CODEC_NAME_BYTES];    /* TRAIN: how to encode the update */
-    struct covey_recipe recipe;            /* TRAIN */
-    uint32_t deadline_ms;    /* TRAIN: from now, for the update to be complete */
-    uint32_t retry_after_ms; /* when to ask again if nothing is pushed before */
-    uint32_t heartbeat_ms;   /* a push at least this often, or the device makes its observation anew */
-    uint16_t window_blocks;  /* blocks in flight that the server takes; 1 = one by one */
+    struct covey_hash manifest; /* TRAIN and DONE: hash of the signed manifest of the model to start from */
+    char codec[COVEY_CODEC_NAME_BYTES]; /* TRAIN: how to encode the update */
+    struct covey_recipe recipe;         /* TRAIN */
+    uint32_t deadline_ms;               /* TRAIN: from now, for the update to be complete */
+    uint32_t retry_after_ms;            /* when to ask again if nothing is pushed before */
+    uint32_t heartbeat_ms;  /* a push at least this often, or the device makes its observation anew */
+    uint16_t window_blocks; /* blocks in flight that the server takes; 1 = one by one */
 };
 
-COVEY_MUST_CHECK enum covey_status covey_plan_encode(const struct covey_plan *plan, uint8_t *out, size_t capacity,
-                                                     size_t *out_bytes, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_plan_encode(const struct covey_plan *plan, uint8_t *out,
+                                                     size_t capacity, size_t *out_bytes,
+                                                     struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_plan_decode(struct covey_bytes message, struct covey_plan *out,
                                                      struct covey_error *err);
 
@@ -85,13 +87,13 @@ COVEY_MUST_CHECK enum covey_status covey_plan_decode(struct covey_bytes message,
 
 struct covey_update {
     struct covey_assignment_id assignment;
-    struct covey_hash model;  /* of P that training started from */
-    uint32_t examples;        /* weight; 1..COVEY_UPDATE_EXAMPLES */
-    uint32_t steps;           /* batches done */
+    struct covey_hash model; /* of P that training started from */
+    uint32_t examples;       /* weight; 1..COVEY_UPDATE_EXAMPLES */
+    uint32_t steps;          /* batches done */
     uint32_t training_ms;
     float loss_before, loss_after; /* mean training loss of the first and the last epoch */
-    float clipped;            /* factor that the delta was scaled by; 1 = as it was */
-    struct covey_bytes stream;/* codec stream of (local - P) over the update part; the last field */
+    float clipped;                 /* factor that the delta was scaled by; 1 = as it was */
+    struct covey_bytes stream;     /* codec stream of (local - P) over the update part; the last field */
 };
 
 /* Bytes of everything but the stream itself, at the most. */
@@ -101,8 +103,9 @@ COVEY_MUST_CHECK enum covey_status covey_update_encode(const struct covey_update
                                                        struct covey_error *err);
 /* Writes the head for a stream of stream_bytes that the caller then puts right behind it, without a copy. */
 COVEY_MUST_CHECK enum covey_status covey_update_encode_head(const struct covey_update *update,
-                                                            size_t stream_bytes, uint8_t *out, size_t capacity,
-                                                            size_t *out_bytes, struct covey_error *err);
+                                                            size_t stream_bytes, uint8_t *out,
+                                                            size_t capacity, size_t *out_bytes,
+                                                            struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_update_decode(struct covey_bytes message, struct covey_update *out,
                                                        struct covey_error *err);
 
@@ -118,14 +121,14 @@ struct covey_manifest_delta {
 
 struct covey_manifest {
     char federation[COVEY_NAME_BYTES];
-    uint64_t sequence;             /* only rises; P(sequence) */
+    uint64_t sequence; /* only rises; P(sequence) */
     uint32_t round;
     int64_t created_s;             /* since 1970 UTC */
     struct covey_hash description; /* of the model description's CBOR */
     uint64_t description_bytes;
-    struct covey_hash model;       /* of the f32 little-endian shared values: covey_hash_floats */
+    struct covey_hash model; /* of the f32 little-endian shared values: covey_hash_floats */
     uint64_t shared_count;
-    struct covey_hash full;        /* codec stream of the whole shared vector */
+    struct covey_hash full; /* codec stream of the whole shared vector */
     uint64_t full_bytes;
     uint32_t delta_count;
     struct covey_manifest_delta deltas[COVEY_MANIFEST_DELTAS];
@@ -134,10 +137,11 @@ struct covey_manifest {
 COVEY_MUST_CHECK enum covey_status covey_manifest_encode(const struct covey_manifest *manifest, uint8_t *out,
                                                          size_t capacity, size_t *out_bytes,
                                                          struct covey_error *err);
-COVEY_MUST_CHECK enum covey_status covey_manifest_decode(struct covey_bytes message, struct covey_manifest *out,
-                                                         struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_manifest_decode(struct covey_bytes message,
+                                                         struct covey_manifest *out, struct covey_error *err);
 
-/* ---- COSE_Sign1, ES256 (RFC 9052 section 4.4, RFC 9053 section 2.1): the bytes only; security/sign does the rest ---- */
+/* ---- COSE_Sign1, ES256 (RFC 9052 section 4.4, RFC 9053 section 2.1): the bytes only; security/sign does the
+ * rest ---- */
 
 #define COVEY_SIGNATURE_BYTES 64
 #define COVEY_KEY_ID_BYTES 16
@@ -173,14 +177,17 @@ COVEY_MUST_CHECK enum covey_status covey_description_decode(struct covey_bytes m
 
 #define COVEY_RANGES 32
 struct covey_upload_state {
-    uint8_t complete;      /* recorded; nothing more to send */
-    uint64_t total_bytes;  /* 0: nothing known of this upload */
+    uint8_t complete;     /* recorded; nothing more to send */
+    uint64_t total_bytes; /* 0: nothing known of this upload */
     uint16_t block_bytes;
-    uint32_t range_count;  /* of missing blocks, in order; at most COVEY_RANGES, the first ones */
-    struct { uint32_t first, count; } missing[COVEY_RANGES];
+    uint32_t range_count; /* of missing blocks, in order; at most COVEY_RANGES, the first ones */
+    struct {
+        uint32_t first, count;
+    } missing[COVEY_RANGES];
 };
-COVEY_MUST_CHECK enum covey_status covey_upload_state_encode(const struct covey_upload_state *state, uint8_t *out,
-                                                             size_t capacity, size_t *out_bytes);
+COVEY_MUST_CHECK enum covey_status covey_upload_state_encode(const struct covey_upload_state *state,
+                                                             uint8_t *out, size_t capacity,
+                                                             size_t *out_bytes);
 COVEY_MUST_CHECK enum covey_status covey_upload_state_decode(struct covey_bytes message,
                                                              struct covey_upload_state *out,
                                                              struct covey_error *err);
@@ -188,8 +195,8 @@ COVEY_MUST_CHECK enum covey_status covey_upload_state_decode(struct covey_bytes 
 /* ---- where: GET /where -> this device's shard ---- */
 
 struct covey_where {
-    uint16_t port;          /* UDP; same address */
-    uint32_t valid_s;       /* ask again after this */
+    uint16_t port;    /* UDP; same address */
+    uint32_t valid_s; /* ask again after this */
 };
 COVEY_MUST_CHECK enum covey_status covey_where_encode(const struct covey_where *where, uint8_t *out,
                                                       size_t capacity, size_t *out_bytes);
