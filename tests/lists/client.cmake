@@ -1,0 +1,13 @@
+function(covey_add_client_test name)
+    cmake_parse_arguments(ARG "" "TIMEOUT" "LABELS;SOURCES" ${ARGN})
+    covey_add_test(${name} LINKS covey_client LABELS ${ARG_LABELS} TIMEOUT ${ARG_TIMEOUT}
+        SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/client/${name}.c ${ARG_SOURCES})
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/client) # private headers stand beside their source
+endfunction()
+
+foreach(name IN ITEMS test_client_config test_client_round test_client_state test_policy test_upload)
+    covey_add_client_test(${name})
+endforeach()
+foreach(name IN ITEMS test_client test_download)
+    covey_add_client_test(${name} LABELS threads SOURCES unit/client/client_rig.c unit/client/tiny_server.c)
+endforeach()

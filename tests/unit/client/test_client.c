@@ -1,0 +1,242 @@
+/* A device against a server in the same process: rounds, refusals, losses, kills. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client_rig.h"
+#include "covey/codec.h"
+#include "covey/hash.h"
+
+static struct client_rig rig;
+
+static void stop(void)
+{
+    client_rig_stop(&rig);
+}
+
+static void open_client(void)
+{
+    cr_assert(client_rig_open(&rig) == COVEY_OK, "%s", rig.create_error.text);
+}
+
+static bool waits(void)
+{
+    struct covey_client_view view = client_rig_view(&rig);
+    return view.link == COVEY_CLIENT_READY && view.work == COVEY_WORK_NONE;
+}
+
+TestSuite(client, .fini = stop);
+
+static void run_rounds(const char *codec, bool threaded)
+{
+    client_rig_start(&rig, "", threaded);
+    open_client();
+    client_rig_until(&rig, waits());
+    for (uint8_t round = 1; round <= 4; round++) {
+        uint32_t fetches = rig.server.fetches;
+        tiny_server_assign(&rig.server, round, codec);
+        client_rig_until(&rig, rig.reported == round);
+        cr_assert(tiny_server_updates(&rig.server) == round);
+        cr_assert(rig.last.round == round && rig.last.examples == RIG_EXAMPLES && rig.last.steps == 6);
+        cr_assert(rig.last.loss_after > 0 && rig.last.bytes_up_fp32 == 4 * rig.server.layout.update_count);
+        cr_assert(rig.last.upload_bytes_up > rig.last.update_bytes_up &&
+                  rig.last.bytes_up >= rig.last.upload_bytes_up);
+        /* manifest, description and full model at first; then manifest and delta */
+        cr_assert(rig.server.fetches - fetches == (round == 1 ? 3 : 2), "round %u: %u", round,
+                  rig.server.fetches - fetches);
+        /* what came can be decoded, and starts from the model that was given */
+        struct covey_update update;
+        struct covey_error err = {0};
+        struct tiny_update *kept = &rig.server.updates[round - 1];
+        cr_assert(covey_update_decode((struct covey_bytes){kept->bytes, kept->size}, &update, &err) ==
+                  COVEY_OK);
+        cr_assert(covey_hash_equal(&update.model, &rig.server.model));
+        float values[64];
+        cr_assert(rig.server.layout.update_count <= 64);
+        cr_assert(covey_codec_decode(update.stream, rig.server.layout.update_count, values, &err) == COVEY_OK,
+                  "%s", err.text);
+        tiny_server_publish(&rig.server, .01f);
+    }
+}
+
+Test(client, rounds_in_step)
+{
+    run_rounds("int8", false);
+}
+
+Test(client, rounds_with_a_training_thread)
+{
+    run_rounds("int4", true);
+}
+
+Test(client, rounds_without_loss)
+{
+    run_rounds("raw32", false);
+}
+
+/* The same model, data and plan give the same bytes, trained here or there. */
+Test(client, the_same_bytes_again)
+{
+    struct covey_hash hashes[2];
+    for (int i = 0; i < 2; i++) {
+        if (i > 0)
+            client_rig_stop(&rig);
+        client_rig_start(&rig, "", i == 1);
+        rig.server.manifest.created_s = 0;
+        open_client();
+        tiny_server_assign(&rig.server, 1, "int8");
+        client_rig_until(&rig, rig.reported == 1);
+        struct covey_update update;
+        struct tiny_update *kept = &rig.server.updates[0];
+        cr_assert(covey_update_decode((struct covey_bytes){kept->bytes, kept->size}, &update, NULL) ==
+                  COVEY_OK);
+        cr_assert(covey_hash_bytes(update.stream, &hashes[i]) == COVEY_OK);
+    }
+    cr_assert(covey_hash_equal(&hashes[0], &hashes[1]));
+}
+
+Test(client, killed_before_the_acknowledgement)
+{
+    client_rig_start(&rig, "", false);
+    rig.server.put_code = COVEY_CODE_UNAVAILABLE;
+    rig.server.put_code_count = 1000;
+    open_client();
+    tiny_server_assign(&rig.server, 1, "int8");
+    client_rig_until(&rig, rig.server.puts > 0);
+    client_rig_close(&rig); /* as if killed: nothing is told to the server */
+    rig.server.put_code_count = 0;
+    uint32_t fetches = rig.server.fetches;
+    open_client();
+    client_rig_until(&rig, rig.reported == 1);
+    cr_assert(rig.server.fetches == fetches, "neither fetched nor trained again");
+    cr_assert(rig.last.examples == RIG_EXAMPLES && rig.last.update_bytes_up > 0);
+}
+
+Test(client, acknowledgement_lost)
+{
+    client_rig_start(&rig, "", false);
+    open_client();
+    rig.server.lose_acknowledgement = true;
+    tiny_server_assign(&rig.server, 1, "int8");
+    client_rig_until(&rig, rig.reported == 1);
+    cr_assert(rig.server.puts == 2 && tiny_server_updates(&rig.server) == 1, "sent twice, counted once");
+}
+
+Test(client, refused_for_good)
+{
+    static const uint8_t codes[] = {COVEY_CODE_FORBIDDEN, COVEY_CODE_CONFLICT, COVEY_CODE_UNPROCESSABLE};
+    client_rig_start(&rig, "", false);
+    open_client();
+    for (uint8_t i = 0; i < sizeof codes; i++) {
+        uint32_t puts = rig.server.puts;
+        rig.server.put_code = codes[i];
+        rig.server.put_code_count = 1;
+        tiny_server_assign(&rig.server, (uint8_t)(i + 1), "int8");
+        client_rig_until(&rig, rig.server.puts == puts + 1 && waits());
+        cr_assert(client_rig_view(&rig).trouble[0] != 0);
+        for (int j = 0; j < 40; j++)
+            client_rig_step(&rig);
+        cr_assert(rig.server.puts == puts + 1, "not again");
+    }
+    tiny_server_assign(&rig.server, 9, "int8"); /* life goes on */
+    client_rig_until(&rig, rig.reported == 1);
+}
+
+Test(client, the_server_goes_and_comes_back)
+{
+    client_rig_start(&rig, "", false);
+    open_client();
+    client_rig_until(&rig, waits());
+    for (uint8_t i = 1; i <= 3; i++) {
+        rig.server.host.ops->drop(rig.server.host.host, "device");
+        client_rig_until(&rig, client_rig_view(&rig).link != COVEY_CLIENT_READY);
+        client_rig_until(&rig, waits());
+        tiny_server_assign(&rig.server, i, "int8"); /* pushed: the observation was made anew */
+        client_rig_until(&rig, rig.reported == i);
+    }
+}
+
+Test(client, a_server_that_knows_nothing_of_it)
+{
+    client_rig_start(&rig, "", false);
+    rig.server.plan_code = COVEY_CODE_NOT_FOUND;
+    open_client();
+    client_rig_until(&rig, rig.server.plans >= 3);
+    cr_assert(strstr(client_rig_view(&rig).trouble, "4.04") != NULL, "%s", client_rig_view(&rig).trouble);
+    rig.server.plan_code = 0;
+    tiny_server_assign(&rig.server, 1, "fp16");
+    client_rig_until(&rig, rig.reported == 1);
+}
+
+Test(client, without_data)
+{
+    client_rig_start(&rig, "", false);
+    rig.dataset.count = 0;
+    open_client();
+    tiny_server_assign(&rig.server, 1, "int8");
+    client_rig_until(&rig, strstr(client_rig_view(&rig).trouble, "data:") != NULL);
+    client_rig_until(&rig, waits());
+    cr_assert(rig.server.puts == 0);
+}
+
+Test(client, stops_when_told_and_ends_with_the_federation)
+{
+    client_rig_start(&rig, "exit_when_done: true\n", true);
+    rig.stop_after = 1;
+    open_client();
+    tiny_server_assign(&rig.server, 1, "int8");
+    client_rig_until(&rig, covey_client_finished(rig.client));
+    cr_assert(rig.reported == 1);
+    client_rig_close(&rig);
+
+    rig.stop_after = 0;
+    open_client();
+    client_rig_until(&rig, waits());
+    covey_client_stop(rig.client);
+    client_rig_until(&rig, covey_client_finished(rig.client));
+    client_rig_close(&rig);
+
+    open_client();
+    tiny_server_publish(&rig.server, .5f);
+    tiny_server_push(&rig.server,
+                     &(struct covey_plan){.kind = COVEY_PLAN_DONE, .manifest = rig.server.manifest_hash});
+    client_rig_until(&rig, covey_client_finished(rig.client));
+    cr_assert(client_rig_view(&rig).ended);
+}
+
+Test(client, held_back_by_its_policy)
+{
+    char command[256];
+    client_rig_start(&rig, "policy: {temperature_celsius: 50}\n", false);
+    snprintf(command, sizeof command,
+             "mkdir -p %s/sys/class/thermal/thermal_zone0 && echo 90000 > "
+             "%s/sys/class/thermal/thermal_zone0/temp",
+             rig.folder, rig.folder);
+    cr_assert(system(command) == 0);
+    open_client();
+    tiny_server_assign(&rig.server, 1, "int8");
+    client_rig_until(&rig, client_rig_view(&rig).work == COVEY_WORK_PERMIT);
+    for (int i = 0; i < 40; i++)
+        client_rig_step(&rig);
+    cr_assert(rig.reported == 0 && client_rig_view(&rig).work == COVEY_WORK_PERMIT);
+}
+
+/* Opened, stepped for a while, and closed in the middle of whatever it does; again and again. */
+Test(client, killed_at_any_moment)
+{
+    client_rig_start(&rig, "", true);
+    for (uint8_t life = 1; life <= 60; life++) {
+        open_client();
+        tiny_server_assign(&rig.server, (uint8_t)(1 + life / 4), "int8");
+        for (int i = 0; i < life % 13; i++)
+            covey_client_step(rig.client, 1);
+        client_rig_close(&rig);
+        if (life % 4 == 3)
+            tiny_server_publish(&rig.server, .01f);
+    }
+    open_client();
+    uint32_t before = rig.reported;
+    tiny_server_assign(&rig.server, 99, "int8");
+    client_rig_until(&rig, rig.reported == before + 1);
+}

@@ -1,0 +1,654 @@
+/* The device's round machine: what it does step by step, and what it never does whatever happens. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "covey/client_round.h"
+#include "covey/random.h"
+
+#define END COVEY_CLIENT_FINISH + 1 /* of a list of expected actions */
+
+static struct covey_client_rules usual_rules(void)
+{
+    return (struct covey_client_rules){
+        .mode = COVEY_MODE_LISTEN, .seed = 7, .device = 9, .reconnect_ms = 1000, .reconnect_limit_ms = 60000};
+}
+
+static struct covey_plan training_plan(uint8_t assignment)
+{
+    return (struct covey_plan){.kind = COVEY_PLAN_TRAIN,
+                               .round = assignment,
+                               .assignment = {{assignment}},
+                               .deadline_ms = 600000,
+                               .retry_after_ms = 50000,
+                               .heartbeat_ms = 100000};
+}
+
+static const struct covey_plan waiting = {
+    .kind = COVEY_PLAN_WAIT, .retry_after_ms = 50000, .heartbeat_ms = 100000};
+static const struct covey_plan done = {
+    .kind = COVEY_PLAN_DONE, .retry_after_ms = 50000, .heartbeat_ms = 100000};
+
+/* A machine under test with what it asked for last. */
+struct rig {
+    struct covey_client_round machine;
+    struct covey_client_actions actions;
+    uint64_t now_ms;
+};
+
+static void feed(struct rig *rig, struct covey_client_event event)
+{
+    event.ticket = rig->machine.ticket;
+    covey_client_round_step(&rig->machine, &event, rig->now_ms, &rig->actions);
+}
+
+static void feed_kind(struct rig *rig, enum covey_client_event_kind kind)
+{
+    feed(rig, (struct covey_client_event){.kind = kind, .allowed = true});
+}
+
+static void feed_plan(struct rig *rig, const struct covey_plan *plan)
+{
+    feed(rig, (struct covey_client_event){.kind = COVEY_CLIENT_PLAN, .plan = plan});
+}
+
+static void expect_list(const struct rig *rig, int line, const int *kinds)
+{
+    uint32_t count = 0;
+    while (kinds[count] != END)
+        count++;
+    cr_assert(rig->actions.count == count, "line %d: %u actions, not %u (the first is %d)", line,
+              rig->actions.count, count, rig->actions.count > 0 ? (int)rig->actions.items[0].kind : -1);
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert((int)rig->actions.items[i].kind == kinds[i], "line %d: action %u is %d, not %d", line, i,
+                  rig->actions.items[i].kind, kinds[i]);
+}
+#define expect(rig, ...) expect_list(rig, __LINE__, (const int[]){__VA_ARGS__ __VA_OPT__(, ) END})
+
+static struct rig begin(struct covey_client_rules rules)
+{
+    struct rig rig = {.now_ms = 1000};
+    covey_client_round_init(&rig.machine, &rules, 0, NULL);
+    return rig;
+}
+
+/* Up to an observed plan. */
+static struct rig connected(struct covey_client_rules rules, const struct covey_plan *plan)
+{
+    struct rig rig = begin(rules);
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    feed_plan(&rig, plan);
+    return rig;
+}
+
+/* Up to an update that is being sent. */
+static struct rig sending(struct covey_client_rules rules)
+{
+    const struct covey_plan plan = training_plan(1);
+    struct rig rig = connected(rules, &plan);
+    feed_kind(&rig, COVEY_CLIENT_FETCHED);
+    feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+    feed_kind(&rig, COVEY_CLIENT_TRAINED);
+    cr_assert(rig.machine.work == COVEY_WORK_SEND && rig.machine.waiting);
+    return rig;
+}
+
+Test(client_round, a_round_as_it_should_be)
+{
+    const struct covey_plan first = training_plan(1), second = training_plan(2);
+    struct rig rig = begin(usual_rules());
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_CONNECT);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    expect(&rig, COVEY_CLIENT_ASK_WHERE);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    expect(&rig, COVEY_CLIENT_OBSERVE);
+    feed_plan(&rig, &waiting);
+    expect(&rig);
+    feed_plan(&rig, &first);
+    expect(&rig, COVEY_CLIENT_FETCH);
+    feed_plan(&rig, &first); /* said twice */
+    expect(&rig);
+    feed_kind(&rig, COVEY_CLIENT_FETCHED);
+    expect(&rig, COVEY_CLIENT_PERMIT);
+    feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+    expect(&rig, COVEY_CLIENT_TRAIN);
+    feed_kind(&rig, COVEY_CLIENT_TRAINED);
+    expect(&rig, COVEY_CLIENT_SEND);
+    feed_plan(&rig, &waiting); /* recorded, the answer still on its way */
+    expect(&rig);
+    feed_kind(&rig, COVEY_CLIENT_SENT);
+    expect(&rig);
+    cr_assert(rig.machine.done == 1 && rig.machine.work == COVEY_WORK_NONE);
+    feed_plan(&rig, &first); /* an old push: that assignment is over for us */
+    expect(&rig);
+    feed_plan(&rig, &second);
+    expect(&rig, COVEY_CLIENT_FETCH);
+}
+
+Test(client_round, a_shard_of_its_own)
+{
+    struct rig rig = begin(usual_rules());
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed(&rig, (struct covey_client_event){.kind = COVEY_CLIENT_WHERE, .port = 5690});
+    expect(&rig, COVEY_CLIENT_DISCONNECT, COVEY_CLIENT_CONNECT);
+    cr_assert(rig.actions.items[1].port == 5690);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    expect(&rig, COVEY_CLIENT_OBSERVE);
+    feed_plan(&rig, &waiting);
+    /* lost: the shard is tried again; that failed: the well-known port is asked */
+    feed_kind(&rig, COVEY_CLIENT_LINK_DOWN);
+    expect(&rig);
+    rig.now_ms = rig.machine.link_at_ms;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_CONNECT);
+    cr_assert(rig.actions.items[0].port == 5690);
+    feed_kind(&rig, COVEY_CLIENT_LINK_DOWN);
+    rig.now_ms = rig.machine.link_at_ms;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_CONNECT);
+    cr_assert(rig.actions.items[0].port == 0);
+}
+
+Test(client_round, pauses_double_up_to_the_limit_and_begin_anew)
+{
+    struct covey_client_rules rules = usual_rules();
+    struct rig rig = begin(rules);
+    uint64_t span = rules.reconnect_ms;
+    for (int i = 0; i < 20; i++) {
+        feed_kind(&rig, COVEY_CLIENT_TICK);
+        expect(&rig, COVEY_CLIENT_CONNECT);
+        feed_kind(&rig, COVEY_CLIENT_LINK_DOWN);
+        uint64_t pause = rig.machine.link_at_ms - rig.now_ms;
+        cr_assert(pause >= span / 2 && pause <= span, "try %d: %llu ms", i, (unsigned long long)pause);
+        cr_assert(covey_client_round_next_ms(&rig.machine) == rig.machine.link_at_ms);
+        rig.now_ms = rig.machine.link_at_ms - 1;
+        feed_kind(&rig, COVEY_CLIENT_TICK);
+        expect(&rig);
+        rig.now_ms++;
+        span = span * 2 > rules.reconnect_limit_ms ? rules.reconnect_limit_ms : span * 2;
+    }
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    feed_plan(&rig, &waiting); /* only a plan proves that all is well */
+    feed_kind(&rig, COVEY_CLIENT_LINK_DOWN);
+    cr_assert(rig.machine.link_at_ms - rig.now_ms <= rules.reconnect_ms);
+}
+
+Test(client_round, silence_makes_the_observation_anew)
+{
+    struct rig rig = connected(usual_rules(), &waiting);
+    uint64_t heard = rig.now_ms;
+    rig.now_ms = rig.machine.ask_at_ms;
+    cr_assert(rig.now_ms >= heard + 50000 && rig.now_ms <= heard + 56000);
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_ASK_PLAN);
+    feed_plan(&rig, &waiting);
+    rig.machine.ask_at_ms = UINT64_MAX - 1; /* as if the server had said: not before long */
+    rig.now_ms = rig.machine.anew_at_ms;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_OBSERVE);
+    rig.now_ms += COVEY_CLIENT_ASK_MS; /* no answer to that either: the link is dead */
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_DISCONNECT);
+    rig.now_ms = rig.machine.link_at_ms;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_CONNECT);
+}
+
+Test(client_round, an_unanswered_question_costs_the_link)
+{
+    struct rig rig = connected(usual_rules(), &waiting);
+    rig.now_ms = rig.machine.ask_at_ms;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_ASK_PLAN);
+    rig.now_ms += COVEY_CLIENT_ASK_MS;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_DISCONNECT);
+}
+
+Test(client_round, training_goes_on_while_the_link_is_away)
+{
+    const struct covey_plan plan = training_plan(1);
+    struct rig rig = connected(usual_rules(), &plan);
+    feed_kind(&rig, COVEY_CLIENT_FETCHED);
+    feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+    expect(&rig, COVEY_CLIENT_TRAIN);
+    feed_kind(&rig, COVEY_CLIENT_LINK_DOWN);
+    expect(&rig);
+    feed_kind(&rig, COVEY_CLIENT_TRAINED);
+    expect(&rig); /* nowhere to send it yet */
+    cr_assert(rig.machine.work == COVEY_WORK_SEND && !rig.machine.waiting);
+    rig.now_ms = rig.machine.link_at_ms;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_CONNECT);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    expect(&rig, COVEY_CLIENT_OBSERVE);
+    feed_plan(&rig, &plan);
+    expect(&rig, COVEY_CLIENT_SEND);
+}
+
+Test(client_round, a_newer_plan_stops_useless_work)
+{
+    const struct covey_plan first = training_plan(1), second = training_plan(2);
+    struct rig rig = connected(usual_rules(), &first);
+    uint32_t old_ticket = rig.machine.ticket;
+    feed_plan(&rig, &second);
+    expect(&rig, COVEY_CLIENT_DROP, COVEY_CLIENT_FETCH);
+    cr_assert(rig.actions.items[0].sure);
+    struct covey_client_event late = {.kind = COVEY_CLIENT_FETCHED, .ticket = old_ticket};
+    covey_client_round_step(&rig.machine, &late, rig.now_ms, &rig.actions);
+    expect(&rig); /* of the work that was dropped */
+    feed_kind(&rig, COVEY_CLIENT_FETCHED);
+    feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+    expect(&rig, COVEY_CLIENT_TRAIN);
+    feed_plan(&rig, &waiting); /* the round closed without us */
+    expect(&rig, COVEY_CLIENT_DROP);
+    cr_assert(rig.machine.work == COVEY_WORK_NONE);
+}
+
+Test(client_round, work_ends_at_its_deadline)
+{
+    struct rig rig = sending(usual_rules());
+    rig.now_ms += 600000;
+    rig.machine.ask_at_ms = rig.machine.anew_at_ms = UINT64_MAX - 1;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig); /* what is in flight may still be taken */
+    rig.now_ms += 30000;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_DROP);
+    cr_assert(!rig.actions.items[0].sure, "the server may have it");
+    const struct covey_plan plan = training_plan(1);
+    feed_plan(&rig, &plan);
+    expect(&rig);
+}
+
+Test(client_round, an_upload_that_failed_is_sent_again)
+{
+    struct rig rig = sending(usual_rules());
+    feed(&rig, (struct covey_client_event){
+                   .kind = COVEY_CLIENT_SEND_FAILED, .failure = COVEY_FAILURE_LATER, .wait_ms = 5000});
+    expect(&rig);
+    cr_assert(covey_client_round_next_ms(&rig.machine) == rig.now_ms + 5000);
+    rig.now_ms += 5000;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_SEND);
+    feed(&rig, (struct covey_client_event){.kind = COVEY_CLIENT_SEND_FAILED, .failure = COVEY_FAILURE_FINAL});
+    expect(&rig);
+    cr_assert(rig.machine.work == COVEY_WORK_NONE && rig.machine.done == 0);
+    const struct covey_plan plan = training_plan(1);
+    feed_plan(&rig, &plan); /* refused for good: not even when it is offered again */
+    expect(&rig);
+}
+
+Test(client_round, an_encoded_update_survives_a_restart)
+{
+    const struct covey_plan plan = training_plan(5), other = training_plan(6);
+    for (int same = 0; same < 2; same++) {
+        struct rig rig = {.now_ms = 10};
+        struct covey_client_rules rules = usual_rules();
+        covey_client_round_init(&rig.machine, &rules, 0, &plan.assignment);
+        feed_kind(&rig, COVEY_CLIENT_TICK);
+        feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+        feed_kind(&rig, COVEY_CLIENT_WHERE);
+        feed_plan(&rig, same ? &plan : &other);
+        if (same)
+            expect(&rig, COVEY_CLIENT_SEND);
+        else
+            expect(&rig, COVEY_CLIENT_FETCH);
+    }
+}
+
+Test(client_round, the_policy_decides)
+{
+    const struct covey_plan plan = training_plan(1);
+    struct rig rig = connected(usual_rules(), &plan);
+    rig.machine.ask_at_ms = rig.machine.anew_at_ms = UINT64_MAX - 1;
+    feed_kind(&rig, COVEY_CLIENT_FETCHED);
+    feed(&rig, (struct covey_client_event){.kind = COVEY_CLIENT_PERMISSION, .allowed = false});
+    expect(&rig);
+    rig.now_ms += COVEY_CLIENT_PERMIT_MS;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_PERMIT);
+    feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+    expect(&rig, COVEY_CLIENT_TRAIN);
+    rig.now_ms += COVEY_CLIENT_PERMIT_MS; /* still allowed? */
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_PERMIT);
+    feed(&rig, (struct covey_client_event){.kind = COVEY_CLIENT_PERMISSION, .allowed = false});
+    expect(&rig, COVEY_CLIENT_DROP);
+    cr_assert(rig.machine.work == COVEY_WORK_PERMIT);
+    rig.now_ms += COVEY_CLIENT_PERMIT_MS;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_PERMIT);
+    feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+    expect(&rig, COVEY_CLIENT_TRAIN);
+}
+
+Test(client_round, polling_sleeps_between)
+{
+    struct covey_client_rules rules = usual_rules();
+    const struct covey_plan plan = training_plan(1);
+    rules.mode = COVEY_MODE_POLL;
+    struct rig rig = begin(rules);
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    expect(&rig, COVEY_CLIENT_ASK_PLAN);
+    feed_plan(&rig, &waiting);
+    expect(&rig, COVEY_CLIENT_DISCONNECT);
+    uint64_t wake = covey_client_round_next_ms(&rig.machine);
+    cr_assert(wake >= rig.now_ms + 50000 && wake <= rig.now_ms + 56000);
+    feed_kind(&rig, COVEY_CLIENT_LINK_DOWN); /* the transport's own word on that: nothing new */
+    expect(&rig);
+    rig.now_ms = wake;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig, COVEY_CLIENT_CONNECT);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    feed_plan(&rig, &plan);
+    expect(&rig, COVEY_CLIENT_FETCH);
+    feed_kind(&rig, COVEY_CLIENT_FETCHED);
+    feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+    feed_kind(&rig, COVEY_CLIENT_TRAINED);
+    expect(&rig, COVEY_CLIENT_SEND);
+    feed_kind(&rig, COVEY_CLIENT_SENT);
+    expect(&rig, COVEY_CLIENT_ASK_PLAN); /* what next? */
+    feed_plan(&rig, &waiting);
+    expect(&rig, COVEY_CLIENT_DISCONNECT);
+}
+
+Test(client_round, ends)
+{
+    struct covey_client_rules rules = usual_rules();
+    rules.stop_after = 1;
+    struct rig rig = sending(rules);
+    feed_kind(&rig, COVEY_CLIENT_SENT);
+    expect(&rig, COVEY_CLIENT_DISCONNECT, COVEY_CLIENT_FINISH);
+    cr_assert(rig.machine.finished && covey_client_round_next_ms(&rig.machine) == COVEY_CLIENT_NO_TIMER);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    expect(&rig);
+
+    rules = usual_rules();
+    rules.exit_when_done = true;
+    rig = connected(rules, &done);
+    expect(&rig, COVEY_CLIENT_DISCONNECT, COVEY_CLIENT_FINISH);
+
+    rules.keep_last = true;
+    rig = connected(rules, &done);
+    expect(&rig, COVEY_CLIENT_FETCH);
+    feed_kind(&rig, COVEY_CLIENT_FETCHED);
+    expect(&rig, COVEY_CLIENT_DISCONNECT, COVEY_CLIENT_FINISH);
+
+    rules.exit_when_done = false;
+    rig = connected(rules, &done);
+    feed_kind(&rig, COVEY_CLIENT_FETCHED);
+    expect(&rig);
+    const struct covey_plan plan = training_plan(3); /* it was opened again */
+    feed_plan(&rig, &plan);
+    expect(&rig, COVEY_CLIENT_FETCH);
+
+    rig = sending(usual_rules());
+    feed_kind(&rig, COVEY_CLIENT_STOP);
+    expect(&rig, COVEY_CLIENT_DROP, COVEY_CLIENT_DISCONNECT, COVEY_CLIENT_FINISH);
+    cr_assert(!rig.actions.items[0].sure);
+}
+
+/* ------------------------------------------------------------------ any schedule */
+
+/* A world that answers in its own time, wrongly, or not at all. */
+struct world {
+    struct rig rig;
+    struct covey_random random;
+    bool up, connecting, permit, where, fetch, train, send, ask, observe;
+    uint32_t ticket;
+    uint8_t fetched, trained, round; /* assignment last fetched, trained, offered */
+    unsigned acknowledged, actions;
+    bool kind; /* nothing fails any more */
+};
+
+static uint32_t below(struct world *world, uint32_t bound)
+{
+    return covey_random_below(&world->random, bound);
+}
+
+static uint8_t current(const struct world *world)
+{
+    return world->rig.machine.plan.assignment.bytes[0];
+}
+
+static void unplug(struct world *world)
+{
+    world->up = world->connecting = world->where = world->fetch = world->send = world->ask = world->observe =
+        false;
+}
+
+static void tell(struct world *world, struct covey_client_event event);
+
+/* Every action, checked against what the world knows. */
+static void carry_out(struct world *world)
+{
+    const struct covey_client_actions actions = world->rig.actions;
+    bool fetch_cut = false, send_cut = false;
+    for (uint32_t i = 0; i < actions.count; i++) {
+        const struct covey_client_action *action = &actions.items[i];
+        world->actions++;
+        if (action->kind >= COVEY_CLIENT_FETCH && action->kind <= COVEY_CLIENT_SEND && action->ticket != 0)
+            world->ticket = action->ticket;
+        switch (action->kind) {
+        case COVEY_CLIENT_CONNECT:
+            cr_assert(!world->up && !world->connecting, "connects although there is a link");
+            world->connecting = true;
+            break;
+        case COVEY_CLIENT_DISCONNECT:
+            fetch_cut = world->fetch;
+            send_cut = world->send;
+            unplug(world);
+            break;
+        case COVEY_CLIENT_ASK_WHERE:
+            cr_assert(world->up && !world->where);
+            world->where = true;
+            break;
+        case COVEY_CLIENT_OBSERVE:
+            cr_assert(world->up);
+            world->observe = true;
+            break;
+        case COVEY_CLIENT_ASK_PLAN:
+            cr_assert(world->up);
+            world->ask = true;
+            break;
+        case COVEY_CLIENT_FETCH:
+            cr_assert(world->up && !world->fetch && !world->train && !world->send);
+            world->fetch = true;
+            break;
+        case COVEY_CLIENT_PERMIT:
+            world->permit = true;
+            break;
+        case COVEY_CLIENT_TRAIN:
+            cr_assert(!world->fetch && !world->train && !world->send);
+            cr_assert(world->fetched == current(world), "trains without the model");
+            world->train = true;
+            break;
+        case COVEY_CLIENT_SEND:
+            cr_assert(world->up && !world->fetch && !world->train && !world->send);
+            cr_assert(world->trained == current(world), "sends what was not trained");
+            world->send = true;
+            break;
+        case COVEY_CLIENT_DROP:
+            world->fetch = world->train = world->send = false;
+            break;
+        case COVEY_CLIENT_FINISH:
+            cr_assert_fail("nobody asked it to finish");
+        }
+    }
+    /* What moved on the link ended with it; the driver says so at once. */
+    if (fetch_cut)
+        tell(world,
+             (struct covey_client_event){.kind = COVEY_CLIENT_FETCH_FAILED, .failure = COVEY_FAILURE_LATER});
+    if (send_cut)
+        tell(world,
+             (struct covey_client_event){.kind = COVEY_CLIENT_SEND_FAILED, .failure = COVEY_FAILURE_LATER});
+}
+
+static void tell(struct world *world, struct covey_client_event event)
+{
+    if (event.ticket == 0)
+        event.ticket = world->ticket;
+    covey_client_round_step(&world->rig.machine, &event, world->rig.now_ms, &world->rig.actions);
+    carry_out(world);
+}
+
+static void tell_plan(struct world *world)
+{
+    struct covey_plan plan = waiting;
+    uint32_t choice = below(world, 8);
+    if (choice < 4 && !world->kind)
+        world->round++;
+    if (choice < 6 || world->kind) {
+        plan = training_plan(world->round);
+        plan.deadline_ms = world->kind ? 0 : 1 + below(world, 200000);
+    } else if (choice == 7) {
+        plan = done;
+    }
+    plan.heartbeat_ms = below(world, 3) * 20000;
+    plan.retry_after_ms = below(world, 3) * 7000;
+    tell(world, (struct covey_client_event){.kind = COVEY_CLIENT_PLAN, .plan = &plan});
+}
+
+/* Ends one of the outstanding actions, well or badly. */
+static void answer(struct world *world)
+{
+    bool good = world->kind || below(world, 3) != 0;
+    struct covey_client_event failed = {.failure =
+                                            below(world, 6) == 0 ? COVEY_FAILURE_FINAL : COVEY_FAILURE_LATER,
+                                        .wait_ms = below(world, 2) * below(world, 5000)};
+    switch (below(world, 8)) {
+    case 0:
+        if (!world->connecting)
+            return;
+        world->connecting = false;
+        world->up = good;
+        tell(world,
+             (struct covey_client_event){.kind = good ? COVEY_CLIENT_LINK_UP : COVEY_CLIENT_LINK_DOWN});
+        return;
+    case 1:
+        if (world->where) {
+            world->where = false;
+            tell(world, (struct covey_client_event){.kind = COVEY_CLIENT_WHERE,
+                                                    .port = good && below(world, 4) == 0 ? 7000 : 0});
+        }
+        return;
+    case 2:
+        if (world->ask || world->observe) {
+            world->ask = false;
+            if (good) {
+                tell_plan(world);
+            } else {
+                world->observe = false;
+                failed.kind = COVEY_CLIENT_PLAN_FAILED;
+                tell(world, failed);
+            }
+        }
+        return;
+    case 3:
+        if (world->fetch) {
+            world->fetch = false;
+            world->fetched = good ? current(world) : world->fetched;
+            failed.kind = good ? COVEY_CLIENT_FETCHED : COVEY_CLIENT_FETCH_FAILED;
+            tell(world, failed);
+        }
+        return;
+    case 4:
+        if (world->permit) {
+            world->permit = false;
+            tell(world, (struct covey_client_event){.kind = COVEY_CLIENT_PERMISSION, .allowed = good});
+        }
+        return;
+    case 5:
+        if (world->train) {
+            world->train = false;
+            world->trained = good ? current(world) : world->trained;
+            failed.kind = good ? COVEY_CLIENT_TRAINED : COVEY_CLIENT_TRAIN_FAILED;
+            tell(world, failed);
+        }
+        return;
+    case 6:
+        if (world->send) {
+            world->send = false;
+            world->acknowledged += good;
+            failed.kind = good ? COVEY_CLIENT_SENT : COVEY_CLIENT_SEND_FAILED;
+            tell(world, failed);
+        }
+        return;
+    default:
+        if (world->up && !world->kind && below(world, 10) == 0) {
+            world->fetch = world->send = false;
+            failed.kind = COVEY_CLIENT_FETCH_FAILED; /* the transport ends its requests first */
+            failed.failure = COVEY_FAILURE_LATER;
+            tell(world, failed);
+            failed.kind = COVEY_CLIENT_SEND_FAILED;
+            tell(world, failed);
+            unplug(world);
+            tell(world, (struct covey_client_event){.kind = COVEY_CLIENT_LINK_DOWN});
+        } else if (!world->kind) { /* an answer that nobody waits for */
+            tell(world, (struct covey_client_event){
+                            .kind = (enum covey_client_event_kind)(COVEY_CLIENT_FETCHED + below(world, 2)),
+                            .ticket = world->ticket + 1});
+        }
+    }
+}
+
+static bool outstanding(const struct world *world)
+{
+    return world->connecting || world->where || world->ask || world->fetch || world->permit || world->train ||
+           world->send;
+}
+
+static void let_time_pass(struct world *world)
+{
+    uint64_t next = covey_client_round_next_ms(&world->rig.machine);
+    cr_assert(next != COVEY_CLIENT_NO_TIMER || outstanding(world), "it would sleep for ever");
+    uint64_t step = next > world->rig.now_ms ? next - world->rig.now_ms : 0;
+    if (step > 100 && below(world, 2) == 0)
+        step = below(world, 100);
+    world->rig.now_ms += step < 4000000 ? step : 4000000;
+    tell(world, (struct covey_client_event){.kind = COVEY_CLIENT_TICK});
+}
+
+Test(client_round, thousands_of_schedules)
+{
+    for (uint64_t seed = 0; seed < 3000; seed++) {
+        struct world world = {.rig.now_ms = 1};
+        struct covey_client_rules rules = usual_rules();
+        rules.mode = seed % 2 ? COVEY_MODE_POLL : COVEY_MODE_LISTEN;
+        rules.keep_last = seed % 3 == 0;
+        rules.seed = seed;
+        covey_client_round_init(&world.rig.machine, &rules, seed % 5 == 0 ? 7000 : 0, NULL);
+        covey_random_init(&world.random, seed, 0, 0, COVEY_PURPOSE_TEST);
+        for (int i = 0; i < 400; i++) {
+            unsigned before = world.actions;
+            if (below(&world, 4) == 0)
+                let_time_pass(&world);
+            else
+                answer(&world);
+            cr_assert(world.actions - before <= 12, "seed %llu: it spins", (unsigned long long)seed);
+        }
+        /* From any state whatever: once nothing fails any more, a round is finished. */
+        world.kind = true;
+        world.round++;
+        unsigned had = world.acknowledged;
+        for (int i = 0; i < 4000 && world.acknowledged == had; i++) {
+            if (below(&world, 4) == 0)
+                let_time_pass(&world);
+            else
+                answer(&world);
+        }
+        cr_assert(world.acknowledged > had, "seed %llu: no round was finished any more",
+                  (unsigned long long)seed);
+    }
+}
