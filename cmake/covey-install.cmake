@@ -14,7 +14,7 @@ endforeach()
 install(EXPORT CoveyTargets NAMESPACE Covey:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Covey)
 
 # The pinned static libraries that ours need, out of the way of the system's own.
-foreach(name IN ITEMS mbedtls mbedx509 mbedcrypto coap-3)
+foreach(name IN ITEMS mbedtls mbedx509 mbedcrypto coap-3 cbor)
     install(FILES ${COVEY_DEPS}/lib/lib${name}.a DESTINATION ${CMAKE_INSTALL_LIBDIR}/covey/lib)
 endforeach()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/examples/models DESTINATION ${CMAKE_INSTALL_DATADIR}/covey OPTIONAL)
