@@ -139,14 +139,21 @@ static void keep(struct covey_download *download)
     finish(download, COVEY_OK, COVEY_FAILURE_LATER, 0, NULL);
 }
 
+static void fetch_full(struct covey_download *download)
+{
+    download->full_only = true;
+    fetch_values(download);
+}
+
 static void on_values(void *user, const struct covey_reply *reply)
 {
     struct covey_download *download = user;
     struct covey_error err = {0};
     const struct covey_manifest_delta *delta = download->delta;
-    if (delta != NULL && reply->status == COVEY_OK && !covey_code_is_success(reply->code)) {
-        download->model->installed = false; /* that delta is gone: take the full model */
-        fetch_values(download);
+    bool useless = reply->status == COVEY_OK ? !covey_code_is_success(reply->code)
+                                             : reply->status == COVEY_CORRUPT || reply->status == COVEY_LIMIT;
+    if (delta != NULL && useless) { /* gone, or not what the manifest says */
+        fetch_full(download);
         return;
     }
     if (!good_reply(download, reply, delta != NULL ? "delta" : "model"))
@@ -157,8 +164,7 @@ static void on_values(void *user, const struct covey_reply *reply)
         keep(download);
     } else if (delta != NULL) {
         covey_log_event(download->log, COVEY_LOG_WARNING, "delta-useless", "reason=\"%s\"", err.text);
-        download->model->installed = false;
-        fetch_values(download);
+        fetch_full(download);
     } else {
         refuse(download, status, &err);
     }
@@ -181,7 +187,7 @@ static void fetch_values(struct covey_download *download)
         keep(download);
         return;
     }
-    download->delta = covey_download_choose(manifest, download->model);
+    download->delta = download->full_only ? NULL : covey_download_choose(manifest, download->model);
     const struct covey_hash *hash = download->delta != NULL ? &download->delta->stream : &manifest->full;
     uint64_t bytes = download->delta != NULL ? download->delta->stream_bytes : manifest->full_bytes;
     if (ask(download, hash, bytes, bytes, on_values, &err) != COVEY_OK)
@@ -243,6 +249,7 @@ enum covey_status covey_download_start(struct covey_download *download, const st
     download->wanted = *manifest;
     download->window_blocks = window_blocks;
     download->delta = NULL;
+    download->full_only = false;
     COVEY_TRY(ask(download, manifest, 0, COVEY_MANIFEST_BYTES, on_manifest, err));
     download->busy = true;
     return COVEY_OK;

@@ -36,6 +36,7 @@ struct covey_download {
     struct covey_hash wanted; /* manifest */
     struct covey_manifest manifest;
     const struct covey_manifest_delta *delta; /* under way; NULL: the full model is */
+    bool full_only;                           /* a delta led nowhere */
     uint64_t fetched_bytes;                   /* of bodies, since the beginning */
 };
 

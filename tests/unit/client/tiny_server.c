@@ -129,6 +129,7 @@ void tiny_server_assign(struct tiny_server *server, uint8_t assignment, const ch
                               .assignment = {{assignment}},
                               .manifest = server->manifest_hash,
                               .recipe = {.epochs = 1, .batch = 4, .learning_rate = .1f, .seed = 5},
+                              .deadline_ms = 600000,
                               .retry_after_ms = 60000,
                               .heartbeat_ms = 60000};
     snprintf(plan.codec, sizeof plan.codec, "%s", codec);
