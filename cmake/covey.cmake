@@ -28,6 +28,10 @@ if(NOT EXISTS ${COVEY_DEPS}/include/mbedtls)
 endif()
 if(COVEY_DEVICE_ONLY)
     set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+    # what nobody calls stays out, and so do unwind tables: every kilobyte is flash
+    set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
+    add_compile_options(-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables)
+    add_link_options(-Wl,--gc-sections -Wl,-z,noseparate-code)
 endif()
 include(covey-dependencies)
 
