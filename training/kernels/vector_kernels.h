@@ -77,6 +77,21 @@ struct covey_depthwise {
     float *dx, *dw;          /* as x and w; added to */
 };
 
+/* Sums down the rows of x (rows, channels) less mean (channels; NULL: nothing): without dy first = sum of x, second = sum
+ * of x^2; with dy (rows, channels) first = sum of dy, second = sum of dy x. */
+struct covey_channel_sums {
+    size_t rows, channels;
+    const float *x, *mean, *dy;
+    float *first, *second; /* (channels), overwritten */
+};
+
+/* out = of_x x + of_dy dy + constant, the factors by channel; dy NULL: without. out may be x or dy. */
+struct covey_channel_blend {
+    size_t rows, channels;
+    const float *x, *dy, *of_x, *of_dy, *constant;
+    float *out;
+};
+
 struct covey_vector_kernels {
     const char *name;       /* "avx2" */
     size_t lanes;           /* values in a vector */
@@ -89,6 +104,11 @@ struct covey_vector_kernels {
     void (*pool_forward)(const struct covey_pool_forward *p);
     void (*depthwise_forward)(const struct covey_depthwise *d);
     void (*depthwise_backward)(const struct covey_depthwise *d);
+    void (*channel_sums)(const struct covey_channel_sums *s);
+    void (*channel_blend)(const struct covey_channel_blend *b);
+    /* y = min(max(x, 0), most), NaN stays; dx = dy where 0 < y < most, else 0. Arrays may be the same. */
+    void (*clip_forward)(size_t count, float most, const float *x, float *y);
+    void (*clip_backward)(size_t count, float most, const float *y, const float *dy, float *dx);
 };
 
 /* The best for this CPU. For ever valid. */

@@ -11,4 +11,8 @@ const struct covey_vector_kernels VECTOR_TABLE = {
     .pool_forward = pool_forward,
     .depthwise_forward = depthwise_forward,
     .depthwise_backward = depthwise_backward,
+    .channel_sums = channel_sums,
+    .channel_blend = channel_blend,
+    .clip_forward = clip_forward,
+    .clip_backward = clip_backward,
 };

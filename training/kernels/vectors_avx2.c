@@ -23,6 +23,7 @@ static inline __m256i first_lanes(size_t count)
 #define VECTOR_TABLE covey_vectors_avx2
 #define VECTOR_TABLE_NAME "avx2"
 #include "vector_body.h"
+#include "vector_channel_body.h"
 #include "vector_dense_body.h"
 #include "vector_conv_body.h"
 #include "vector_table_body.h"

@@ -10,6 +10,7 @@
 #include "tiles_avx512.h"
 
 #include "vector_body.h"
+#include "vector_channel_body.h"
 #include "vector_dense_body.h"
 #include "vector_conv_body.h"
 #include "vector_table_body.h"

@@ -33,6 +33,7 @@ static inline void store_first(float *p, first_vec v, size_t count)
 #define VECTOR_TABLE covey_vectors_base
 #define VECTOR_TABLE_NAME "base"
 #include "vector_body.h"
+#include "vector_channel_body.h"
 #include "vector_dense_body.h"
 #include "vector_conv_body.h"
 #include "vector_table_body.h"

@@ -277,3 +277,67 @@ Test(kernels_vectors, depthwise)
         for (size_t channels = 1; channels < 40; channels += 3)
             check_depthwise(table_at(t), channels);
 }
+
+/* ---- by channel ---- */
+
+static void check_channels(const struct covey_vector_kernels *k, size_t rows, size_t channels, int with_dy)
+{
+    const size_t count = rows * channels;
+    float *x = numbers(count, 1), *dy = with_dy ? numbers(count, 2) : NULL, *mean = numbers(channels, 3);
+    float *of_x = numbers(channels, 4), *of_dy = numbers(channels, 5), *constant = numbers(channels, 6);
+    float *first = numbers(channels, 7), *second = numbers(channels, 8), *out = numbers(count, 9);
+    const struct covey_channel_sums sums = {rows, channels, x, mean, dy, first, second};
+    const struct covey_channel_blend blend = {rows, channels, x, dy, of_x, of_dy, constant, out};
+
+    k->channel_sums(&sums);
+    k->channel_blend(&blend);
+    for (size_t c = 0; c < channels; c++) {
+        double one = 0, two = 0;
+        for (size_t i = c; i < count; i += channels) {
+            const double value = (double)x[i] - (double)mean[c], gradient = dy ? (double)dy[i] : value;
+            one += gradient;
+            two += gradient * value;
+            expect_near(k, "blend", out[i],
+                        (double)of_x[c] * (double)x[i] + (dy ? (double)of_dy[c] * (double)dy[i] : 0) +
+                            (double)constant[c],
+                        1);
+        }
+        expect_near(k, "sum", first[c], one, (double)rows);
+        expect_near(k, "product", second[c], two, (double)rows);
+    }
+    free(x), free(dy), free(mean), free(of_x), free(of_dy), free(constant), free(first), free(second), free(out);
+}
+
+Test(kernels_vectors, sums_and_blends_by_channel)
+{
+    for (size_t t = 0; table_at(t); t++)
+        for (size_t channels = 1; channels < 140; channels += channels < 20 ? 1 : 17)
+            for (int with_dy = 0; with_dy < 2; with_dy++) {
+                check_channels(table_at(t), 1, channels, with_dy);
+                check_channels(table_at(t), 13, channels, with_dy);
+            }
+}
+
+Test(kernels_vectors, clipping)
+{
+    enum { COUNT = 37 };
+    float x[COUNT], y[COUNT], dx[COUNT], dy[COUNT];
+
+    for (size_t t = 0; table_at(t); t++)
+        for (int i = 0; i < 2; i++) {
+            const float most = i ? 6 : INFINITY;
+            for (int j = 0; j < COUNT; j++) {
+                x[j] = (float)j * 0.5f - 5;
+                dy[j] = (float)j + 1;
+            }
+            table_at(t)->clip_forward(COUNT, most, x, y);
+            table_at(t)->clip_backward(COUNT, most, y, dy, dx);
+            for (int j = 0; j < COUNT; j++) {
+                cr_assert_eq(y[j], fminf(fmaxf(x[j], 0), most), "%s", table_at(t)->name);
+                cr_assert_eq(dx[j], x[j] > 0 && x[j] < most ? dy[j] : 0, "%s", table_at(t)->name);
+            }
+            x[3] = x[COUNT - 1] = NAN;
+            table_at(t)->clip_forward(COUNT, most, x, y);
+            cr_assert(isnan(y[3]) && isnan(y[COUNT - 1]) && y[2] == 0, "%s", table_at(t)->name);
+        }
+}

@@ -26,6 +26,7 @@ static inline __attribute__((always_inline)) void store_first(float *p, wide v, 
 #include "kernels/tiles_avx512.h"
 
 #include "kernels/vector_body.h"
+#include "kernels/vector_channel_body.h"
 #include "kernels/vector_conv_body.h"
 #include "kernels/vector_dense_body.h"
 #include "kernels/vector_table_body.h"
