@@ -1,5 +1,6 @@
-/* A round closes, on the work thread: the last uploads are waited for, the mean becomes the server optimiser's step, the
- * step a model, the model is stored and shown, the ledger notes it. Or it is abandoned. */
+/* A round closes, on the work thread: the last uploads are waited for, the mean becomes the server
+ * optimiser's step, the step a model, the model is stored and shown, the ledger notes it. Or it is abandoned.
+ */
 #include "federation.h"
 
 #include <math.h>
@@ -31,7 +32,8 @@ static void drop_sum(struct covey_federation *federation)
     federation->must_refold = true;
 }
 
-/* W(r+1) in *weights, malloc'ed, and the exponents of the round after. The sum is gone afterwards, either way. */
+/* W(r+1) in *weights, malloc'ed, and the exponents of the round after. The sum is gone afterwards, either
+ * way. */
 static enum covey_status step_weights(struct covey_federation *federation, float **weights,
                                       int16_t exponents[COVEY_MODEL_TENSORS], struct covey_error *err)
 {
@@ -179,7 +181,8 @@ static void run_closing(struct covey_work *work)
     covey_hex_write(line.model.bytes, sizeof line.model.bytes, hash);
     covey_log_event(log, COVEY_LOG_INFO, "round-closed",
                     "federation=%s round=%u updates=%u dropped=%u train_loss=%.4f model=%s seconds=%.2f",
-                    federation->options.name, round, line.updates, line.dropped, line.train_loss, hash, report.seconds);
+                    federation->options.name, round, line.updates, line.dropped, line.train_loss, hash,
+                    report.seconds);
     answer_closed(federation, round, true); /* first: the machine hears STORED before it hears JUDGED */
     covey_post_report(federation, &report);
 }
@@ -199,8 +202,8 @@ static void run_abandoning(struct covey_work *work)
     sum_up(federation, true, &line, &report);
     note_in_ledger(federation, &line);
     covey_log_event(federation->server->options.env.log, COVEY_LOG_WARNING, "round-abandoned",
-                    "federation=%s round=%u updates=%u chosen=%u: too few; the model stays", federation->options.name,
-                    action.round, line.updates, line.slots);
+                    "federation=%s round=%u updates=%u chosen=%u: too few; the model stays",
+                    federation->options.name, action.round, line.updates, line.slots);
     covey_post_report(federation, &report);
 }
 
@@ -233,5 +236,6 @@ void covey_post_closing(struct covey_federation *federation, const struct covey_
 
 void covey_post_abandoning(struct covey_federation *federation, const struct covey_round_action *action)
 {
-    (void)post(federation, action, run_abandoning); /* at worst the ledger shows it as abandoned after the next start */
+    (void)post(federation, action,
+               run_abandoning); /* at worst the ledger shows it as abandoned after the next start */
 }

@@ -14,9 +14,9 @@
 
 struct command {
     const char *name;
-    const char *usage;   /* what follows the name */
-    const char *summary; /* one line */
-    const char *help;    /* options, a line each */
+    const char *usage;                                                /* what follows the name */
+    const char *summary;                                              /* one line */
+    const char *help;                                                 /* options, a line each */
     int (*run)(const struct command *command, int argc, char **argv); /* argv[0] is the command */
 };
 
@@ -31,12 +31,15 @@ int command_federation(const struct command *command, int argc, char **argv);
 
 /* ---- what they share (server_main.c) ---- */
 
-/* The next option of `options`, getopt_long without short ones but -h; --help prints and gives 'h'; -1: no more;
+/* The next option of `options`, getopt_long without short ones but -h; --help prints and gives 'h'; -1: no
+ * more;
  * '?': a wrong one was named on standard error. */
 int command_option(const struct command *command, int argc, char **argv, const struct option *options);
 /* Prints how to use it to standard error; returns EXIT_USAGE. */
-int command_misused(const struct command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Prints err to standard error, and returns the exit status for it: configuration that cannot be read is EXIT_USAGE. */
+int command_misused(const struct command *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Prints err to standard error, and returns the exit status for it: configuration that cannot be read is
+ * EXIT_USAGE. */
 int command_failed(const struct covey_error *err);
 /* Exactly `count` arguments after the options; the first is at argv[optind]. */
 bool command_has(int argc, int count);

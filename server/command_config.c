@@ -15,7 +15,7 @@
 /* ------------------------------------------------------------------ the tables */
 
 #define AT(member) .offset = offsetof(struct federation_config, member)
-#define IN(group, member) \
+#define IN(group, member)                                                                                    \
     .offset = offsetof(struct federation_config, group.member) - offsetof(struct federation_config, group)
 #define INT .kind = COVEY_FIELD_INT
 #define REAL .kind = COVEY_FIELD_REAL
@@ -32,7 +32,12 @@ static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
 static const struct covey_field train_fields[] = {
     {.key = "epochs", INT, IN(train, epochs), .maximum = COVEY_LOCAL_EPOCHS},
     {.key = "steps", INT, IN(train, steps), .maximum = 1e9},
-    {.key = "batch", INT, IN(train, batch), .minimum = -1, .maximum = COVEY_BATCH_EXAMPLES, .hint = "-1 = all in one"},
+    {.key = "batch",
+     INT,
+     IN(train, batch),
+     .minimum = -1,
+     .maximum = COVEY_BATCH_EXAMPLES,
+     .hint = "-1 = all in one"},
     {.key = "optimiser", CHOICE, IN(train, optimiser), .choices = optimisers},
     {.key = "learning_rate", REAL, IN(train, learning_rate), .minimum = 1e-12, .maximum = 1000},
     {.key = "momentum", REAL, IN(train, momentum), .maximum = 1},
@@ -67,7 +72,10 @@ static const struct covey_field stop_fields[] = {
     {.key = "gain", REAL, IN(stop, gain), .maximum = 1e30},
     {.key = NULL}};
 static const struct covey_field evaluation_fields[] = {
-    {.key = "validation", .kind = COVEY_FIELD_MAPPING, IN(evaluation, validation), .fields = covey_data_fields},
+    {.key = "validation",
+     .kind = COVEY_FIELD_MAPPING,
+     IN(evaluation, validation),
+     .fields = covey_data_fields},
     {.key = "test", .kind = COVEY_FIELD_MAPPING, IN(evaluation, test), .fields = covey_data_fields},
     {.key = NULL}};
 static const struct covey_field federation_fields[] = {
@@ -90,7 +98,8 @@ static const struct covey_field federation_fields[] = {
     {.key = "evaluation", .kind = COVEY_FIELD_MAPPING, AT(evaluation), .fields = evaluation_fields},
     {.key = NULL}};
 
-#define SERVER_IN(member) .offset = offsetof(struct server_config, server.member) - offsetof(struct server_config, server)
+#define SERVER_IN(member)                                                                                    \
+    .offset = offsetof(struct server_config, server.member) - offsetof(struct server_config, server)
 static const struct covey_field server_fields[] = {
     {.key = "name", TEXT, SERVER_IN(name), .hint = "the name by which devices reach it"},
     {.key = "address", TEXT, SERVER_IN(address), .hint = "an address to bind to, or \"\" for all"},
@@ -104,13 +113,20 @@ static const struct covey_field server_fields[] = {
     {.key = "receive_buffer_bytes", INT, SERVER_IN(receive_buffer_bytes), .maximum = 1 << 30},
     {.key = "exit_when_done", .kind = COVEY_FIELD_BOOL, SERVER_IN(exit_when_done)},
     {.key = NULL}};
-#define LOG_IN(member) .offset = offsetof(struct server_config, log.member) - offsetof(struct server_config, log)
+#define LOG_IN(member)                                                                                       \
+    .offset = offsetof(struct server_config, log.member) - offsetof(struct server_config, log)
 static const struct covey_field log_fields[] = {{.key = "level", CHOICE, LOG_IN(level), .choices = levels},
                                                 {.key = "journal", .kind = COVEY_FIELD_BOOL, LOG_IN(journal)},
                                                 {.key = NULL}};
 static const struct covey_field config_fields[] = {
-    {.key = "server", .kind = COVEY_FIELD_MAPPING, .offset = offsetof(struct server_config, server), .fields = server_fields},
-    {.key = "log", .kind = COVEY_FIELD_MAPPING, .offset = offsetof(struct server_config, log), .fields = log_fields},
+    {.key = "server",
+     .kind = COVEY_FIELD_MAPPING,
+     .offset = offsetof(struct server_config, server),
+     .fields = server_fields},
+    {.key = "log",
+     .kind = COVEY_FIELD_MAPPING,
+     .offset = offsetof(struct server_config, log),
+     .fields = log_fields},
     {.key = "federations",
      .kind = COVEY_FIELD_LIST,
      .offset = offsetof(struct server_config, federations),
@@ -174,10 +190,11 @@ enum covey_status server_config_path(const struct server_config *config, const c
                                      char out[COVEY_FILE_PATH_BYTES], struct covey_error *err)
 {
     const bool absolute = name[0] == '/';
-    const int size =
-        snprintf(out, COVEY_FILE_PATH_BYTES, "%s%s%s", absolute ? "" : config->folder, absolute ? "" : "/", name);
+    const int size = snprintf(out, COVEY_FILE_PATH_BYTES, "%s%s%s", absolute ? "" : config->folder,
+                              absolute ? "" : "/", name);
     if (size < 0 || size >= COVEY_FILE_PATH_BYTES)
-        return covey_fail(err, COVEY_LIMIT, "%.60s...: a path of more than %d characters", name, COVEY_FILE_PATH_BYTES - 1);
+        return covey_fail(err, COVEY_LIMIT, "%.60s...: a path of more than %d characters", name,
+                          COVEY_FILE_PATH_BYTES - 1);
     return COVEY_OK;
 }
 
@@ -202,7 +219,8 @@ static uint32_t ms(double seconds, uint32_t otherwise_ms)
 void federation_rules(const struct federation_config *config, struct covey_round_rules *out)
 {
     *out = (struct covey_round_rules){
-        .minimum_devices = config->selection.minimum_devices == 0 ? 1 : (uint32_t)config->selection.minimum_devices,
+        .minimum_devices =
+            config->selection.minimum_devices == 0 ? 1 : (uint32_t)config->selection.minimum_devices,
         .count = (uint32_t)config->selection.count,
         .fraction = config->selection.fraction > 0 ? config->selection.fraction : 1,
         .over_selection = config->selection.over_selection,
@@ -230,7 +248,9 @@ void federation_recipe(const struct federation_config *config, struct covey_reci
     *out = (struct covey_recipe){
         .epochs = config->train.epochs == 0 && config->train.steps == 0 ? 1 : (uint32_t)config->train.epochs,
         .steps = (uint32_t)config->train.steps,
-        .batch = config->train.batch == 0 ? 32 : config->train.batch < 0 ? 0 : (uint32_t)config->train.batch,
+        .batch = config->train.batch == 0  ? 32
+                 : config->train.batch < 0 ? 0
+                                           : (uint32_t)config->train.batch,
         .optimiser = (enum covey_optimiser_kind)config->train.optimiser,
         .learning_rate = real_or(config->train.learning_rate, adam ? .001 : .1),
         .momentum = moves ? real_or(config->train.momentum, .9) : 0,
@@ -328,9 +348,10 @@ static enum covey_status make_kit(struct federation_kit *kit, const struct serve
     kit->description = malloc(COVEY_DESCRIPTION_BYTES);
     if (kit->description == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for a description");
-    COVEY_TRY(covey_description_encode(kit->model, kit->description, COVEY_DESCRIPTION_BYTES, &kit->description_bytes,
-                                       err));
-    COVEY_TRY(evaluation_create(server, config, kit->model, &kit->layout, kit->initial, &kit->evaluation, err));
+    COVEY_TRY(covey_description_encode(kit->model, kit->description, COVEY_DESCRIPTION_BYTES,
+                                       &kit->description_bytes, err));
+    COVEY_TRY(
+        evaluation_create(server, config, kit->model, &kit->layout, kit->initial, &kit->evaluation, err));
     fill_options(kit, config);
     return covey_recipe_check(&kit->options.recipe, err);
 }

@@ -1,5 +1,5 @@
-/* The server's configuration: DIR/server.yaml, and what it turns into for the library. Part of the program: it knows both
- * the server's and training's rooms. docs/server.md has every key. */
+/* The server's configuration: DIR/server.yaml, and what it turns into for the library. Part of the program:
+ * it knows both the server's and training's rooms. docs/server.md has every key. */
 #ifndef COVEY_COMMAND_CONFIG_H
 #define COVEY_COMMAND_CONFIG_H
 
@@ -49,7 +49,8 @@ struct federation_config {
 struct server_config {
     struct {
         char *name, *address, *state;
-        int64_t port, shards, shard_devices, fold_threads, intake_threads, intake_memory_bytes, receive_buffer_bytes;
+        int64_t port, shards, shard_devices, fold_threads, intake_threads, intake_memory_bytes,
+            receive_buffer_bytes;
         bool exit_when_done;
     } server;
     struct {
@@ -69,7 +70,8 @@ void server_config_free(struct server_config *config); /* an all-zero one is leg
 
 /* DIR/name, or name itself when it is absolute. */
 COVEY_MUST_CHECK enum covey_status server_config_path(const struct server_config *config, const char *name,
-                                                      char out[COVEY_FILE_PATH_BYTES], struct covey_error *err);
+                                                      char out[COVEY_FILE_PATH_BYTES],
+                                                      struct covey_error *err);
 /* The federation of that name; NULL or "": the only one, or the first. NULL when there is none. */
 const struct federation_config *server_config_find(const struct server_config *config, const char *name);
 
@@ -82,18 +84,20 @@ struct federation_kit {
     struct covey_layout layout;
     uint8_t *description; /* CBOR */
     size_t description_bytes;
-    float *initial;       /* (layout.count) */
+    float *initial;                /* (layout.count) */
     struct evaluation *evaluation; /* NULL: no data */
-    bool is_error;        /* the metric is an error (rmse), not an accuracy */
+    bool is_error;                 /* the metric is an error (rmse), not an accuracy */
     struct covey_federation_options options;
 };
 
-COVEY_MUST_CHECK enum covey_status federation_kit_init(struct federation_kit *kit, const struct server_config *server,
+COVEY_MUST_CHECK enum covey_status federation_kit_init(struct federation_kit *kit,
+                                                       const struct server_config *server,
                                                        const struct federation_config *config,
                                                        struct covey_error *err);
 void federation_kit_deinit(struct federation_kit *kit); /* an all-zero one is legal */
 /* The model's layout alone, for commands that only read models. */
-COVEY_MUST_CHECK enum covey_status federation_kit_model(struct federation_kit *kit, const struct server_config *server,
+COVEY_MUST_CHECK enum covey_status federation_kit_model(struct federation_kit *kit,
+                                                        const struct server_config *server,
                                                         const struct federation_config *config,
                                                         struct covey_error *err);
 
@@ -109,7 +113,7 @@ COVEY_MUST_CHECK enum covey_status evaluation_create(const struct server_config 
 void evaluation_destroy(struct evaluation *evaluation);
 bool evaluation_has(const struct evaluation *evaluation, enum covey_part part);
 /* A covey_judge_fn; user is a struct evaluation. */
-enum covey_status evaluation_judge(void *user, enum covey_part part, const float *shared, struct covey_judgement *out,
-                                   struct covey_error *err);
+enum covey_status evaluation_judge(void *user, enum covey_part part, const float *shared,
+                                   struct covey_judgement *out, struct covey_error *err);
 
 #endif

@@ -15,13 +15,14 @@
 
 struct add {
     const char *dir, *name, *out, *server, *federation, *data;
-    bool psk, json;
+    bool psk, again, json;
     int64_t days;
 };
 
 static int read_options(const struct command *command, int argc, char **argv, struct add *add)
 {
     static const struct option options[] = {{"psk", no_argument, NULL, 'k'},
+                                            {"again", no_argument, NULL, 'a'},
                                             {"out", required_argument, NULL, 'o'},
                                             {"server", required_argument, NULL, 's'},
                                             {"federation", required_argument, NULL, 'f'},
@@ -35,6 +36,9 @@ static int read_options(const struct command *command, int argc, char **argv, st
         switch (option) {
         case 'k':
             add->psk = true;
+            break;
+        case 'a':
+            add->again = true;
             break;
         case 'o':
             add->out = optarg;
@@ -94,10 +98,12 @@ static enum covey_status read_data(const char *path, char **out, struct covey_er
 }
 
 /* "HOST:PORT", with brackets around an IPv6 address; what --server says goes first. */
-static void server_address(const struct server_config *config, const struct add *add, char *out, size_t out_bytes)
+static void server_address(const struct server_config *config, const struct add *add, char *out,
+                           size_t out_bytes)
 {
     const char *host = add->server != NULL ? add->server : config->server.name;
-    const bool is_ipv6 = strchr(host, ':') != NULL && strchr(strchr(host, ':') + 1, ':') != NULL && host[0] != '[';
+    const bool is_ipv6 =
+        strchr(host, ':') != NULL && strchr(strchr(host, ':') + 1, ':') != NULL && host[0] != '[';
     const bool has_port = !is_ipv6 && strrchr(host, ':') != NULL && strchr(strrchr(host, ':'), ']') == NULL;
     if (has_port)
         (void)snprintf(out, out_bytes, "%s", host);
@@ -106,8 +112,8 @@ static void server_address(const struct server_config *config, const struct add 
                        (long long)config->server.port);
 }
 
-static enum covey_status write_client(const struct server_config *config, const struct add *add, const char *address,
-                                      const char *federation, struct covey_error *err)
+static enum covey_status write_client(const struct server_config *config, const struct add *add,
+                                      const char *address, const char *federation, struct covey_error *err)
 {
     char head[2048];
     char *data = NULL;
@@ -120,10 +126,10 @@ static enum covey_status write_client(const struct server_config *config, const 
                               add->name, address, config->server.name, federation);
     const struct covey_bytes pieces[] = {{(const uint8_t *)head, (size_t)(size < 0 ? 0 : size)},
                                          {(const uint8_t *)data, strlen(data)}};
-    enum covey_status status = (size_t)size >= sizeof head
-                                   ? covey_fail(err, COVEY_LIMIT, "a name is too long")
-                                   : covey_file_replace(&covey_file_calls_system, add->out, "client.yaml", 0644,
-                                                        pieces, 2, err);
+    enum covey_status status =
+        (size_t)size >= sizeof head
+            ? covey_fail(err, COVEY_LIMIT, "a name is too long")
+            : covey_file_replace(&covey_file_calls_system, add->out, "client.yaml", 0644, pieces, 2, err);
     free(data);
     return status;
 }
@@ -136,11 +142,12 @@ static enum covey_status make_bundle(const struct add *add, char *address, size_
     const struct federation_config *federation = server_config_find(&config, add->federation);
     enum covey_status status = COVEY_OK;
     if (federation == NULL)
-        status = covey_fail(err, COVEY_NOT_FOUND, "there is no federation %s in %s/%s", add->federation, add->dir,
-                            COVEY_SERVER_FILE);
+        status = covey_fail(err, COVEY_NOT_FOUND, "there is no federation %s in %s/%s", add->federation,
+                            add->dir, COVEY_SERVER_FILE);
     const struct covey_device_order order = {.name = add->name,
                                              .out_dir = add->out,
                                              .mode = add->psk ? COVEY_DEVICE_PSK : COVEY_DEVICE_CERTIFICATE,
+                                             .again = add->again,
                                              .now_s = (int64_t)time(NULL),
                                              .validity_s = add->days * 86400};
     if (status == COVEY_OK)
@@ -180,8 +187,8 @@ int command_device(const struct command *command, int argc, char **argv)
     if (make_bundle(&add, address, sizeof address, &err) != COVEY_OK)
         return command_failed(&err);
     if (!add.json) {
-        printf("Made %s for the device %s. Put it on the device, then: covey-client run %s\n", add.out, add.name,
-               add.out);
+        printf("Made %s for the device %s. Put it on the device, then: covey-client run %s\n", add.out,
+               add.name, add.out);
         return EXIT_DONE;
     }
     char text[4096];

@@ -9,7 +9,8 @@
 #include "covey/authority.h"
 #include "ledger.h"
 
-/* Last sights by name, from the ledger; sorted by its places, so searched from end to end: thousands at the most. */
+/* Last sights by name, from the ledger; sorted by its places, so searched from end to end: thousands at the
+ * most. */
 struct sights {
     struct covey_ledger_device *devices;
     size_t count, capacity;
@@ -32,7 +33,8 @@ static bool keep_sight(void *user, const struct covey_ledger_device *device)
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct covey_ledger_device *)a)->name, ((const struct covey_ledger_device *)b)->name);
+    return strcmp(((const struct covey_ledger_device *)a)->name,
+                  ((const struct covey_ledger_device *)b)->name);
 }
 
 static void read_sights(const char *dir, struct sights *out)
@@ -85,8 +87,8 @@ static void print_entry(void *user, const struct covey_device_entry *entry)
     when(entry->not_after_s, "-", until);
     if (!listing->json) {
         printf("%-32s %-11s %-9s last seen %-20s valid until %s\n", entry->name,
-               strcmp(entry->serial, "psk") == 0 ? "psk" : "certificate", entry->revoked ? "withdrawn" : "valid", seen,
-               until);
+               strcmp(entry->serial, "psk") == 0 ? "psk" : "certificate",
+               entry->revoked ? "withdrawn" : "valid", seen, until);
         return;
     }
     char text[1024];

@@ -63,8 +63,10 @@ static const char template[] =
     "      # patience: 10     # rounds without a gain of more than `gain`\n"
     "\n"
     "    # evaluation:        # data of your own on the server; the same keys as a device's data block\n"
-    "    #   validation: {inputs: [images-idx3-ubyte.gz], labels: [labels-idx1-ubyte.gz]}   # after each round\n"
-    "    #   test: {inputs: [t10k-images-idx3-ubyte.gz], labels: [t10k-labels-idx1-ubyte.gz]}   # once, at the end\n";
+    "    #   validation: {inputs: [images-idx3-ubyte.gz], labels: [labels-idx1-ubyte.gz]}   # after each "
+    "round\n"
+    "    #   test: {inputs: [t10k-images-idx3-ubyte.gz], labels: [t10k-labels-idx1-ubyte.gz]}   # once, at "
+    "the end\n";
 
 struct init {
     const char *names[NAMES];
@@ -76,7 +78,9 @@ struct init {
 
 static bool is_plain_word(const char *text)
 {
-    return text[0] != '\0' && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:") == strlen(text);
+    return text[0] != '\0' &&
+           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:") ==
+               strlen(text);
 }
 
 /* --help: 'h'; wrong: '?'; all read: 0. */
@@ -107,7 +111,8 @@ static int read_options(const struct command *command, int argc, char **argv, st
     return 0;
 }
 
-static enum covey_status write_configuration(const char *dir, const struct init *init, struct covey_error *err)
+static enum covey_status write_configuration(const char *dir, const struct init *init,
+                                             struct covey_error *err)
 {
     char text[sizeof template + 1024], path[COVEY_FILE_PATH_BYTES];
     struct stat facts;

@@ -14,8 +14,9 @@ struct exported {
     char hash[COVEY_HASH_TEXT_BYTES];
 };
 
-static enum covey_status export_model(const struct server_config *config, const struct federation_config *federation,
-                                      const char *file, struct exported *out, struct covey_error *err)
+static enum covey_status export_model(const struct server_config *config,
+                                      const struct federation_config *federation, const char *file,
+                                      struct exported *out, struct covey_error *err)
 {
     char state[COVEY_FILE_PATH_BYTES], sequence[24], round[16];
     struct federation_kit kit = {0};
@@ -36,9 +37,9 @@ static enum covey_status export_model(const struct server_config *config, const 
         covey_hex_write(out->manifest.model.bytes, COVEY_HASH_BYTES, out->hash);
         (void)snprintf(sequence, sizeof sequence, "%llu", (unsigned long long)out->manifest.sequence);
         (void)snprintf(round, sizeof round, "%u", out->manifest.round);
-        const char *const metadata[] = {"federation", federation->name, "model", federation->model, "sequence",
-                                        sequence,     "round",          round,   "sha256",          out->hash,
-                                        NULL};
+        const char *const metadata[] = {"federation", federation->name, "model", federation->model,
+                                        "sequence",   sequence,         "round", round,
+                                        "sha256",     out->hash,        NULL};
         status = covey_safetensors_store(file, &kit.layout, values, metadata, err);
     }
     free(shared);
@@ -97,8 +98,9 @@ int command_model(const struct command *command, int argc, char **argv)
         covey_json_close(&json, '}');
         result = command_print(&json);
     } else {
-        printf("Wrote model %llu (round %u, SHA-256 %s) to %s.\n", (unsigned long long)exported->manifest.sequence,
-               exported->manifest.round, exported->hash, file);
+        printf("Wrote model %llu (round %u, SHA-256 %s) to %s.\n",
+               (unsigned long long)exported->manifest.sequence, exported->manifest.round, exported->hash,
+               file);
     }
     free(exported);
     server_config_free(&config);

@@ -1,4 +1,5 @@
-/* covey-server run: configuration, credentials, transport and server put together; signals; the live line; --json. */
+/* covey-server run: configuration, credentials, transport and server put together; signals; the live line;
+ * --json. */
 #include "command.h"
 
 #include <errno.h>
@@ -41,7 +42,7 @@ struct run {
     uint16_t bound_port;
     uint32_t shard_count;
 
-    pthread_mutex_t mutex; /* of what the events below write */
+    pthread_mutex_t mutex;                /* of what the events below write */
     struct covey_federation_report *ends; /* (federation_count); federation "" until it ended */
     atomic_bool over;
     enum covey_status status;
@@ -171,19 +172,21 @@ static void show_progress(struct run *run)
             break;
     }
     if (!isnan(view.metric))
-        (void)snprintf(value, sizeof value, " | %s %.4f loss %.4f", run->kits[shown].is_error ? "rmse" : "accuracy",
-                       view.metric, view.loss);
+        (void)snprintf(value, sizeof value, " | %s %.4f loss %.4f",
+                       run->kits[shown].is_error ? "rmse" : "accuracy", view.metric, view.loss);
     else if (!isnan(view.train_loss))
         (void)snprintf(value, sizeof value, " | training loss %.4f", view.train_loss);
     if (view.rounds_wanted > view.round.completed && view.round_seconds > 0)
         (void)covey_progress_seconds(view.round_seconds * (view.rounds_wanted - view.round.completed), left);
-    covey_progress_show(&run->progress, "%s: round %u%s%.0u %s | devices %u there, %u of %u done%s | updates %s of %s fp32 | up %s down %s%s%s",
-                        view.name, view.round.round, view.rounds_wanted != 0 ? "/" : "", view.rounds_wanted,
-                        covey_round_phase_name(view.round.phase), server.present, view.round.done, view.round.slots,
-                        value, covey_progress_bytes(view.update_bytes_up, sent),
-                        covey_progress_bytes(view.bytes_up_fp32, plain),
-                        covey_progress_bytes(server.traffic.bytes_up, up),
-                        covey_progress_bytes(server.traffic.bytes_down, down), left[0] != '\0' ? " | left " : "", left);
+    covey_progress_show(
+        &run->progress,
+        "%s: round %u%s%.0u %s | devices %u there, %u of %u done%s | updates %s of %s fp32 | up %s down "
+        "%s%s%s",
+        view.name, view.round.round, view.rounds_wanted != 0 ? "/" : "", view.rounds_wanted,
+        covey_round_phase_name(view.round.phase), server.present, view.round.done, view.round.slots, value,
+        covey_progress_bytes(view.update_bytes_up, sent), covey_progress_bytes(view.bytes_up_fp32, plain),
+        covey_progress_bytes(server.traffic.bytes_up, up),
+        covey_progress_bytes(server.traffic.bytes_down, down), left[0] != '\0' ? " | left " : "", left);
 }
 
 /* ------------------------------------------------------------------ reading again */
@@ -206,8 +209,8 @@ static void watch_deny_list(struct run *run)
     char path[COVEY_FILE_PATH_BYTES];
     struct stat facts;
     (void)snprintf(path, sizeof path, "%s/pki/revoked", run->dir);
-    if (stat(path, &facts) != 0 || (facts.st_mtim.tv_sec == run->denied_at.tv_sec &&
-                                    facts.st_mtim.tv_nsec == run->denied_at.tv_nsec))
+    if (stat(path, &facts) != 0 ||
+        (facts.st_mtim.tv_sec == run->denied_at.tv_sec && facts.st_mtim.tv_nsec == run->denied_at.tv_nsec))
         return;
     run->denied_at = facts.st_mtim;
     reload_deny_list(run);
@@ -257,7 +260,8 @@ static void reload(struct run *run)
     struct server_config now = {0};
     struct covey_error err = {0};
     if (server_config_load(run->dir, &now, &err) != COVEY_OK) {
-        covey_log_event(&run->log, COVEY_LOG_ERROR, "reload-failed", "%s; everything stays as it was", err.text);
+        covey_log_event(&run->log, COVEY_LOG_ERROR, "reload-failed", "%s; everything stays as it was",
+                        err.text);
         return;
     }
     say_what_stays(run, &now);
@@ -276,7 +280,8 @@ static void reload(struct run *run)
         if (run->rounds >= 0)
             rules.stop_rounds = (uint32_t)run->rounds;
         if (covey_server_set_rules(run->server, old->name, &rules, &err) != COVEY_OK)
-            covey_log_event(&run->log, COVEY_LOG_ERROR, "reload-failed", "federation=%s %s", old->name, err.text);
+            covey_log_event(&run->log, COVEY_LOG_ERROR, "reload-failed", "federation=%s %s", old->name,
+                            err.text);
     }
     server_config_free(&now);
     reload_deny_list(run);
@@ -437,14 +442,11 @@ static void clean_up(struct run *run)
 
 static int read_options(const struct command *command, int argc, char **argv, struct run *run)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"exit-when-done", no_argument, NULL, 'e'},
-                                            {"rounds", required_argument, NULL, 'r'},
-                                            {"port", required_argument, NULL, 'p'},
-                                            {"quiet", no_argument, NULL, 'q'},
-                                            {"log-level", required_argument, NULL, 'l'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'},         {"exit-when-done", no_argument, NULL, 'e'},
+        {"rounds", required_argument, NULL, 'r'}, {"port", required_argument, NULL, 'p'},
+        {"quiet", no_argument, NULL, 'q'},        {"log-level", required_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     int option;
     while ((option = command_option(command, argc, argv, options)) != -1) {
         switch (option) {

@@ -87,10 +87,11 @@ static void print_past(const char *name, const struct past *past)
                past->open.goal);
     if (!past->has_last)
         return;
-    printf("  last: round %u, %u updates, %u missing, training loss %.4f", past->last.round, past->last.updates,
-           past->last.dropped, past->last.train_loss);
+    printf("  last: round %u, %u updates, %u missing, training loss %.4f", past->last.round,
+           past->last.updates, past->last.dropped, past->last.train_loss);
     if (past->last.judged)
-        printf(", validation loss %.4f, metric %.4f (best %.4f)", past->last.loss, past->last.metric, past->best);
+        printf(", validation loss %.4f, metric %.4f (best %.4f)", past->last.loss, past->last.metric,
+               past->best);
     printf("\n  updates: %.2f MB in all\n", (double)past->update_bytes / 1e6);
 }
 
@@ -108,8 +109,8 @@ static bool add_metric(void *user, const struct covey_ledger_metric *metric)
     return true;
 }
 
-static enum covey_status add_past(struct covey_json *json, struct covey_ledger *ledger, const char *name, const struct past *past,
-                                  struct covey_error *err)
+static enum covey_status add_past(struct covey_json *json, struct covey_ledger *ledger, const char *name,
+                                  const struct past *past, struct covey_error *err)
 {
     char hash[COVEY_HASH_TEXT_BYTES] = "";
     if (past->has_last)
@@ -136,8 +137,8 @@ static enum covey_status add_past(struct covey_json *json, struct covey_ledger *
     return status;
 }
 
-static enum covey_status show(const struct server_config *config, struct covey_ledger *ledger, const char *state,
-                              bool as_json, struct covey_error *err)
+static enum covey_status show(const struct server_config *config, struct covey_ledger *ledger,
+                              const char *state, bool as_json, struct covey_error *err)
 {
     char *text = calloc(1, ANSWER_BYTES), *live = calloc(1, LIVE_BYTES);
     enum covey_status status = text == NULL || live == NULL ? COVEY_NO_MEMORY : COVEY_OK;

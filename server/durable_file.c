@@ -6,7 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WRITE_BYTES (64u << 20) /* of one call: Linux takes 2 GiB at the most, and says so by writing less */
+#define WRITE_BYTES (64u << 20) /* of one call: Linux takes 2 GiB at the most, and says so by writing less   \
+                                 */
 
 static int system_open(void *user, const char *path, int flags, mode_t mode)
 {
@@ -57,20 +58,23 @@ static enum covey_status write_all(const struct covey_file_calls *calls, int fil
     return COVEY_OK;
 }
 
-static enum covey_status sync_folder(const struct covey_file_calls *calls, const char *folder, struct covey_error *err)
+static enum covey_status sync_folder(const struct covey_file_calls *calls, const char *folder,
+                                     struct covey_error *err)
 {
     const int file = calls->open(calls->user, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (file < 0)
         return covey_fail(err, COVEY_IO, "%s could not be opened: %s", folder, strerror(errno));
     enum covey_status status = COVEY_OK;
     if (calls->fsync(calls->user, file) != 0)
-        status = covey_fail(err, COVEY_IO, "%s could not be flushed to the disk: %s", folder, strerror(errno));
+        status =
+            covey_fail(err, COVEY_IO, "%s could not be flushed to the disk: %s", folder, strerror(errno));
     (void)calls->close(calls->user, file);
     return status;
 }
 
 static enum covey_status write_temporary(const struct covey_file_calls *calls, const char *path, mode_t mode,
-                                         const struct covey_bytes *pieces, size_t count, struct covey_error *err)
+                                         const struct covey_bytes *pieces, size_t count,
+                                         struct covey_error *err)
 {
     const int file = calls->open(calls->user, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (file < 0)
@@ -86,9 +90,9 @@ static enum covey_status write_temporary(const struct covey_file_calls *calls, c
     return status;
 }
 
-enum covey_status covey_file_replace(const struct covey_file_calls *calls, const char *folder, const char *name,
-                                     mode_t mode, const struct covey_bytes *pieces, size_t count,
-                                     struct covey_error *err)
+enum covey_status covey_file_replace(const struct covey_file_calls *calls, const char *folder,
+                                     const char *name, mode_t mode, const struct covey_bytes *pieces,
+                                     size_t count, struct covey_error *err)
 {
     char path[COVEY_FILE_PATH_BYTES], temporary[COVEY_FILE_PATH_BYTES];
     const int a = snprintf(path, sizeof path, "%s/%s", folder, name);

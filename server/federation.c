@@ -10,31 +10,34 @@
 #include "covey/log.h"
 #include "covey/random.h"
 
-#define PACE_MS_PER_MEMBER 2  /* so that those who come back do so at no more than 500 a second */
+#define PACE_MS_PER_MEMBER 2 /* so that those who come back do so at no more than 500 a second */
 #define RETRY_LIMIT_MS 3600000u
 
 /* ------------------------------------------------------------------ life */
 
-static enum covey_status check_options(const struct covey_federation_options *options, struct covey_error *err)
+static enum covey_status check_options(const struct covey_federation_options *options,
+                                       struct covey_error *err)
 {
     struct covey_codec codec;
     if (!covey_device_name_is_valid(options->name))
-        return covey_fail(err, COVEY_INVALID, "'%s' is no name for a federation: letters, digits, . _ - and at most 63",
+        return covey_fail(err, COVEY_INVALID,
+                          "'%s' is no name for a federation: letters, digits, . _ - and at most 63",
                           options->name);
     if (options->layout == NULL || options->layout->update_count == 0)
         return covey_fail(err, COVEY_INVALID, "the model has nothing to train");
     if (options->description.size == 0 || options->description.size > COVEY_DESCRIPTION_BYTES)
-        return covey_fail(err, COVEY_LIMIT, "the model's description has %zu bytes: 1 to %u", options->description.size,
-                          COVEY_DESCRIPTION_BYTES);
+        return covey_fail(err, COVEY_LIMIT, "the model's description has %zu bytes: 1 to %u",
+                          options->description.size, COVEY_DESCRIPTION_BYTES);
     COVEY_TRY(covey_codec_parse(options->codec, &codec, err));
     COVEY_TRY(covey_codec_parse(options->downlink, &codec, err));
     const struct covey_strategy *strategy = covey_strategy_find(options->strategy);
     if (strategy == NULL)
         return covey_fail(err, COVEY_INVALID, "there is no strategy '%s'", options->strategy);
     if (strategy->needs == COVEY_NEEDS_INDIVIDUAL)
-        return covey_fail(err, COVEY_UNSUPPORTED,
-                          "the strategy '%s' needs every update side by side, this server adds them as they come",
-                          options->strategy);
+        return covey_fail(
+            err, COVEY_UNSUPPORTED,
+            "the strategy '%s' needs every update side by side, this server adds them as they come",
+            options->strategy);
     if (options->judge == NULL && (options->has_validation || options->has_test))
         return covey_fail(err, COVEY_INVALID, "there is evaluation data, but nothing to evaluate with");
     return covey_round_rules_check(&options->rules, err);
@@ -76,13 +79,16 @@ enum covey_status covey_federation_init(struct covey_federation *federation, str
     COVEY_TRY(covey_codec_parse(options->downlink, &federation->downlink, err));
     COVEY_TRY(covey_hash_bytes(options->description, &federation->description_hash));
     struct covey_blob *description = NULL;
-    COVEY_TRY(covey_blob_create(options->description, &federation->description_hash, NULL, NULL, &description));
+    COVEY_TRY(
+        covey_blob_create(options->description, &federation->description_hash, NULL, NULL, &description));
     covey_shelf_put(&federation->shelf, description, UINT64_MAX);
     (void)snprintf(federation->plan_path, sizeof federation->plan_path, "f/%s/plan", options->name);
     struct covey_codec codec;
     COVEY_TRY(covey_codec_parse(federation->options.codec, &codec, err));
-    if (covey_codec_bound(&codec, federation->update_count) > COVEY_LEDGER_BODY_BYTES - COVEY_UPDATE_HEAD_BYTES)
-        return covey_fail(err, COVEY_LIMIT, "an update of %zu values as %s does not fit the ledger: use a smaller codec",
+    if (covey_codec_bound(&codec, federation->update_count) >
+        COVEY_LEDGER_BODY_BYTES - COVEY_UPDATE_HEAD_BYTES)
+        return covey_fail(err, COVEY_LIMIT,
+                          "an update of %zu values as %s does not fit the ledger: use a smaller codec",
                           federation->update_count, federation->options.codec);
     return covey_server_round_create(&federation->options.rules, COVEY_DEVICES, &federation->machine, err);
 }
@@ -107,7 +113,8 @@ void covey_federation_deinit(struct covey_federation *federation)
     pthread_mutex_destroy(&federation->mutex);
 }
 
-struct covey_federation *covey_federation_find(struct covey_server *server, const char *name, size_t name_bytes)
+struct covey_federation *covey_federation_find(struct covey_server *server, const char *name,
+                                               size_t name_bytes)
 {
     for (uint32_t i = 0; i < server->options.federation_count; i++) {
         const char *own = server->federations[i].options.name;
@@ -169,8 +176,8 @@ void covey_federation_gone(struct covey_federation *federation, uint32_t place)
 
 /* ------------------------------------------------------------------ plans */
 
-/* When a device without an assignment shall ask again: about when the open round will be over, never so soon that all
- * of them together are a burden, spread by a quarter so that they do not come at once. */
+/* When a device without an assignment shall ask again: about when the open round will be over, never so soon
+ * that all of them together are a burden, spread by a quarter so that they do not come at once. */
 static uint32_t retry_after_ms(const struct covey_federation *federation, uint32_t place, uint64_t now_ms)
 {
     uint64_t delay_ms = federation->options.retry_ms;
@@ -275,10 +282,11 @@ void covey_federation_push(struct covey_federation *federation, uint32_t place)
     if (status == COVEY_OK)
         status = covey_blob_create((struct covey_bytes){bytes, size}, NULL, NULL, NULL, &blob);
     if (status == COVEY_OK)
-        status = server->host.ops->notify(server->host.host, name, federation->plan_path, blob, COVEY_FORMAT_CBOR);
+        status =
+            server->host.ops->notify(server->host.host, name, federation->plan_path, blob, COVEY_FORMAT_CBOR);
     if (status != COVEY_OK)
-        covey_log_event(server->options.env.log, COVEY_LOG_WARNING, "push-failed", "device=%s reason=%s", name,
-                        err.text[0] != '\0' ? err.text : covey_status_text(status));
+        covey_log_event(server->options.env.log, COVEY_LOG_WARNING, "push-failed", "device=%s reason=%s",
+                        name, err.text[0] != '\0' ? err.text : covey_status_text(status));
     covey_blob_release(blob);
 }
 
@@ -322,6 +330,7 @@ enum covey_status covey_federation_set_terms(struct covey_federation *federation
     struct covey_codec codec;
     COVEY_TRY(covey_codec_parse(terms->codec, &codec, err));
     federation->terms = *terms;
-    federation->update_limit_bytes = COVEY_UPDATE_HEAD_BYTES + covey_codec_bound(&codec, federation->update_count);
+    federation->update_limit_bytes =
+        COVEY_UPDATE_HEAD_BYTES + covey_codec_bound(&codec, federation->update_count);
     return COVEY_OK;
 }

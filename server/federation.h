@@ -1,7 +1,8 @@
 /* One federation as it runs, and the server around it: what the server's files share. Private to this folder.
  *
- * Locks. A federation has one mutex, held for moments. Never held: while calling the transport (push, respond), the
- * ledger's writing calls, or a worker's post. The registry's, shelf's and workers' mutexes may be taken inside it. */
+ * Locks. A federation has one mutex, held for moments. Never held: while calling the transport (push,
+ * respond), the ledger's writing calls, or a worker's post. The registry's, shelf's and workers' mutexes may
+ * be taken inside it. */
 #ifndef COVEY_FEDERATION_H
 #define COVEY_FEDERATION_H
 
@@ -22,8 +23,9 @@
 #define COVEY_FOLD_BATCH 64
 #define COVEY_WORK_QUEUE 1024
 #define COVEY_JUDGE_QUEUE 1024
-#define COVEY_JUDGE_BACKLOG 4 /* evaluations waiting; with more, a round that no stop rule needs is not evaluated */
-#define COVEY_FULL_KEPT 2     /* sequences that a full model stays fetchable after the next one */
+#define COVEY_JUDGE_BACKLOG                                                                                  \
+    4 /* evaluations waiting; with more, a round that no stop rule needs is not evaluated */
+#define COVEY_FULL_KEPT 2 /* sequences that a full model stays fetchable after the next one */
 
 /* ------------------------------------------------------------------ the cohort of a round */
 
@@ -38,8 +40,8 @@ struct covey_slot {
     struct covey_assignment_id id;
     uint32_t device; /* place in the registry */
     enum covey_slot_state state;
-    bool refused;             /* an upload was refused; a better one may come */
-    bool told_done, told_lost; /* the machine knows */
+    bool refused;                /* an upload was refused; a better one may come */
+    bool told_done, told_lost;   /* the machine knows */
     struct covey_hash body_hash; /* RECORDED */
 };
 
@@ -51,10 +53,10 @@ struct covey_cohort {
 };
 
 struct covey_member {
-    bool joined;      /* has asked for a plan of this federation */
+    bool joined; /* has asked for a plan of this federation */
     bool observing;
-    uint32_t slot, past_slot;    /* in `cohort` and `past`; COVEY_NO_SLOT */
-    uint64_t expected_back_ms;   /* of one that polls: it counts as available until then */
+    uint32_t slot, past_slot;  /* in `cohort` and `past`; COVEY_NO_SLOT */
+    uint64_t expected_back_ms; /* of one that polls: it counts as available until then */
     uint64_t last_push_ms;
 };
 
@@ -86,8 +88,8 @@ struct covey_federation {
     pthread_cond_t drained;
     struct covey_member *members; /* (member_capacity), by place */
     uint32_t member_capacity, member_count;
-    bool open;             /* takes updates */
-    uint32_t in_flight;    /* uploads between arrival and sum */
+    bool open;          /* takes updates */
+    uint32_t in_flight; /* uploads between arrival and sum */
     uint64_t deadline_ms;
     uint64_t opened_at_ms;
     uint64_t round_ms_mean; /* of the last rounds; 0: none */
@@ -101,10 +103,10 @@ struct covey_federation {
     struct covey_traffic at_opening;
     uint64_t sequence;
     struct covey_hash model, manifest;
-    struct covey_blob *full;     /* codec stream of P: mapped */
+    struct covey_blob *full; /* codec stream of P: mapped */
     bool has_exponents;
     int16_t exponents[COVEY_MODEL_TENSORS]; /* for the next round */
-    double train_loss, loss, metric; /* of the last round that has them; NaN */
+    double train_loss, loss, metric;        /* of the last round that has them; NaN */
     uint64_t update_bytes_up, bytes_up_fp32;
     bool ended;
     bool end_reported;
@@ -158,7 +160,8 @@ COVEY_MUST_CHECK enum covey_status covey_federation_init(struct covey_federation
 void covey_federation_deinit(struct covey_federation *federation);
 
 /* NULL: there is none of that name. */
-struct covey_federation *covey_federation_find(struct covey_server *server, const char *name, size_t name_bytes);
+struct covey_federation *covey_federation_find(struct covey_server *server, const char *name,
+                                               size_t name_bytes);
 
 /* The member at a place, joined or not; NULL when there is no memory. With the mutex held. */
 struct covey_member *covey_federation_member(struct covey_federation *federation, uint32_t place);
@@ -174,15 +177,17 @@ void covey_federation_push(struct covey_federation *federation, uint32_t place);
 /* The device has no session any more. */
 void covey_federation_gone(struct covey_federation *federation, uint32_t place);
 
-bool covey_federation_is_available(const struct covey_federation *federation, uint32_t place, uint64_t now_ms);
+bool covey_federation_is_available(const struct covey_federation *federation, uint32_t place,
+                                   uint64_t now_ms);
 /* Places of those available, malloc'ed; with the mutex held. NULL and 0 when nobody is. */
 uint32_t *covey_federation_available(struct covey_federation *federation, uint64_t now_ms, uint32_t *count);
 
 /* Forgets `past`, makes the cohort `past`. With the mutex held. */
 void covey_federation_retire_cohort(struct covey_federation *federation);
 /* Puts a new cohort in place: slots are taken over. With the mutex held. */
-COVEY_MUST_CHECK enum covey_status covey_federation_seat_cohort(struct covey_federation *federation, uint32_t round,
-                                                                struct covey_slot *slots, uint32_t count);
+COVEY_MUST_CHECK enum covey_status covey_federation_seat_cohort(struct covey_federation *federation,
+                                                                uint32_t round, struct covey_slot *slots,
+                                                                uint32_t count);
 
 /* Bounds for uploads under these terms. */
 COVEY_MUST_CHECK enum covey_status covey_federation_set_terms(struct covey_federation *federation,
@@ -205,10 +210,11 @@ void covey_answer(struct covey_exchange *exchange, uint8_t code, uint32_t max_ag
 
 /* ------------------------------------------------------------------ intake.c */
 
-void covey_intake_put(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
-                      const struct covey_incoming *incoming, struct covey_exchange *exchange);
-void covey_intake_get(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
+void covey_intake_put(struct covey_federation *federation, uint32_t place,
+                      const struct covey_assignment_id *id, const struct covey_incoming *incoming,
                       struct covey_exchange *exchange);
+void covey_intake_get(struct covey_federation *federation, uint32_t place,
+                      const struct covey_assignment_id *id, struct covey_exchange *exchange);
 uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t place,
                                 const struct covey_assignment_id *id, uint64_t body_bytes);
 void covey_intake_metrics(struct covey_federation *federation, const struct covey_incoming *incoming,
@@ -228,7 +234,8 @@ struct covey_fold;
 COVEY_MUST_CHECK enum covey_status covey_fold_create(struct covey_fold **out, struct covey_error *err);
 void covey_fold_post(struct covey_fold *fold, struct covey_fold_item *item);
 void covey_fold_destroy(struct covey_fold *fold);
-/* All updates of the open round from the ledger into a fresh sum; their slots are marked as recorded. *damaged: updates whose bytes were not what they were. */
+/* All updates of the open round from the ledger into a fresh sum; their slots are marked as recorded.
+ * *damaged: updates whose bytes were not what they were. */
 COVEY_MUST_CHECK enum covey_status covey_fold_again(struct covey_federation *federation, bool *damaged,
                                                     struct covey_error *err);
 
@@ -252,13 +259,15 @@ struct covey_next_model {
     bool has_exponents;
     const int16_t *exponents; /* (tensor_count) of the round after */
 };
-/* Makes P(sequence + 1), or P(1) where there is none yet, from W; stores it durably; puts it on the shelf and makes it the
- * current one. On failure all is as before. */
+/* Makes P(sequence + 1), or P(1) where there is none yet, from W; stores it durably; puts it on the shelf and
+ * makes it the current one. On failure all is as before. */
 COVEY_MUST_CHECK enum covey_status covey_publish_next(struct covey_federation *federation,
-                                                      const struct covey_next_model *next, struct covey_error *err);
+                                                      const struct covey_next_model *next,
+                                                      struct covey_error *err);
 /* The same from the disk, after a restart. */
-COVEY_MUST_CHECK enum covey_status covey_publish_stored(struct covey_federation *federation, uint64_t sequence,
-                                                        uint32_t *round, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_publish_stored(struct covey_federation *federation,
+                                                        uint64_t sequence, uint32_t *round,
+                                                        struct covey_error *err);
 /* W of the current model: (shared_count), malloc'ed. */
 COVEY_MUST_CHECK enum covey_status covey_publish_weights(struct covey_federation *federation, float **out,
                                                          struct covey_error *err);

@@ -1,5 +1,5 @@
-/* The thread that adds durable updates to the sum: whatever is waiting for one federation in one call, so that they are
- * folded while the coordinates are in the cache. */
+/* The thread that adds durable updates to the sum: whatever is waiting for one federation in one call, so
+ * that they are folded while the coordinates are in the cache. */
 #include "federation.h"
 
 #include <pthread.h>
@@ -41,9 +41,10 @@ static void add_batch(struct covey_federation *federation, struct covey_fold_ite
     for (uint32_t i = 0; i < count; i++)
         updates[i] = batch[i]->contribution;
     /* the aggregation stays while updates are in flight: closing waits for them */
-    enum covey_status status = federation->must_refold
-                                   ? COVEY_STATE
-                                   : covey_aggregation_add(federation->aggregation, updates, count, verdicts, &err);
+    enum covey_status status =
+        federation->must_refold
+            ? COVEY_STATE
+            : covey_aggregation_add(federation->aggregation, updates, count, verdicts, &err);
     uint32_t folded = 0;
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++) {
         folded += verdicts[i].status == COVEY_OK;
@@ -133,7 +134,8 @@ static enum covey_status fold_recorded(void *user, const struct covey_ledger_upd
     struct covey_cohort *cohort = &refold->federation->cohort;
     struct covey_update update;
     if (recorded->slot >= cohort->count)
-        return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has no slot %u", recorded->round, recorded->slot);
+        return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has no slot %u", recorded->round,
+                          recorded->slot);
     COVEY_TRY(covey_update_decode(recorded->body, &update, err));
     const struct covey_contribution contribution = {update.stream, (double)update.examples};
     struct covey_verdict verdict;
@@ -152,13 +154,15 @@ static enum covey_status fold_recorded(void *user, const struct covey_ledger_upd
     return COVEY_OK;
 }
 
-enum covey_status covey_fold_again(struct covey_federation *federation, bool *damaged, struct covey_error *err)
+enum covey_status covey_fold_again(struct covey_federation *federation, bool *damaged,
+                                   struct covey_error *err)
 {
     struct refold refold = {.federation = federation};
     COVEY_TRY(covey_round_terms_begin(&federation->terms, federation->ends, federation->tensor_count,
                                       federation->server->fold_threads, &refold.aggregation, err));
-    enum covey_status status = covey_ledger_each_update(federation->server->ledger, federation->options.name,
-                                                        federation->opened.round, fold_recorded, &refold, err);
+    enum covey_status status =
+        covey_ledger_each_update(federation->server->ledger, federation->options.name,
+                                 federation->opened.round, fold_recorded, &refold, err);
     *damaged = status == COVEY_CORRUPT;
     if (status != COVEY_OK && status != COVEY_CORRUPT) {
         covey_aggregation_destroy(refold.aggregation);

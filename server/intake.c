@@ -6,8 +6,8 @@
  *   ledger thread   recorded                 durable: 2.04
  *   fold thread     (fold.c)                 added to the sum
  *
- * Identity comes from the session, never from the bytes. A refusal leaves no trace but a count, and the slot free for a
- * better upload until the round is over. */
+ * Identity comes from the session, never from the bytes. A refusal leaves no trace but a count, and the slot
+ * free for a better upload until the round is over. */
 #include "federation.h"
 
 #include <stddef.h>
@@ -23,9 +23,9 @@
 
 /* One upload on its way. The body lies behind it. */
 struct upload {
-    struct covey_work work;          /* intake thread */
+    struct covey_work work;            /* intake thread */
     struct covey_ledger_record record; /* ledger thread */
-    struct covey_fold_item item;     /* fold thread */
+    struct covey_fold_item item;       /* fold thread */
     struct covey_federation *federation;
     struct covey_exchange *exchange;
     uint32_t place, slot;
@@ -60,7 +60,8 @@ static enum standing standing_of(const struct covey_federation *federation, uint
     if (member->slot != COVEY_NO_SLOT && same_id(&federation->cohort.slots[member->slot].id, id)) {
         slot = &federation->cohort.slots[member->slot];
         open = federation->open && covey_server_now_ms(federation->server) < federation->deadline_ms;
-    } else if (member->past_slot != COVEY_NO_SLOT && same_id(&federation->past.slots[member->past_slot].id, id)) {
+    } else if (member->past_slot != COVEY_NO_SLOT &&
+               same_id(&federation->past.slots[member->past_slot].id, id)) {
         slot = &federation->past.slots[member->past_slot];
     }
     if (slot == NULL)
@@ -78,12 +79,15 @@ static void answer_recorded(struct covey_exchange *exchange, const struct covey_
                             const struct covey_hash *body)
 {
     if (body != NULL && covey_hash_equal(there, body))
-        covey_exchange_respond(exchange, &(struct covey_response){.code = COVEY_CODE_CHANGED, .content_format = -1});
+        covey_exchange_respond(exchange,
+                               &(struct covey_response){.code = COVEY_CODE_CHANGED, .content_format = -1});
     else
-        covey_answer(exchange, COVEY_CODE_CONFLICT, 0, "another update is recorded under this assignment; it stays");
+        covey_answer(exchange, COVEY_CODE_CONFLICT, 0,
+                     "another update is recorded under this assignment; it stays");
 }
 
-/* ------------------------------------------------------------------ an assignment of long ago: the ledger knows */
+/* ------------------------------------------------------------------ an assignment of long ago: the ledger
+ * knows */
 
 struct inquiry {
     struct covey_work work;
@@ -115,7 +119,8 @@ static void run_inquiry(struct covey_work *work)
     else if (status == COVEY_OK)
         covey_answer(inquiry->exchange, COVEY_CODE_FORBIDDEN, 0, "round %u is over: ask for the plan", round);
     else if (status == COVEY_NOT_FOUND)
-        covey_answer(inquiry->exchange, COVEY_CODE_NOT_FOUND, 0, "there is no such assignment: ask for the plan");
+        covey_answer(inquiry->exchange, COVEY_CODE_NOT_FOUND, 0,
+                     "there is no such assignment: ask for the plan");
     else
         covey_answer(inquiry->exchange, COVEY_CODE_INTERNAL, BUSY_AGE_S, "the ledger could not be read");
     free(inquiry);
@@ -156,8 +161,8 @@ static void refuse(struct upload *upload, uint8_t code, bool for_good, const cha
     char name[COVEY_NAME_BYTES];
     covey_registry_name(server->registry, upload->place, name);
     covey_log_event(server->options.env.log, COVEY_LOG_WARNING, "update-refused",
-                    "federation=%s device=%s code=%u.%02u reason=%s", federation->options.name, name, code >> 5,
-                    code & 31, text);
+                    "federation=%s device=%s code=%u.%02u reason=%s", federation->options.name, name,
+                    code >> 5, code & 31, text);
     atomic_fetch_add(&server->refused, 1);
     pthread_mutex_lock(&federation->mutex);
     struct covey_slot *slot = &federation->cohort.slots[upload->slot];
@@ -180,7 +185,8 @@ static void release_item(struct covey_fold_item *item)
 }
 
 /* On the ledger's thread: it is durable, or it is not. */
-static void recorded(struct covey_ledger_record *record, enum covey_status status, const struct covey_error *err)
+static void recorded(struct covey_ledger_record *record, enum covey_status status,
+                     const struct covey_error *err)
 {
     struct upload *upload = record->user;
     struct covey_federation *federation = upload->federation;
@@ -189,7 +195,8 @@ static void recorded(struct covey_ledger_record *record, enum covey_status statu
         return;
     }
     if (record->outcome == COVEY_LEDGER_CONFLICTING) {
-        refuse(upload, COVEY_CODE_CONFLICT, true, "another update is recorded under this assignment; it stays");
+        refuse(upload, COVEY_CODE_CONFLICT, true,
+               "another update is recorded under this assignment; it stays");
         return;
     }
     pthread_mutex_lock(&federation->mutex);
@@ -248,8 +255,8 @@ static enum covey_status verify(const struct covey_federation *federation, const
     COVEY_TRY(covey_codec_parse(federation->terms.codec, &assigned, err));
     COVEY_TRY(covey_decoder_init(&decoder, update->stream, federation->update_count, err));
     if (!same_stages(&decoder.codec, &assigned))
-        return covey_fail(err, COVEY_MISMATCH, "the update is coded as %s, the plan says %s", decoder.codec.name,
-                          assigned.name);
+        return covey_fail(err, COVEY_MISMATCH, "the update is coded as %s, the plan says %s",
+                          decoder.codec.name, assigned.name);
     return COVEY_OK;
 }
 
@@ -383,8 +390,9 @@ static void start(struct covey_federation *federation, uint32_t place, uint32_t 
     covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server has too many updates in hand");
 }
 
-void covey_intake_put(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
-                      const struct covey_incoming *incoming, struct covey_exchange *exchange)
+void covey_intake_put(struct covey_federation *federation, uint32_t place,
+                      const struct covey_assignment_id *id, const struct covey_incoming *incoming,
+                      struct covey_exchange *exchange)
 {
     uint32_t slot = COVEY_NO_SLOT;
     struct covey_hash there;
@@ -440,8 +448,8 @@ uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t pl
     }
 }
 
-void covey_intake_get(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
-                      struct covey_exchange *exchange)
+void covey_intake_get(struct covey_federation *federation, uint32_t place,
+                      const struct covey_assignment_id *id, struct covey_exchange *exchange)
 {
     struct covey_hash there;
     pthread_mutex_lock(&federation->mutex);

@@ -20,8 +20,8 @@ struct judging {
 };
 
 /* Decodes the model and asks the program. */
-static enum covey_status judge(struct covey_federation *federation, struct covey_blob *full, enum covey_part part,
-                               struct covey_judgement *out, struct covey_error *err)
+static enum covey_status judge(struct covey_federation *federation, struct covey_blob *full,
+                               enum covey_part part, struct covey_judgement *out, struct covey_error *err)
 {
     const size_t count = federation->shared_count;
     float *values = malloc(count * sizeof *values);
@@ -65,8 +65,9 @@ static void judge_round(struct judging *judging)
         federation->metric = judgement.metric;
         pthread_mutex_unlock(&federation->mutex);
         covey_log_event(server->options.env.log, COVEY_LOG_INFO, "round-judged",
-                        "federation=%s round=%u loss=%.4f metric=%.4f examples=%llu", federation->options.name,
-                        judging->round, judgement.loss, judgement.metric, (unsigned long long)judgement.count);
+                        "federation=%s round=%u loss=%.4f metric=%.4f examples=%llu",
+                        federation->options.name, judging->round, judgement.loss, judgement.metric,
+                        (unsigned long long)judgement.count);
         if (covey_ledger_judge_round(server->ledger, federation->options.name, judging->round, judgement.loss,
                                      judgement.metric, &err) != COVEY_OK)
             covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "ledger-failed", "%s", err.text);
@@ -99,8 +100,8 @@ static bool recall_test(struct covey_federation *federation, struct covey_federa
 {
     char text[128];
     unsigned long long sequence = 0;
-    return covey_ledger_get_note(federation->server->ledger, federation->options.name, TEST_NOTE, text, sizeof text,
-                                 NULL) == COVEY_OK &&
+    return covey_ledger_get_note(federation->server->ledger, federation->options.name, TEST_NOTE, text,
+                                 sizeof text, NULL) == COVEY_OK &&
            sscanf(text, "%llu %lf %lf", &sequence, &report->test_loss, &report->test_metric) == 3 &&
            sequence == report->sequence;
 }
@@ -119,10 +120,12 @@ static void run_test_part(struct judging *judging, struct covey_federation_repor
     report->test_loss = judgement.loss;
     report->test_metric = judgement.metric;
     char text[128];
-    (void)snprintf(text, sizeof text, "%llu %.17g %.17g", (unsigned long long)report->sequence, judgement.loss,
-                   judgement.metric);
-    if (covey_ledger_set_note(federation->server->ledger, federation->options.name, TEST_NOTE, text, &err) != COVEY_OK)
-        covey_log_event(federation->server->options.env.log, COVEY_LOG_ERROR, "ledger-failed", "%s", err.text);
+    (void)snprintf(text, sizeof text, "%llu %.17g %.17g", (unsigned long long)report->sequence,
+                   judgement.loss, judgement.metric);
+    if (covey_ledger_set_note(federation->server->ledger, federation->options.name, TEST_NOTE, text, &err) !=
+        COVEY_OK)
+        covey_log_event(federation->server->options.env.log, COVEY_LOG_ERROR, "ledger-failed", "%s",
+                        err.text);
 }
 
 static void run_end(struct covey_work *work)
@@ -151,9 +154,9 @@ static void run_end(struct covey_work *work)
     run_test_part(judging, &report);
     report.seconds = (double)(covey_server_now_ms(server) - server->started_ms) / 1000;
     covey_log_event(server->options.env.log, COVEY_LOG_INFO, "federation-ended",
-                    "federation=%s reason=%s rounds=%u abandoned=%u metric=%.4f test_metric=%.4f", report.federation,
-                    covey_round_end_name(report.end), report.rounds, report.abandoned, report.metric,
-                    report.test_metric);
+                    "federation=%s reason=%s rounds=%u abandoned=%u metric=%.4f test_metric=%.4f",
+                    report.federation, covey_round_end_name(report.end), report.rounds, report.abandoned,
+                    report.metric, report.test_metric);
     if (server->options.on_end != NULL)
         server->options.on_end(server->options.events_user, &report);
     pthread_mutex_lock(&federation->mutex);

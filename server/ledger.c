@@ -19,7 +19,8 @@ static const char schema[] =
     " base_sequence INTEGER NOT NULL, base_model BLOB NOT NULL, opened_ms INTEGER NOT NULL,"
     " deadline_ms INTEGER NOT NULL, slots INTEGER NOT NULL, goal INTEGER NOT NULL, grid BLOB NOT NULL,"
     " closed_ms INTEGER NOT NULL DEFAULT 0, sequence INTEGER NOT NULL DEFAULT 0, model BLOB,"
-    " updates INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, examples INTEGER NOT NULL DEFAULT 0,"
+    " updates INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, examples INTEGER NOT NULL "
+    "DEFAULT 0,"
     " update_bytes INTEGER NOT NULL DEFAULT 0, bytes_up INTEGER NOT NULL DEFAULT 0,"
     " bytes_down INTEGER NOT NULL DEFAULT 0, train_loss REAL, judged INTEGER NOT NULL DEFAULT 0, loss REAL,"
     " metric REAL, PRIMARY KEY(federation, round)) WITHOUT ROWID;"
@@ -34,54 +35,61 @@ static const char schema[] =
     "CREATE INDEX contribution_round ON contribution(federation, round, slot);"
     "CREATE TABLE device(name TEXT PRIMARY KEY, place INTEGER NOT NULL, first_seen_s INTEGER NOT NULL,"
     " last_seen_s INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE metric(federation TEXT NOT NULL, device TEXT NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL,"
+    "CREATE TABLE metric(federation TEXT NOT NULL, device TEXT NOT NULL, name TEXT NOT NULL, unit TEXT NOT "
+    "NULL,"
     " value REAL, noted_s INTEGER NOT NULL, PRIMARY KEY(federation, device, name)) WITHOUT ROWID;"
     "CREATE TABLE note(federation TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,"
     " PRIMARY KEY(federation, name)) WITHOUT ROWID;"
     "PRAGMA user_version=1;";
 
 /* Every statement, prepared at first use and kept: a row of this table. */
-#define ROUND_COLUMNS                                                                                              \
-    "federation, round, state, base_sequence, base_model, opened_ms, deadline_ms, closed_ms, slots, goal,"       \
-    " sequence, model, updates, dropped, examples, update_bytes, bytes_up, bytes_down, train_loss, judged, loss," \
+#define ROUND_COLUMNS                                                                                        \
+    "federation, round, state, base_sequence, base_model, opened_ms, deadline_ms, closed_ms, slots, goal,"   \
+    " sequence, model, updates, dropped, examples, update_bytes, bytes_up, bytes_down, train_loss, judged, " \
+    "loss,"                                                                                                  \
     " metric"
-#define UPDATE_COLUMNS                                                                                             \
-    "federation, device, assignment, round, slot, body_hash, examples, training_ms, stream_bytes, loss_before,"  \
+#define UPDATE_COLUMNS                                                                                       \
+    "federation, device, assignment, round, slot, body_hash, examples, training_ms, stream_bytes, "          \
+    "loss_before,"                                                                                           \
     " loss_after, received_ms, body"
-#define STATEMENTS(X)                                                                                              \
-    X(BEGIN, "BEGIN IMMEDIATE")                                                                                    \
-    X(COMMIT, "COMMIT")                                                                                            \
-    X(ROLLBACK, "ROLLBACK")                                                                                        \
-    X(ADD_ROUND, "INSERT INTO round(federation, round, state, base_sequence, base_model, opened_ms, deadline_ms,"  \
-                 " slots, goal, grid) VALUES(?,?,0,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING")                         \
-    X(ADD_ASSIGNMENT, "INSERT INTO assignment(id, federation, round, slot, device) VALUES(?,?,?,?,?)")             \
-    X(CLOSE_ROUND, "UPDATE round SET state=?, closed_ms=?, sequence=?, model=?, updates=?, dropped=?, examples=?," \
-                   " update_bytes=?, bytes_up=?, bytes_down=?, train_loss=? WHERE federation=? AND round=?")       \
-    X(DROP_BODIES, "UPDATE contribution SET body=NULL WHERE federation=? AND round=?")                             \
-    X(FORGET_UPDATES, "DELETE FROM contribution WHERE federation=? AND round<?")                                   \
-    X(FORGET_ASSIGNMENTS, "DELETE FROM assignment WHERE federation=? AND round<?")                                 \
-    X(FORGET_GRIDS, "UPDATE round SET grid=x'' WHERE federation=? AND round=?")                                    \
-    X(JUDGE_ROUND, "UPDATE round SET judged=1, loss=?, metric=? WHERE federation=? AND round=?")                   \
-    X(EACH_ROUND, "SELECT " ROUND_COLUMNS " FROM round WHERE federation=? AND round>=? ORDER BY round")            \
-    X(READ_GRID, "SELECT grid FROM round WHERE federation=? AND round=?")                                          \
-    X(EACH_ASSIGNMENT, "SELECT slot, id, device FROM assignment WHERE federation=? AND round=? ORDER BY slot")     \
-    X(ADD_UPDATE, "INSERT INTO contribution(" UPDATE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)"                 \
-                  " ON CONFLICT(device, assignment) DO NOTHING")                                                   \
-    X(FIND_UPDATE, "SELECT body_hash FROM contribution WHERE device=? AND assignment=?")                           \
-    X(FIND_ASSIGNMENT, "SELECT federation, device, round FROM assignment WHERE id=?")                              \
-    X(EACH_UPDATE, "SELECT " UPDATE_COLUMNS " FROM contribution WHERE federation=? AND round=?"                    \
-                   " AND body IS NOT NULL ORDER BY slot")                                                          \
-    X(NOTE_DEVICE, "INSERT INTO device(name, place, first_seen_s, last_seen_s) VALUES(?1,?2,?3,?4)"                \
-                   " ON CONFLICT(name) DO UPDATE SET place=?2, last_seen_s=max(last_seen_s, ?4)")                         \
-    X(EACH_DEVICE, "SELECT name, place, first_seen_s, last_seen_s FROM device ORDER BY place")                     \
-    X(NOTE_METRIC, "INSERT INTO metric(federation, device, name, unit, value, noted_s) SELECT ?1,?2,?3,?4,?5,?6"   \
-                   " WHERE EXISTS(SELECT 1 FROM metric WHERE federation=?1 AND device=?2 AND name=?3)"             \
-                   " OR (SELECT count(*) FROM metric WHERE federation=?1 AND device=?2)<?7"                        \
-                   " ON CONFLICT(federation, device, name) DO UPDATE SET unit=?4, value=?5, noted_s=?6")           \
-    X(EACH_METRIC, "SELECT name, min(unit), count(*), avg(value), min(value), max(value) FROM metric"              \
-                   " WHERE federation=? AND value IS NOT NULL GROUP BY name ORDER BY name LIMIT 1000")             \
-    X(SET_NOTE, "INSERT INTO note(federation, name, value) VALUES(?1,?2,?3)"                                       \
-                " ON CONFLICT(federation, name) DO UPDATE SET value=?3")                                           \
+#define STATEMENTS(X)                                                                                        \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                                              \
+    X(COMMIT, "COMMIT")                                                                                      \
+    X(ROLLBACK, "ROLLBACK")                                                                                  \
+    X(ADD_ROUND,                                                                                             \
+      "INSERT INTO round(federation, round, state, base_sequence, base_model, opened_ms, deadline_ms,"       \
+      " slots, goal, grid) VALUES(?,?,0,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING")                              \
+    X(ADD_ASSIGNMENT, "INSERT INTO assignment(id, federation, round, slot, device) VALUES(?,?,?,?,?)")       \
+    X(CLOSE_ROUND,                                                                                           \
+      "UPDATE round SET state=?, closed_ms=?, sequence=?, model=?, updates=?, dropped=?, examples=?,"        \
+      " update_bytes=?, bytes_up=?, bytes_down=?, train_loss=? WHERE federation=? AND round=?")              \
+    X(DROP_BODIES, "UPDATE contribution SET body=NULL WHERE federation=? AND round=?")                       \
+    X(FORGET_UPDATES, "DELETE FROM contribution WHERE federation=? AND round<?")                             \
+    X(FORGET_ASSIGNMENTS, "DELETE FROM assignment WHERE federation=? AND round<?")                           \
+    X(FORGET_GRIDS, "UPDATE round SET grid=x'' WHERE federation=? AND round=?")                              \
+    X(JUDGE_ROUND, "UPDATE round SET judged=1, loss=?, metric=? WHERE federation=? AND round=?")             \
+    X(EACH_ROUND, "SELECT " ROUND_COLUMNS " FROM round WHERE federation=? AND round>=? ORDER BY round")      \
+    X(READ_GRID, "SELECT grid FROM round WHERE federation=? AND round=?")                                    \
+    X(EACH_ASSIGNMENT,                                                                                       \
+      "SELECT slot, id, device FROM assignment WHERE federation=? AND round=? ORDER BY slot")                \
+    X(ADD_UPDATE, "INSERT INTO contribution(" UPDATE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)"           \
+                  " ON CONFLICT(device, assignment) DO NOTHING")                                             \
+    X(FIND_UPDATE, "SELECT body_hash FROM contribution WHERE device=? AND assignment=?")                     \
+    X(FIND_ASSIGNMENT, "SELECT federation, device, round FROM assignment WHERE id=?")                        \
+    X(EACH_UPDATE, "SELECT " UPDATE_COLUMNS " FROM contribution WHERE federation=? AND round=?"              \
+                   " AND body IS NOT NULL ORDER BY slot")                                                    \
+    X(NOTE_DEVICE, "INSERT INTO device(name, place, first_seen_s, last_seen_s) VALUES(?1,?2,?3,?4)"          \
+                   " ON CONFLICT(name) DO UPDATE SET place=?2, last_seen_s=max(last_seen_s, ?4)")            \
+    X(EACH_DEVICE, "SELECT name, place, first_seen_s, last_seen_s FROM device ORDER BY place")               \
+    X(NOTE_METRIC,                                                                                           \
+      "INSERT INTO metric(federation, device, name, unit, value, noted_s) SELECT ?1,?2,?3,?4,?5,?6"          \
+      " WHERE EXISTS(SELECT 1 FROM metric WHERE federation=?1 AND device=?2 AND name=?3)"                    \
+      " OR (SELECT count(*) FROM metric WHERE federation=?1 AND device=?2)<?7"                               \
+      " ON CONFLICT(federation, device, name) DO UPDATE SET unit=?4, value=?5, noted_s=?6")                  \
+    X(EACH_METRIC, "SELECT name, min(unit), count(*), avg(value), min(value), max(value) FROM metric"        \
+                   " WHERE federation=? AND value IS NOT NULL GROUP BY name ORDER BY name LIMIT 1000")       \
+    X(SET_NOTE, "INSERT INTO note(federation, name, value) VALUES(?1,?2,?3)"                                 \
+                " ON CONFLICT(federation, name) DO UPDATE SET value=?3")                                     \
     X(GET_NOTE, "SELECT value FROM note WHERE federation=? AND name=?")
 
 enum statement {
@@ -185,7 +193,8 @@ static enum covey_status execute(struct connection *connection, sqlite3_stmt *st
 }
 
 /* One row more? NOT_FOUND: no. */
-static enum covey_status next_row(struct connection *connection, sqlite3_stmt *statement, struct covey_error *err)
+static enum covey_status next_row(struct connection *connection, sqlite3_stmt *statement,
+                                  struct covey_error *err)
 {
     const int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
@@ -281,23 +290,27 @@ static enum covey_status check_version(struct connection *connection, const char
     if (*version != 0 && application != APPLICATION_ID)
         return covey_fail(err, COVEY_CORRUPT, "%s is an SQLite file, but no ledger of Covey", path);
     if (*version > COVEY_LEDGER_VERSION)
-        return covey_fail(err, COVEY_UNSUPPORTED, "%s has version %lld, this program knows %d: use a newer covey-server",
-                          path, (long long)*version, COVEY_LEDGER_VERSION);
+        return covey_fail(err, COVEY_UNSUPPORTED,
+                          "%s has version %lld, this program knows %d: use a newer covey-server", path,
+                          (long long)*version, COVEY_LEDGER_VERSION);
     return COVEY_OK;
 }
 
-static enum covey_status connect_to_write(struct connection *connection, const char *path, struct covey_error *err)
+static enum covey_status connect_to_write(struct connection *connection, const char *path,
+                                          struct covey_error *err)
 {
     COVEY_TRY(connect_file(connection, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err));
-    COVEY_TRY(pragma(connection, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000;"
-                                 " PRAGMA journal_size_limit=67108864;",
+    COVEY_TRY(pragma(connection,
+                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000;"
+                     " PRAGMA journal_size_limit=67108864;",
                      err));
     int64_t version = 0;
     COVEY_TRY(check_version(connection, path, &version, err));
     if (version != 0)
         return COVEY_OK;
     COVEY_TRY(pragma(connection, "BEGIN IMMEDIATE", err));
-    enum covey_status status = pragma(connection, "PRAGMA application_id=1668249209", err); /* APPLICATION_ID */
+    enum covey_status status =
+        pragma(connection, "PRAGMA application_id=1668249209", err); /* APPLICATION_ID */
     if (status == COVEY_OK)
         status = pragma(connection, schema, err);
     if (status == COVEY_OK)
@@ -335,7 +348,8 @@ static void rollback(void *database)
 
 static const struct covey_ledger_writer_ops writer_ops = {begin, commit, rollback};
 
-static enum covey_status open_ledger(const char *path, bool write, struct covey_ledger **out, struct covey_error *err)
+static enum covey_status open_ledger(const char *path, bool write, struct covey_ledger **out,
+                                     struct covey_error *err)
 {
     struct covey_ledger *ledger = calloc(1, sizeof *ledger);
     if (ledger == NULL)
@@ -345,7 +359,8 @@ static enum covey_status open_ledger(const char *path, bool write, struct covey_
     if (write)
         status = connect_to_write(&ledger->writing, path, err);
     if (status == COVEY_OK)
-        status = connect_file(&ledger->reading, path, write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, err);
+        status =
+            connect_file(&ledger->reading, path, write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, err);
     int64_t version = 0;
     if (status == COVEY_OK)
         status = check_version(&ledger->reading, path, &version, err);
@@ -366,7 +381,8 @@ enum covey_status covey_ledger_open(const char *path, struct covey_ledger **out,
     return open_ledger(path, true, out, err);
 }
 
-enum covey_status covey_ledger_open_to_read(const char *path, struct covey_ledger **out, struct covey_error *err)
+enum covey_status covey_ledger_open_to_read(const char *path, struct covey_ledger **out,
+                                            struct covey_error *err)
 {
     enum covey_status status = open_ledger(path, false, out, err);
     if (status == COVEY_IO)
@@ -424,7 +440,8 @@ struct opening {
     const struct covey_ledger_assignment *cohort;
 };
 
-static enum covey_status write_opening(struct connection *connection, const void *what, struct covey_error *err)
+static enum covey_status write_opening(struct connection *connection, const void *what,
+                                       struct covey_error *err)
 {
     const struct opening *opening = what;
     const struct covey_ledger_round *round = opening->round;
@@ -432,8 +449,8 @@ static enum covey_status write_opening(struct connection *connection, const void
     int changes = 0;
     COVEY_TRY(prepare(connection, SQL_ADD_ROUND, &statement, err, "tiibiiiib", round->federation,
                       (int64_t)round->round, (int64_t)round->base_sequence, round->base_model.bytes,
-                      sizeof round->base_model.bytes, round->opened_ms, round->deadline_ms, (int64_t)round->slots,
-                      (int64_t)round->goal, opening->grid.data, opening->grid.size));
+                      sizeof round->base_model.bytes, round->opened_ms, round->deadline_ms,
+                      (int64_t)round->slots, (int64_t)round->goal, opening->grid.data, opening->grid.size));
     COVEY_TRY(execute(connection, statement, "opening a round", &changes, err));
     if (changes == 0)
         return covey_fail(err, COVEY_EXISTS, "ledger: round %u of %s is there already", round->round,
@@ -441,19 +458,21 @@ static enum covey_status write_opening(struct connection *connection, const void
     for (uint32_t slot = 0; slot < round->slots; slot++) {
         const struct covey_ledger_assignment *assignment = &opening->cohort[slot];
         COVEY_TRY(prepare(connection, SQL_ADD_ASSIGNMENT, &statement, err, "btiit", assignment->id.bytes,
-                          sizeof assignment->id.bytes, round->federation, (int64_t)round->round, (int64_t)slot,
-                          assignment->device));
+                          sizeof assignment->id.bytes, round->federation, (int64_t)round->round,
+                          (int64_t)slot, assignment->device));
         COVEY_TRY(execute(connection, statement, "recording an assignment", NULL, err));
     }
     return COVEY_OK;
 }
 
 enum covey_status covey_ledger_open_round(struct covey_ledger *ledger, const struct covey_ledger_round *round,
-                                          struct covey_bytes grid, const struct covey_ledger_assignment *cohort,
+                                          struct covey_bytes grid,
+                                          const struct covey_ledger_assignment *cohort,
                                           struct covey_error *err)
 {
     if (grid.size > COVEY_LEDGER_GRID_BYTES)
-        return covey_fail(err, COVEY_LIMIT, "a grid of %zu bytes: at most %u", grid.size, COVEY_LEDGER_GRID_BYTES);
+        return covey_fail(err, COVEY_LIMIT, "a grid of %zu bytes: at most %u", grid.size,
+                          COVEY_LEDGER_GRID_BYTES);
     const struct opening opening = {round, grid, cohort};
     return write_and_wait(ledger, write_opening, &opening, err);
 }
@@ -465,7 +484,8 @@ static enum covey_status forget_old(struct connection *connection, const struct 
     static const enum statement by_age[] = {SQL_FORGET_UPDATES, SQL_FORGET_ASSIGNMENTS};
     sqlite3_stmt *statement = NULL;
     for (size_t i = 0; i < 2; i++) {
-        COVEY_TRY(prepare(connection, by_round[i], &statement, err, "ti", round->federation, (int64_t)round->round));
+        COVEY_TRY(prepare(connection, by_round[i], &statement, err, "ti", round->federation,
+                          (int64_t)round->round));
         COVEY_TRY(execute(connection, statement, "clearing a round", NULL, err));
     }
     const int64_t oldest = (int64_t)round->round - COVEY_LEDGER_KEEP_ROUNDS;
@@ -476,16 +496,18 @@ static enum covey_status forget_old(struct connection *connection, const struct 
     return COVEY_OK;
 }
 
-static enum covey_status write_closing(struct connection *connection, const void *what, struct covey_error *err)
+static enum covey_status write_closing(struct connection *connection, const void *what,
+                                       struct covey_error *err)
 {
     const struct covey_ledger_round *round = what;
     sqlite3_stmt *statement = NULL;
     int changes = 0;
     COVEY_TRY(prepare(connection, SQL_CLOSE_ROUND, &statement, err, "iiibiiiiiidti", (int64_t)round->state,
-                      round->closed_ms, (int64_t)round->sequence, round->model.bytes, sizeof round->model.bytes,
-                      (int64_t)round->updates, (int64_t)round->dropped, (int64_t)round->examples,
-                      (int64_t)round->update_bytes, (int64_t)round->bytes_up, (int64_t)round->bytes_down,
-                      round->train_loss, round->federation, (int64_t)round->round));
+                      round->closed_ms, (int64_t)round->sequence, round->model.bytes,
+                      sizeof round->model.bytes, (int64_t)round->updates, (int64_t)round->dropped,
+                      (int64_t)round->examples, (int64_t)round->update_bytes, (int64_t)round->bytes_up,
+                      (int64_t)round->bytes_down, round->train_loss, round->federation,
+                      (int64_t)round->round));
     COVEY_TRY(execute(connection, statement, "closing a round", &changes, err));
     if (changes == 0)
         return covey_fail(err, COVEY_NOT_FOUND, "ledger: there is no round %u of %s", round->round,
@@ -493,13 +515,14 @@ static enum covey_status write_closing(struct connection *connection, const void
     return forget_old(connection, round, err);
 }
 
-enum covey_status covey_ledger_close_round(struct covey_ledger *ledger, const struct covey_ledger_round *round,
-                                           struct covey_error *err)
+enum covey_status covey_ledger_close_round(struct covey_ledger *ledger,
+                                           const struct covey_ledger_round *round, struct covey_error *err)
 {
     return write_and_wait(ledger, write_closing, round, err);
 }
 
-static enum covey_status write_judgement(struct connection *connection, const void *what, struct covey_error *err)
+static enum covey_status write_judgement(struct connection *connection, const void *what,
+                                         struct covey_error *err)
 {
     const struct covey_ledger_round *round = what;
     sqlite3_stmt *statement = NULL;
@@ -508,8 +531,9 @@ static enum covey_status write_judgement(struct connection *connection, const vo
     return execute(connection, statement, "recording a judgement", NULL, err);
 }
 
-enum covey_status covey_ledger_judge_round(struct covey_ledger *ledger, const char *federation, uint32_t round,
-                                           double loss, double metric, struct covey_error *err)
+enum covey_status covey_ledger_judge_round(struct covey_ledger *ledger, const char *federation,
+                                           uint32_t round, double loss, double metric,
+                                           struct covey_error *err)
 {
     struct covey_ledger_round what = {.round = round, .loss = loss, .metric = metric};
     (void)strncpy(what.federation, federation, sizeof what.federation - 1);
@@ -546,8 +570,8 @@ static void read_round(sqlite3_stmt *row, struct covey_ledger_round *out)
 /* Reading: the one reading connection is held while `row` sees each row; false stops. */
 typedef bool row_fn(void *user, sqlite3_stmt *row);
 
-static enum covey_status each_row(struct covey_ledger *ledger, sqlite3_stmt *statement, row_fn *row, void *user,
-                                  uint64_t *count, struct covey_error *err)
+static enum covey_status each_row(struct covey_ledger *ledger, sqlite3_stmt *statement, row_fn *row,
+                                  void *user, uint64_t *count, struct covey_error *err)
 {
     enum covey_status status;
     while ((status = next_row(&ledger->reading, statement, err)) == COVEY_OK) {
@@ -623,7 +647,8 @@ enum covey_status covey_ledger_read_grid(struct covey_ledger *ledger, const char
         return status;
     if (count == 0)
         return covey_fail(err, COVEY_NOT_FOUND, "ledger: there is no round %u of %s", round, federation);
-    return span.fits ? COVEY_OK : covey_fail(err, COVEY_LIMIT, "ledger: the grid of round %u is too large", round);
+    return span.fits ? COVEY_OK
+                     : covey_fail(err, COVEY_LIMIT, "ledger: the grid of round %u is too large", round);
 }
 
 struct assignment_visit {
@@ -640,10 +665,11 @@ static bool visit_assignment(void *user, sqlite3_stmt *row)
     return visit->each(visit->user, column_u32(row, 0), &assignment);
 }
 
-enum covey_status covey_ledger_each_assignment(
-    struct covey_ledger *ledger, const char *federation, uint32_t round,
-    bool (*each)(void *user, uint32_t slot, const struct covey_ledger_assignment *assignment), void *user,
-    struct covey_error *err)
+enum covey_status covey_ledger_each_assignment(struct covey_ledger *ledger, const char *federation,
+                                               uint32_t round,
+                                               bool (*each)(void *user, uint32_t slot,
+                                                            const struct covey_ledger_assignment *assignment),
+                                               void *user, struct covey_error *err)
 {
     struct assignment_visit visit = {each, user};
     sqlite3_stmt *statement = NULL;
@@ -683,8 +709,8 @@ static enum covey_status write_update(void *database, struct covey_ledger_job *j
                       update->device, update->assignment.bytes, sizeof update->assignment.bytes,
                       (int64_t)update->round, (int64_t)update->slot, update->body_hash.bytes,
                       sizeof update->body_hash.bytes, (int64_t)update->examples, (int64_t)update->training_ms,
-                      (int64_t)update->stream_bytes, update->loss_before, update->loss_after, update->received_ms,
-                      update->body.data, update->body.size));
+                      (int64_t)update->stream_bytes, update->loss_before, update->loss_after,
+                      update->received_ms, update->body.data, update->body.size));
     COVEY_TRY(execute(connection, statement, "recording an update", &changes, err));
     record->outcome = COVEY_LEDGER_RECORDED;
     if (changes != 0)
@@ -696,7 +722,8 @@ static enum covey_status write_update(void *database, struct covey_ledger_job *j
     return COVEY_OK;
 }
 
-static void update_written(struct covey_ledger_job *job, enum covey_status status, const struct covey_error *err)
+static void update_written(struct covey_ledger_job *job, enum covey_status status,
+                           const struct covey_error *err)
 {
     struct covey_ledger_record *record = (struct covey_ledger_record *)job;
     record->done(record, status, err);
@@ -725,8 +752,9 @@ enum covey_status covey_ledger_find_update(struct covey_ledger *ledger, const ch
 
 enum covey_status covey_ledger_find_assignment(struct covey_ledger *ledger,
                                                const struct covey_assignment_id *assignment,
-                                               char federation[COVEY_NAME_BYTES], char device[COVEY_NAME_BYTES],
-                                               uint32_t *round, struct covey_error *err)
+                                               char federation[COVEY_NAME_BYTES],
+                                               char device[COVEY_NAME_BYTES], uint32_t *round,
+                                               struct covey_error *err)
 {
     sqlite3_stmt *statement = NULL;
     pthread_mutex_lock(&ledger->read_mutex);
@@ -798,7 +826,8 @@ enum covey_status covey_ledger_each_update(
     if (status == COVEY_OK)
         status = visit.status;
     if (status == COVEY_OK && visit.damaged[0] != '\0')
-        status = covey_fail(err, COVEY_CORRUPT, "ledger: the update of %s in round %u of %s is damaged on the disk",
+        status = covey_fail(err, COVEY_CORRUPT,
+                            "ledger: the update of %s in round %u of %s is damaged on the disk",
                             visit.damaged, round, federation);
     return status;
 }
@@ -810,21 +839,23 @@ struct device_list {
     size_t count;
 };
 
-static enum covey_status write_devices(struct connection *connection, const void *what, struct covey_error *err)
+static enum covey_status write_devices(struct connection *connection, const void *what,
+                                       struct covey_error *err)
 {
     const struct device_list *list = what;
     for (size_t i = 0; i < list->count; i++) {
         const struct covey_ledger_device *device = &list->devices[i];
         sqlite3_stmt *statement = NULL;
-        COVEY_TRY(prepare(connection, SQL_NOTE_DEVICE, &statement, err, "tiii", device->name, (int64_t)device->place,
-                          device->first_seen_s, device->last_seen_s));
+        COVEY_TRY(prepare(connection, SQL_NOTE_DEVICE, &statement, err, "tiii", device->name,
+                          (int64_t)device->place, device->first_seen_s, device->last_seen_s));
         COVEY_TRY(execute(connection, statement, "noting a device", NULL, err));
     }
     return COVEY_OK;
 }
 
-enum covey_status covey_ledger_note_devices(struct covey_ledger *ledger, const struct covey_ledger_device *devices,
-                                            size_t count, struct covey_error *err)
+enum covey_status covey_ledger_note_devices(struct covey_ledger *ledger,
+                                            const struct covey_ledger_device *devices, size_t count,
+                                            struct covey_error *err)
 {
     const struct device_list list = {devices, count};
     return write_and_wait(ledger, write_devices, &list, err);
@@ -864,23 +895,24 @@ struct metrics_note {
     const struct covey_metrics *metrics;
 };
 
-static enum covey_status write_metrics(struct connection *connection, const void *what, struct covey_error *err)
+static enum covey_status write_metrics(struct connection *connection, const void *what,
+                                       struct covey_error *err)
 {
     const struct metrics_note *note = what;
     for (uint32_t i = 0; i < note->metrics->count; i++) {
         const struct covey_metric *metric = &note->metrics->records[i];
         sqlite3_stmt *statement = NULL;
-        COVEY_TRY(prepare(connection, SQL_NOTE_METRIC, &statement, err, "ttttdii", note->federation, note->device,
-                          metric->name, metric->unit, metric->value, note->now_s,
+        COVEY_TRY(prepare(connection, SQL_NOTE_METRIC, &statement, err, "ttttdii", note->federation,
+                          note->device, metric->name, metric->unit, metric->value, note->now_s,
                           (int64_t)COVEY_LEDGER_METRIC_NAMES));
         COVEY_TRY(execute(connection, statement, "noting a metric", NULL, err));
     }
     return COVEY_OK;
 }
 
-enum covey_status covey_ledger_note_metrics(struct covey_ledger *ledger, const char *federation, const char *device,
-                                            int64_t now_s, const struct covey_metrics *metrics,
-                                            struct covey_error *err)
+enum covey_status covey_ledger_note_metrics(struct covey_ledger *ledger, const char *federation,
+                                            const char *device, int64_t now_s,
+                                            const struct covey_metrics *metrics, struct covey_error *err)
 {
     const struct metrics_note note = {federation, device, now_s, metrics};
     return write_and_wait(ledger, write_metrics, &note, err);
@@ -936,7 +968,8 @@ enum covey_status covey_ledger_get_note(struct covey_ledger *ledger, const char 
 {
     sqlite3_stmt *statement = NULL;
     pthread_mutex_lock(&ledger->read_mutex);
-    enum covey_status status = prepare(&ledger->reading, SQL_GET_NOTE, &statement, err, "tt", federation, name);
+    enum covey_status status =
+        prepare(&ledger->reading, SQL_GET_NOTE, &statement, err, "tt", federation, name);
     if (status == COVEY_OK) {
         status = next_row(&ledger->reading, statement, err);
         if (status == COVEY_OK)

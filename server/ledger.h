@@ -1,6 +1,6 @@
-/* The ledger: what the server promised and what it was given, on disk before it is acknowledged (ARCHITECTURE 5, 6).
- * One SQLite file for all federations of a server, in WAL mode with synchronous=FULL. ledger.c is the only file that
- * knows SQLite; ledger_writer.c groups the commits.
+/* The ledger: what the server promised and what it was given, on disk before it is acknowledged (ARCHITECTURE
+ * 5, 6). One SQLite file for all federations of a server, in WAL mode with synchronous=FULL. ledger.c is the
+ * only file that knows SQLite; ledger_writer.c groups the commits.
  *
  *   round         a line a round: open, closed or abandoned, with its grid and, later, what became of it
  *   assignment    who may send what: id -> (federation, round, slot, device); survives a restart
@@ -8,7 +8,8 @@
  *   device        known devices in the order of their coming, which decides their shard
  *   metric        the latest value of each name that a device posted
  *
- * Thread-safe throughout. Writing calls wait for the disk, except covey_ledger_record. Times are wall clock. */
+ * Thread-safe throughout. Writing calls wait for the disk, except covey_ledger_record. Times are wall clock.
+ */
 #ifndef COVEY_LEDGER_H
 #define COVEY_LEDGER_H
 
@@ -27,7 +28,7 @@
 #define COVEY_LEDGER_BODY_BYTES (900u << 20) /* of one update; SQLite's own bound is 10^9 */
 #define COVEY_LEDGER_KEEP_ROUNDS 16          /* closed rounds whose assignments still answer repeats */
 #define COVEY_LEDGER_GRID_BYTES (64u << 10)
-#define COVEY_LEDGER_METRIC_NAMES 64         /* a device and federation */
+#define COVEY_LEDGER_METRIC_NAMES 64 /* a device and federation */
 
 struct covey_ledger;
 
@@ -51,20 +52,20 @@ struct covey_ledger_round {
     char federation[COVEY_NAME_BYTES];
     uint32_t round;
     enum covey_ledger_round_state state;
-    uint64_t base_sequence;        /* P that it trains from */
+    uint64_t base_sequence; /* P that it trains from */
     struct covey_hash base_model;
     int64_t opened_ms, deadline_ms, closed_ms; /* since 1970 UTC */
     uint32_t slots, goal;
     /* closed or abandoned: */
-    uint64_t sequence;             /* P that it made; 0: none */
+    uint64_t sequence; /* P that it made; 0: none */
     struct covey_hash model;
-    uint32_t updates, dropped;     /* of the cohort */
+    uint32_t updates, dropped; /* of the cohort */
     uint64_t examples;
     uint64_t update_bytes;         /* encoded updates alone */
     uint64_t bytes_up, bytes_down; /* every datagram while it was open */
     double train_loss;             /* mean of the devices' last epoch, by examples; NaN: none */
     bool judged;
-    double loss, metric;           /* on held-out data */
+    double loss, metric; /* on held-out data */
 };
 
 /* The slot is the place in the array. */
@@ -73,27 +74,28 @@ struct covey_ledger_assignment {
     char device[COVEY_NAME_BYTES];
 };
 
-/* A round opens: itself, its grid (opaque here) and its cohort, at once. EXISTS: that round is there already. */
+/* A round opens: itself, its grid (opaque here) and its cohort, at once. EXISTS: that round is there already.
+ */
 COVEY_MUST_CHECK enum covey_status covey_ledger_open_round(struct covey_ledger *ledger,
                                                            const struct covey_ledger_round *round,
                                                            struct covey_bytes grid,
                                                            const struct covey_ledger_assignment *cohort,
                                                            struct covey_error *err);
-/* state CLOSED or ABANDONED and its figures; the updates' bytes go, their keys stay for COVEY_LEDGER_KEEP_ROUNDS rounds.
- * Again with the same state is OK. NOT_FOUND. */
+/* state CLOSED or ABANDONED and its figures; the updates' bytes go, their keys stay for
+ * COVEY_LEDGER_KEEP_ROUNDS rounds. Again with the same state is OK. NOT_FOUND. */
 COVEY_MUST_CHECK enum covey_status covey_ledger_close_round(struct covey_ledger *ledger,
                                                             const struct covey_ledger_round *round,
                                                             struct covey_error *err);
-COVEY_MUST_CHECK enum covey_status covey_ledger_judge_round(struct covey_ledger *ledger, const char *federation,
-                                                            uint32_t round, double loss, double metric,
+COVEY_MUST_CHECK enum covey_status covey_ledger_judge_round(struct covey_ledger *ledger,
+                                                            const char *federation, uint32_t round,
+                                                            double loss, double metric,
                                                             struct covey_error *err);
 
-/* Every round of a federation from `first` on, in order. `each` may return false to stop, and must not call the ledger. */
-COVEY_MUST_CHECK enum covey_status covey_ledger_each_round(struct covey_ledger *ledger, const char *federation,
-                                                           uint32_t first,
-                                                           bool (*each)(void *user,
-                                                                        const struct covey_ledger_round *round),
-                                                           void *user, struct covey_error *err);
+/* Every round of a federation from `first` on, in order. `each` may return false to stop, and must not call
+ * the ledger. */
+COVEY_MUST_CHECK enum covey_status covey_ledger_each_round(
+    struct covey_ledger *ledger, const char *federation, uint32_t first,
+    bool (*each)(void *user, const struct covey_ledger_round *round), void *user, struct covey_error *err);
 /* The grid of a round: *size in: capacity, out: bytes. */
 COVEY_MUST_CHECK enum covey_status covey_ledger_read_grid(struct covey_ledger *ledger, const char *federation,
                                                           uint32_t round, uint8_t *out, size_t *size,
@@ -132,23 +134,25 @@ struct covey_ledger_record {
     void (*done)(struct covey_ledger_record *record, enum covey_status status, const struct covey_error *err);
     void *user;
 };
-/* Returns at once; record->done is called on the ledger's thread, and must be quick. BUSY: the queue is full; LIMIT: the
- * body is too large; done is not called then. */
+/* Returns at once; record->done is called on the ledger's thread, and must be quick. BUSY: the queue is full;
+ * LIMIT: the body is too large; done is not called then. */
 COVEY_MUST_CHECK enum covey_status covey_ledger_record(struct covey_ledger *ledger,
                                                        struct covey_ledger_record *record);
 
 /* Is there an update under this key? NOT_FOUND, or OK and the hash of its bytes. */
 COVEY_MUST_CHECK enum covey_status covey_ledger_find_update(struct covey_ledger *ledger, const char *device,
                                                             const struct covey_assignment_id *assignment,
-                                                            struct covey_hash *body_hash, struct covey_error *err);
+                                                            struct covey_hash *body_hash,
+                                                            struct covey_error *err);
 /* Whose is it, and of which round? NOT_FOUND: never heard of, or too old. */
 COVEY_MUST_CHECK enum covey_status covey_ledger_find_assignment(struct covey_ledger *ledger,
                                                                 const struct covey_assignment_id *assignment,
                                                                 char federation[COVEY_NAME_BYTES],
-                                                                char device[COVEY_NAME_BYTES], uint32_t *round,
-                                                                struct covey_error *err);
-/* Every update of an open round, one at a time in memory, to be folded again. CORRUPT at the end when a body did not have
- * its hash; it was passed over, the others were not. `each` returning other than OK stops, and is returned. */
+                                                                char device[COVEY_NAME_BYTES],
+                                                                uint32_t *round, struct covey_error *err);
+/* Every update of an open round, one at a time in memory, to be folded again. CORRUPT at the end when a body
+ * did not have its hash; it was passed over, the others were not. `each` returning other than OK stops, and
+ * is returned. */
 COVEY_MUST_CHECK enum covey_status covey_ledger_each_update(
     struct covey_ledger *ledger, const char *federation, uint32_t round,
     enum covey_status (*each)(void *user, const struct covey_ledger_update *update, struct covey_error *err),
@@ -163,16 +167,16 @@ struct covey_ledger_device {
 };
 /* Notes that they were there at last_seen_s; new ones are added with the given place. */
 COVEY_MUST_CHECK enum covey_status covey_ledger_note_devices(struct covey_ledger *ledger,
-                                                             const struct covey_ledger_device *devices, size_t count,
-                                                             struct covey_error *err);
-COVEY_MUST_CHECK enum covey_status covey_ledger_each_device(struct covey_ledger *ledger,
-                                                            bool (*each)(void *user,
-                                                                         const struct covey_ledger_device *device),
-                                                            void *user, struct covey_error *err);
+                                                             const struct covey_ledger_device *devices,
+                                                             size_t count, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_ledger_each_device(
+    struct covey_ledger *ledger, bool (*each)(void *user, const struct covey_ledger_device *device),
+    void *user, struct covey_error *err);
 
 /* The latest values replace older ones of the same name; names past COVEY_LEDGER_METRIC_NAMES are dropped. */
-COVEY_MUST_CHECK enum covey_status covey_ledger_note_metrics(struct covey_ledger *ledger, const char *federation,
-                                                             const char *device, int64_t now_s,
+COVEY_MUST_CHECK enum covey_status covey_ledger_note_metrics(struct covey_ledger *ledger,
+                                                             const char *federation, const char *device,
+                                                             int64_t now_s,
                                                              const struct covey_metrics *metrics,
                                                              struct covey_error *err);
 struct covey_ledger_metric {
@@ -180,10 +184,9 @@ struct covey_ledger_metric {
     uint32_t devices;
     double mean, minimum, maximum;
 };
-COVEY_MUST_CHECK enum covey_status covey_ledger_each_metric(struct covey_ledger *ledger, const char *federation,
-                                                            bool (*each)(void *user,
-                                                                         const struct covey_ledger_metric *metric),
-                                                            void *user, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_ledger_each_metric(
+    struct covey_ledger *ledger, const char *federation,
+    bool (*each)(void *user, const struct covey_ledger_metric *metric), void *user, struct covey_error *err);
 
 /* ------------------------------------------------------------------ notes: small facts by name */
 

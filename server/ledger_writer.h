@@ -1,8 +1,9 @@
-/* The thread that writes the ledger: takes what is queued, does all of it in one transaction, commits once, and only then
- * tells each asker. So an fsync is shared by whatever came while the last one ran, and nobody else waits for a disk.
+/* The thread that writes the ledger: takes what is queued, does all of it in one transaction, commits once,
+ * and only then tells each asker. So an fsync is shared by whatever came while the last one ran, and nobody
+ * else waits for a disk.
  *
- * It knows no database: begin, commit and rollback are handed in. A group that fails is rolled back and tried again one
- * by one, so that a bad job fails alone. */
+ * It knows no database: begin, commit and rollback are handed in. A group that fails is rolled back and tried
+ * again one by one, so that a bad job fails alone. */
 #ifndef COVEY_LEDGER_WRITER_H
 #define COVEY_LEDGER_WRITER_H
 
@@ -18,7 +19,8 @@ struct covey_ledger_job {
     struct covey_ledger_job *next;
     /* On the writer's thread, inside a transaction; may run twice when the first one was rolled back. */
     enum covey_status (*execute)(void *database, struct covey_ledger_job *job, struct covey_error *err);
-    /* On the writer's thread, once, after the commit (OK: it is on the disk) or the failure. May free the job. */
+    /* On the writer's thread, once, after the commit (OK: it is on the disk) or the failure. May free the
+     * job. */
     void (*done)(struct covey_ledger_job *job, enum covey_status status, const struct covey_error *err);
     enum covey_status status; /* the writer's own, of the group under way */
 };
@@ -32,7 +34,8 @@ struct covey_ledger_writer_ops {
 struct covey_ledger_writer;
 
 /* ops and database are borrowed. Starts the thread. */
-COVEY_MUST_CHECK enum covey_status covey_ledger_writer_create(const struct covey_ledger_writer_ops *ops, void *database,
+COVEY_MUST_CHECK enum covey_status covey_ledger_writer_create(const struct covey_ledger_writer_ops *ops,
+                                                              void *database,
                                                               struct covey_ledger_writer **out,
                                                               struct covey_error *err);
 /* Writes what is queued, then ends the thread. NULL is legal. */
@@ -43,7 +46,8 @@ COVEY_MUST_CHECK enum covey_status covey_ledger_writer_post(struct covey_ledger_
                                                             struct covey_ledger_job *job);
 /* Queues and waits; `done` is set here. Not from the writer's own thread. */
 COVEY_MUST_CHECK enum covey_status covey_ledger_writer_call(struct covey_ledger_writer *writer,
-                                                            struct covey_ledger_job *job, struct covey_error *err);
+                                                            struct covey_ledger_job *job,
+                                                            struct covey_error *err);
 
 struct covey_ledger_writer_figures {
     uint64_t jobs, commits, failures;

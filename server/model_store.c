@@ -139,7 +139,8 @@ static enum covey_status map_file(const char *path, struct mapping **out, struct
     else if (fstat(file, &facts) != 0)
         status = covey_fail(err, COVEY_IO, "%s: %s", path, strerror(errno));
     else if (facts.st_size <= 0 || (uint64_t)facts.st_size > FILE_BYTES)
-        status = covey_fail(err, COVEY_CORRUPT, "%s has %lld bytes: it is no model", path, (long long)facts.st_size);
+        status = covey_fail(err, COVEY_CORRUPT, "%s has %lld bytes: it is no model", path,
+                            (long long)facts.st_size);
     if (status == COVEY_OK) {
         mapping->bytes = (size_t)facts.st_size;
         mapping->base = mmap(NULL, mapping->bytes, PROT_READ, MAP_PRIVATE, file, 0);
@@ -154,9 +155,11 @@ static enum covey_status map_file(const char *path, struct mapping **out, struct
     return status;
 }
 
-static void model_path(const struct covey_model_store *store, uint64_t sequence, char out[COVEY_FILE_PATH_BYTES])
+static void model_path(const struct covey_model_store *store, uint64_t sequence,
+                       char out[COVEY_FILE_PATH_BYTES])
 {
-    (void)snprintf(out, COVEY_FILE_PATH_BYTES, "%s/" NAME_FORMAT, store->folder, (unsigned long long)sequence);
+    (void)snprintf(out, COVEY_FILE_PATH_BYTES, "%s/" NAME_FORMAT, store->folder,
+                   (unsigned long long)sequence);
 }
 
 enum covey_status covey_model_store_section(const struct covey_model_store *store, uint64_t sequence,
@@ -177,7 +180,8 @@ enum covey_status covey_model_store_section(const struct covey_model_store *stor
         status = covey_hash_bytes(bytes, &hash);
     }
     if (status == COVEY_OK && !covey_hash_equal(&hash, &sections[which].hash))
-        status = covey_fail(err, COVEY_CORRUPT, "%s is damaged: section %d does not have its hash", path, (int)which);
+        status = covey_fail(err, COVEY_CORRUPT, "%s is damaged: section %d does not have its hash", path,
+                            (int)which);
     if (status == COVEY_OK)
         status = covey_blob_create(bytes, &hash, unmap, mapping, out);
     if (status != COVEY_OK)
@@ -185,7 +189,8 @@ enum covey_status covey_model_store_section(const struct covey_model_store *stor
     return status;
 }
 
-static enum covey_status check_file(const struct covey_model_store *store, uint64_t sequence, struct covey_error *err)
+static enum covey_status check_file(const struct covey_model_store *store, uint64_t sequence,
+                                    struct covey_error *err)
 {
     for (int i = 0; i < COVEY_SECTION_COUNT; i++) {
         struct covey_blob *blob = NULL;
@@ -209,7 +214,8 @@ static uint64_t sequence_of(const char *name, bool *is_model)
 
 /* Calls for every entry's name. */
 static enum covey_status each_name(const struct covey_model_store *store,
-                                   void (*each)(const struct covey_model_store *store, const char *name, void *user),
+                                   void (*each)(const struct covey_model_store *store, const char *name,
+                                                void *user),
                                    void *user, struct covey_error *err)
 {
     DIR *folder = opendir(store->folder);
@@ -271,8 +277,8 @@ static void set_aside(const struct covey_model_store *store, uint64_t sequence)
         (void)store->calls->rename(store->calls->user, path, aside);
 }
 
-enum covey_status covey_model_store_latest(struct covey_model_store *store, uint64_t *sequence, uint32_t *damaged,
-                                           struct covey_error *err)
+enum covey_status covey_model_store_latest(struct covey_model_store *store, uint64_t *sequence,
+                                           uint32_t *damaged, struct covey_error *err)
 {
     struct search search = {.below = COVEY_MODEL_SEQUENCES + 1};
     *damaged = 0;
@@ -376,8 +382,8 @@ enum covey_status covey_model_store_save(struct covey_model_store *store, uint64
 {
     static const uint8_t zeros[ALIGNMENT];
     if (sequence > COVEY_MODEL_SEQUENCES)
-        return covey_fail(err, COVEY_LIMIT, "model %llu: no more than %llu models", (unsigned long long)sequence,
-                          COVEY_MODEL_SEQUENCES);
+        return covey_fail(err, COVEY_LIMIT, "model %llu: no more than %llu models",
+                          (unsigned long long)sequence, COVEY_MODEL_SEQUENCES);
     uint8_t header[HEADER_BYTES];
     COVEY_TRY(write_header(header, sections));
     struct covey_bytes pieces[2 + 2 * COVEY_SECTION_COUNT];

@@ -14,9 +14,10 @@ struct opening {
 };
 
 /* places: (count) of those available. slots: malloc'ed, (*chosen) with fresh ids. */
-static enum covey_status draw_cohort(struct covey_federation *federation, const struct covey_round_action *action,
-                                     const uint32_t *places, uint32_t count, struct covey_slot **slots,
-                                     uint32_t *chosen, struct covey_error *err)
+static enum covey_status draw_cohort(struct covey_federation *federation,
+                                     const struct covey_round_action *action, const uint32_t *places,
+                                     uint32_t count, struct covey_slot **slots, uint32_t *chosen,
+                                     struct covey_error *err)
 {
     struct covey_registry *registry = federation->server->registry;
     const uint32_t choose = action->choose < count ? action->choose : count;
@@ -29,7 +30,8 @@ static enum covey_status draw_cohort(struct covey_federation *federation, const 
     if (status == COVEY_OK) {
         for (uint32_t i = 0; i < count; i++)
             ids[i] = covey_registry_id(registry, places[i]);
-        status = covey_cohort_select(federation->options.recipe.seed, action->round, ids, count, choose, picked);
+        status =
+            covey_cohort_select(federation->options.recipe.seed, action->round, ids, count, choose, picked);
     }
     for (uint32_t i = 0; status == COVEY_OK && i < choose; i++) {
         out[i].device = places[picked[i]];
@@ -46,7 +48,8 @@ static enum covey_status draw_cohort(struct covey_federation *federation, const 
     return COVEY_OK;
 }
 
-static void set_terms(const struct covey_federation *federation, uint32_t slots, struct covey_round_terms *out)
+static void set_terms(const struct covey_federation *federation, uint32_t slots,
+                      struct covey_round_terms *out)
 {
     const struct covey_federation_options *options = &federation->options;
     *out = (struct covey_round_terms){.updates_max = slots,
@@ -90,8 +93,9 @@ static enum covey_status promise(struct covey_federation *federation, const stru
     return status;
 }
 
-static enum covey_status open_round(struct covey_federation *federation, const struct covey_round_action *action,
-                                    uint32_t *chosen, struct covey_error *err)
+static enum covey_status open_round(struct covey_federation *federation,
+                                    const struct covey_round_action *action, uint32_t *chosen,
+                                    struct covey_error *err)
 {
     struct covey_server *server = federation->server;
     uint32_t count = 0;
@@ -112,8 +116,8 @@ static enum covey_status open_round(struct covey_federation *federation, const s
         status = draw_cohort(federation, action, places, count, &slots, chosen, err);
     if (status == COVEY_OK) {
         set_terms(federation, *chosen, terms);
-        status = covey_round_terms_begin(terms, federation->ends, federation->tensor_count, server->fold_threads,
-                                         &aggregation, err);
+        status = covey_round_terms_begin(terms, federation->ends, federation->tensor_count,
+                                         server->fold_threads, &aggregation, err);
     }
     if (status == COVEY_OK)
         status = promise(federation, action, slots, *chosen, terms, &round, err);
@@ -162,7 +166,8 @@ static void run_opening(struct covey_work *work)
     } else {
         chosen = 0;
         covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "round-not-opened",
-                        "federation=%s round=%u reason=%s", federation->options.name, opening->action.round, err.text);
+                        "federation=%s round=%u reason=%s", federation->options.name, opening->action.round,
+                        err.text);
     }
     pthread_mutex_lock(&federation->mutex);
     federation->opened_answer = true;

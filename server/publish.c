@@ -1,5 +1,5 @@
-/* The published line (ARCHITECTURE 8): P(r+1) = P(r) + Q(W(r+1) - P(r)), where Q is the downlink's codec. W stays here.
- * A model is made, hashed, signed, stored whole, and only then shown. */
+/* The published line (ARCHITECTURE 8): P(r+1) = P(r) + Q(W(r+1) - P(r)), where Q is the downlink's codec. W
+ * stays here. A model is made, hashed, signed, stored whole, and only then shown. */
 #include "federation.h"
 
 #include <stdio.h>
@@ -11,7 +11,8 @@
 #include "covey/log.h"
 #include "covey/sign.h"
 
-/* ------------------------------------------------------------------ the state section: W and what the next round needs */
+/* ------------------------------------------------------------------ the state section: W and what the next
+ * round needs */
 
 #define STATE_VERSION 1
 #define STATE_HEAD_BYTES 32
@@ -47,14 +48,16 @@ static void get_floats(const uint8_t *in, float *values, size_t count)
     }
 }
 
-/* version u32, tensor_count u32, shared_count u64, has_exponents u32, 0 u32, 0 u64; exponents i16 padded to 4; W f32 */
+/* version u32, tensor_count u32, shared_count u64, has_exponents u32, 0 u32, 0 u64; exponents i16 padded to
+ * 4; W f32 */
 static size_t exponent_bytes(size_t tensor_count)
 {
     return (2 * tensor_count + 3) / 4 * 4;
 }
 
-static enum covey_status encode_state(const struct covey_federation *federation, const struct covey_next_model *next,
-                                      uint8_t **out, size_t *size, struct covey_error *err)
+static enum covey_status encode_state(const struct covey_federation *federation,
+                                      const struct covey_next_model *next, uint8_t **out, size_t *size,
+                                      struct covey_error *err)
 {
     const size_t head = STATE_HEAD_BYTES + exponent_bytes(federation->tensor_count);
     *size = head + 4 * federation->shared_count;
@@ -79,16 +82,19 @@ static enum covey_status check_state(const struct covey_federation *federation, 
     const size_t head = STATE_HEAD_BYTES + exponent_bytes(federation->tensor_count);
     if (state.size < STATE_HEAD_BYTES || get(state.data, 4) != STATE_VERSION)
         return covey_fail(err, COVEY_UNSUPPORTED, "the stored model's state is of another version");
-    if (get(state.data + 4, 4) != federation->tensor_count || get(state.data + 8, 8) != federation->shared_count ||
+    if (get(state.data + 4, 4) != federation->tensor_count ||
+        get(state.data + 8, 8) != federation->shared_count ||
         state.size != head + 4 * federation->shared_count)
         return covey_fail(err, COVEY_MISMATCH, "the stored model's state has another shape than the model");
     return COVEY_OK;
 }
 
-enum covey_status covey_publish_weights(struct covey_federation *federation, float **out, struct covey_error *err)
+enum covey_status covey_publish_weights(struct covey_federation *federation, float **out,
+                                        struct covey_error *err)
 {
     struct covey_blob *state = NULL;
-    COVEY_TRY(covey_model_store_section(federation->store, federation->sequence, COVEY_SECTION_STATE, &state, err));
+    COVEY_TRY(
+        covey_model_store_section(federation->store, federation->sequence, COVEY_SECTION_STATE, &state, err));
     const struct covey_bytes bytes = covey_blob_view(state);
     enum covey_status status = check_state(federation, bytes, err);
     float *weights = status == COVEY_OK ? malloc(federation->shared_count * sizeof *weights) : NULL;
@@ -109,7 +115,8 @@ static enum covey_status encode(const struct covey_federation *federation, const
                                 struct covey_error *err)
 {
     const size_t count = federation->shared_count;
-    const size_t bound = covey_codec_bound(codec, count), scratch_bytes = covey_codec_scratch_bytes(codec, count);
+    const size_t bound = covey_codec_bound(codec, count),
+                 scratch_bytes = covey_codec_scratch_bytes(codec, count);
     uint8_t *stream = malloc(bound);
     void *scratch = scratch_bytes == 0 ? NULL : aligned_alloc(64, (scratch_bytes + 63) / 64 * 64);
     enum covey_status status = COVEY_OK;
@@ -150,8 +157,9 @@ static void free_draft(struct draft *draft)
 }
 
 /* P(r+1) and the stream that leads there from P(r). */
-static enum covey_status draft_values(struct covey_federation *federation, const struct covey_next_model *next,
-                                      struct draft *draft, struct covey_error *err)
+static enum covey_status draft_values(struct covey_federation *federation,
+                                      const struct covey_next_model *next, struct draft *draft,
+                                      struct covey_error *err)
 {
     const size_t count = federation->shared_count;
     draft->published = malloc(count * sizeof *draft->published);
@@ -164,7 +172,8 @@ static enum covey_status draft_values(struct covey_federation *federation, const
     float *difference = malloc(count * sizeof *difference);
     if (difference == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model's delta");
-    enum covey_status status = covey_codec_decode(covey_blob_view(federation->full), count, draft->published, err);
+    enum covey_status status =
+        covey_codec_decode(covey_blob_view(federation->full), count, draft->published, err);
     if (status == COVEY_OK) {
         for (size_t i = 0; i < count; i++)
             difference[i] = next->weights[i] - draft->published[i];
@@ -174,13 +183,15 @@ static enum covey_status draft_values(struct covey_federation *federation, const
     free(difference);
     if (status != COVEY_OK)
         return status;
-    return covey_codec_apply((struct covey_bytes){draft->delta, draft->delta_bytes}, count, draft->published, err);
+    return covey_codec_apply((struct covey_bytes){draft->delta, draft->delta_bytes}, count, draft->published,
+                             err);
 }
 
 /* ------------------------------------------------------------------ manifest */
 
-/* The one delta that leads here, unless the full model is smaller. Adding in f32 is not associative, so several deltas cannot
- * be put into one that ends at the same bits: who is further behind takes the full model. */
+/* The one delta that leads here, unless the full model is smaller. Adding in f32 is not associative, so
+ * several deltas cannot be put into one that ends at the same bits: who is further behind takes the full
+ * model. */
 static void list_delta(const struct covey_federation *federation, const struct draft *draft,
                        struct covey_manifest *out)
 {
@@ -200,24 +211,25 @@ static enum covey_status read_manifest(struct covey_bytes message, struct covey_
     return covey_manifest_decode(signed_message.payload, out, err);
 }
 
-static enum covey_status draft_manifest(struct covey_federation *federation, const struct covey_next_model *next,
-                                        struct draft *draft, struct covey_error *err)
+static enum covey_status draft_manifest(struct covey_federation *federation,
+                                        const struct covey_next_model *next, struct draft *draft,
+                                        struct covey_error *err)
 {
     const struct covey_server *server = federation->server;
     struct covey_manifest manifest = {.sequence = draft->sequence,
-                                              .round = next->round,
-                                              .created_s = covey_server_wall_ms(server) / 1000,
-                                              .description = federation->description_hash,
-                                              .description_bytes = federation->options.description.size,
-                                              .model = draft->model,
-                                              .shared_count = federation->shared_count,
-                                              .full_bytes = draft->full_bytes};
+                                      .round = next->round,
+                                      .created_s = covey_server_wall_ms(server) / 1000,
+                                      .description = federation->description_hash,
+                                      .description_bytes = federation->options.description.size,
+                                      .model = draft->model,
+                                      .shared_count = federation->shared_count,
+                                      .full_bytes = draft->full_bytes};
     memcpy(manifest.federation, federation->options.name, sizeof manifest.federation);
     COVEY_TRY(covey_hash_bytes((struct covey_bytes){draft->full, draft->full_bytes}, &manifest.full));
     list_delta(federation, draft, &manifest);
     if (manifest.delta_count > 0)
-        COVEY_TRY(
-            covey_hash_bytes((struct covey_bytes){draft->delta, draft->delta_bytes}, &manifest.deltas[0].stream));
+        COVEY_TRY(covey_hash_bytes((struct covey_bytes){draft->delta, draft->delta_bytes},
+                                   &manifest.deltas[0].stream));
     uint8_t payload[COVEY_MANIFEST_BYTES - COVEY_SIGNED_OVERHEAD_BYTES];
     size_t size = 0;
     COVEY_TRY(covey_manifest_encode(&manifest, payload, sizeof payload, &size, err));
@@ -228,8 +240,8 @@ static enum covey_status draft_manifest(struct covey_federation *federation, con
 /* ------------------------------------------------------------------ showing */
 
 static enum covey_status shelve_section(struct covey_federation *federation, uint64_t sequence,
-                                        enum covey_model_section which, uint64_t until, struct covey_blob **kept,
-                                        struct covey_error *err)
+                                        enum covey_model_section which, uint64_t until,
+                                        struct covey_blob **kept, struct covey_error *err)
 {
     struct covey_blob *blob = NULL;
     COVEY_TRY(covey_model_store_section(federation->store, sequence, which, &blob, err));
@@ -299,7 +311,8 @@ enum covey_status covey_publish_next(struct covey_federation *federation, const 
     if (status == COVEY_OK)
         status = covey_codec_parse("raw32", &raw, err);
     if (status == COVEY_OK)
-        status = encode(federation, &raw, draft->published, next->round, &draft->full, &draft->full_bytes, err);
+        status =
+            encode(federation, &raw, draft->published, next->round, &draft->full, &draft->full_bytes, err);
     if (status == COVEY_OK)
         status = covey_hash_floats(draft->published, federation->shared_count, &draft->model);
     if (status == COVEY_OK)
@@ -325,8 +338,8 @@ enum covey_status covey_publish_next(struct covey_federation *federation, const 
     return status;
 }
 
-enum covey_status covey_publish_stored(struct covey_federation *federation, uint64_t sequence, uint32_t *round,
-                                       struct covey_error *err)
+enum covey_status covey_publish_stored(struct covey_federation *federation, uint64_t sequence,
+                                       uint32_t *round, struct covey_error *err)
 {
     struct covey_blob *blob = NULL;
     struct covey_manifest manifest;
@@ -335,20 +348,23 @@ enum covey_status covey_publish_stored(struct covey_federation *federation, uint
     covey_blob_release(blob);
     COVEY_TRY(status);
     if (strcmp(manifest.federation, federation->options.name) != 0)
-        return covey_fail(err, COVEY_MISMATCH, "the stored model is of the federation %s", manifest.federation);
+        return covey_fail(err, COVEY_MISMATCH, "the stored model is of the federation %s",
+                          manifest.federation);
     if (!covey_hash_equal(&manifest.description, &federation->description_hash) ||
         manifest.shared_count != federation->shared_count)
-        return covey_fail(err, COVEY_MISMATCH,
-                          "the stored model (sequence %llu) has another description than the configured one: give the "
-                          "federation another name, or move its folder away",
-                          (unsigned long long)sequence);
+        return covey_fail(
+            err, COVEY_MISMATCH,
+            "the stored model (sequence %llu) has another description than the configured one: give the "
+            "federation another name, or move its folder away",
+            (unsigned long long)sequence);
     return show(federation, sequence, round, err);
 }
 
 /* ------------------------------------------------------------------ from outside */
 
-enum covey_status covey_server_read_model(const char *folder, const char *federation, float **values, size_t *count,
-                                          struct covey_manifest *manifest, struct covey_error *err)
+enum covey_status covey_server_read_model(const char *folder, const char *federation, float **values,
+                                          size_t *count, struct covey_manifest *manifest,
+                                          struct covey_error *err)
 {
     char path[COVEY_FILE_PATH_BYTES - 64];
     struct covey_model_store *store = NULL;

@@ -1,5 +1,6 @@
-/* The past, after a start: the last intact model, the rounds that were, the open one with its promises and its updates. What
- * was on the way when the process died ends up as if it had not died, or as if the round had lost some updates. */
+/* The past, after a start: the last intact model, the rounds that were, the open one with its promises and
+ * its updates. What was on the way when the process died ends up as if it had not died, or as if the round
+ * had lost some updates. */
 #include "federation.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@ struct history {
     bool has_row;
     struct covey_ledger_round last_over; /* newest round that is over */
     bool has_over;
-    bool unjudged;                 /* the newest completed round was not judged */
+    bool unjudged;                                            /* the newest completed round was not judged */
     struct covey_ledger_round mend[COVEY_LEDGER_KEEP_ROUNDS]; /* rows that a crash left open */
     uint32_t mend_count;
 };
@@ -59,7 +60,8 @@ static void replay(struct history *history, enum covey_ledger_round_state state)
     covey_server_round_replay_completed(federation->machine, row->round, value);
 }
 
-/* The row that waits, now that it is known whether another follows. True: it is the open round, to be resumed. */
+/* The row that waits, now that it is known whether another follows. True: it is the open round, to be
+ * resumed. */
 static bool settle(struct history *history, bool is_last)
 {
     if (!history->has_row)
@@ -95,8 +97,9 @@ static bool see_assignment(void *user, uint32_t slot, const struct covey_ledger_
     struct seating *seating = user;
     struct covey_server *server = seating->federation->server;
     uint32_t place;
-    if (slot >= seating->count || covey_registry_enter(server->registry, assignment->device,
-                                                       covey_server_wall_ms(server) / 1000, &place) != COVEY_OK)
+    if (slot >= seating->count ||
+        covey_registry_enter(server->registry, assignment->device, covey_server_wall_ms(server) / 1000,
+                             &place) != COVEY_OK)
         return true;
     seating->slots[slot].id = assignment->id;
     seating->slots[slot].device = place;
@@ -104,16 +107,16 @@ static bool see_assignment(void *user, uint32_t slot, const struct covey_ledger_
 }
 
 /* The cohort of a round from the ledger, as the current one. */
-static enum covey_status seat_from_ledger(struct covey_federation *federation, const struct covey_ledger_round *row,
-                                          struct covey_error *err)
+static enum covey_status seat_from_ledger(struct covey_federation *federation,
+                                          const struct covey_ledger_round *row, struct covey_error *err)
 {
     if (row->slots == 0 || row->slots > COVEY_DEVICES)
         return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has %u slots", row->round, row->slots);
     struct seating seating = {federation, calloc(row->slots, sizeof *seating.slots), row->slots};
     if (seating.slots == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", row->slots);
-    enum covey_status status = covey_ledger_each_assignment(federation->server->ledger, federation->options.name,
-                                                            row->round, see_assignment, &seating, err);
+    enum covey_status status = covey_ledger_each_assignment(
+        federation->server->ledger, federation->options.name, row->round, see_assignment, &seating, err);
     if (status == COVEY_OK)
         status = covey_federation_seat_cohort(federation, row->round, seating.slots, row->slots);
     if (status != COVEY_OK)
@@ -122,8 +125,8 @@ static enum covey_status seat_from_ledger(struct covey_federation *federation, c
 }
 
 /* The round before stays answerable: who asks again whether its update came through, hears so. */
-static enum covey_status restore_past(struct covey_federation *federation, const struct covey_ledger_round *row,
-                                      struct covey_error *err)
+static enum covey_status restore_past(struct covey_federation *federation,
+                                      const struct covey_ledger_round *row, struct covey_error *err)
 {
     struct covey_ledger *ledger = federation->server->ledger;
     COVEY_TRY(seat_from_ledger(federation, row, err));
@@ -140,15 +143,16 @@ static enum covey_status restore_past(struct covey_federation *federation, const
 
 /* ------------------------------------------------------------------ the open round */
 
-static enum covey_status read_terms(struct covey_federation *federation, uint32_t round, struct covey_error *err)
+static enum covey_status read_terms(struct covey_federation *federation, uint32_t round,
+                                    struct covey_error *err)
 {
     struct covey_round_terms *terms = malloc(sizeof *terms);
     if (terms == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the terms of a round");
     uint8_t bytes[COVEY_ROUND_TERMS_BYTES];
     size_t size = sizeof bytes;
-    enum covey_status status =
-        covey_ledger_read_grid(federation->server->ledger, federation->options.name, round, bytes, &size, err);
+    enum covey_status status = covey_ledger_read_grid(federation->server->ledger, federation->options.name,
+                                                      round, bytes, &size, err);
     if (status == COVEY_OK)
         status = covey_round_terms_decode((struct covey_bytes){bytes, size}, terms, err);
     if (status == COVEY_OK)
@@ -157,8 +161,8 @@ static enum covey_status read_terms(struct covey_federation *federation, uint32_
     return status;
 }
 
-static enum covey_status resume_machine(struct covey_federation *federation, const struct covey_ledger_round *row,
-                                        struct covey_error *err)
+static enum covey_status resume_machine(struct covey_federation *federation,
+                                        const struct covey_ledger_round *row, struct covey_error *err)
 {
     uint32_t *done = malloc((size_t)row->slots * sizeof *done), done_count = 0;
     if (done == NULL)
@@ -201,8 +205,9 @@ static enum covey_status resume(struct covey_federation *federation, const struc
     COVEY_TRY(resume_machine(federation, row, err));
     federation->open = true;
     covey_log_event(server->options.env.log, COVEY_LOG_INFO, "round-resumed",
-                    "federation=%s round=%u updates=%u of=%u left_ms=%lld", federation->options.name, row->round,
-                    federation->tally.recorded, row->slots, (long long)(left_ms < 0 ? 0 : left_ms));
+                    "federation=%s round=%u updates=%u of=%u left_ms=%lld", federation->options.name,
+                    row->round, federation->tally.recorded, row->slots,
+                    (long long)(left_ms < 0 ? 0 : left_ms));
     return COVEY_OK;
 }
 
@@ -222,7 +227,8 @@ static enum covey_status restore_model(struct covey_federation *federation, uint
     enum covey_status status = covey_model_store_latest(federation->store, &sequence, &damaged, err);
     if (damaged > 0)
         covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "model-damaged",
-                        "federation=%s files=%u: set aside as %s/*.damaged", federation->options.name, damaged, folder);
+                        "federation=%s files=%u: set aside as %s/*.damaged", federation->options.name,
+                        damaged, folder);
     *fresh = status == COVEY_NOT_FOUND;
     *round = 0;
     if (status == COVEY_OK)
@@ -230,8 +236,9 @@ static enum covey_status restore_model(struct covey_federation *federation, uint
     if (status != COVEY_NOT_FOUND)
         return status;
     if (damaged > 0)
-        return covey_fail(err, COVEY_CORRUPT, "no intact model is left in %s: put one back from a copy, or move the "
-                                              "folder away to begin anew",
+        return covey_fail(err, COVEY_CORRUPT,
+                          "no intact model is left in %s: put one back from a copy, or move the "
+                          "folder away to begin anew",
                           folder);
     const struct covey_next_model first = {.weights = federation->options.initial};
     return covey_publish_next(federation, &first, err);
@@ -242,7 +249,8 @@ static enum covey_status mend(struct history *history, struct covey_error *err)
     for (uint32_t i = 0; i < history->mend_count; i++) {
         COVEY_TRY(covey_ledger_close_round(history->federation->server->ledger, &history->mend[i], err));
         covey_log_event(history->federation->server->options.env.log, COVEY_LOG_WARNING, "round-mended",
-                        "federation=%s round=%u state=%s", history->federation->options.name, history->mend[i].round,
+                        "federation=%s round=%u state=%s", history->federation->options.name,
+                        history->mend[i].round,
                         history->mend[i].state == COVEY_LEDGER_CLOSED ? "closed" : "abandoned");
     }
     return COVEY_OK;
@@ -258,11 +266,13 @@ enum covey_status covey_federation_recover(struct covey_federation *federation, 
     bool fresh = false;
     enum covey_status status = restore_model(federation, &history->model_round, &fresh, err);
     if (status == COVEY_OK)
-        status = covey_ledger_each_round(server->ledger, federation->options.name, 0, see_round, history, err);
+        status =
+            covey_ledger_each_round(server->ledger, federation->options.name, 0, see_round, history, err);
     if (status == COVEY_OK && fresh && history->has_row)
-        status = covey_fail(err, COVEY_CORRUPT,
-                            "the ledger has rounds, but there is no model: put the federation's folder back, or move "
-                            "the ledger away to begin anew");
+        status = covey_fail(
+            err, COVEY_CORRUPT,
+            "the ledger has rounds, but there is no model: put the federation's folder back, or move "
+            "the ledger away to begin anew");
     if (status != COVEY_OK)
         goto cleanup;
     const bool open = settle(history, true);

@@ -99,8 +99,8 @@ static enum covey_status add(struct covey_registry *registry, const char *name, 
     return COVEY_OK;
 }
 
-enum covey_status covey_registry_restore(struct covey_registry *registry, const struct covey_ledger_device *device,
-                                         struct covey_error *err)
+enum covey_status covey_registry_restore(struct covey_registry *registry,
+                                         const struct covey_ledger_device *device, struct covey_error *err)
 {
     const uint64_t id = covey_random_id(device->name);
     uint32_t place = 0;

@@ -1,5 +1,6 @@
-/* The devices that the server knows: names in the order of their coming (a device's place, which decides its shard), who is
- * connected, when each was last seen. Names are what DTLS proved. Thread-safe; every call is short. */
+/* The devices that the server knows: names in the order of their coming (a device's place, which decides its
+ * shard), who is connected, when each was last seen. Names are what DTLS proved. Thread-safe; every call is
+ * short. */
 #ifndef COVEY_REGISTRY_H
 #define COVEY_REGISTRY_H
 
@@ -17,7 +18,8 @@ COVEY_MUST_CHECK enum covey_status covey_registry_create(uint32_t limit, struct 
                                                          struct covey_error *err);
 void covey_registry_destroy(struct covey_registry *registry); /* NULL is legal */
 
-/* From the ledger, in the order of their places, before anything else; gaps close up. CORRUPT: a name twice. */
+/* From the ledger, in the order of their places, before anything else; gaps close up. CORRUPT: a name twice.
+ */
 COVEY_MUST_CHECK enum covey_status covey_registry_restore(struct covey_registry *registry,
                                                           const struct covey_ledger_device *device,
                                                           struct covey_error *err);
@@ -29,7 +31,8 @@ COVEY_MUST_CHECK enum covey_status covey_registry_enter(struct covey_registry *r
 COVEY_MUST_CHECK enum covey_status covey_registry_find(struct covey_registry *registry, const char *name,
                                                        uint32_t *place);
 
-/* A session came (+1) or went (-1); a device that reconnects has two for a while. Returns the sessions that it has now. */
+/* A session came (+1) or went (-1); a device that reconnects has two for a while. Returns the sessions that
+ * it has now. */
 uint32_t covey_registry_session(struct covey_registry *registry, uint32_t place, int change);
 
 /* What is known of a place below the count. */

@@ -2,8 +2,17 @@
 
 #include <string.h>
 
-/* The layout is fixed: version, updates_max, weight_max, norm_limit, flags, tensor_count, names, exponents. */
-enum { AT_VERSION = 0, AT_FLAGS = 4, AT_UPDATES = 8, AT_WEIGHT = 16, AT_NORM = 24, AT_TENSORS = 32, AT_STRATEGY = 36 };
+/* The layout is fixed: version, updates_max, weight_max, norm_limit, flags, tensor_count, names, exponents.
+ */
+enum {
+    AT_VERSION = 0,
+    AT_FLAGS = 4,
+    AT_UPDATES = 8,
+    AT_WEIGHT = 16,
+    AT_NORM = 24,
+    AT_TENSORS = 32,
+    AT_STRATEGY = 36
+};
 #define AT_CODEC (AT_STRATEGY + COVEY_NAME_BYTES)
 #define AT_EXPONENTS (AT_CODEC + COVEY_CODEC_NAME_BYTES)
 #define FLAG_REFUSE_RANGE 1u
@@ -44,7 +53,8 @@ size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *
 {
     memset(out, 0, COVEY_ROUND_TERMS_BYTES);
     put(out + AT_VERSION, COVEY_ROUND_TERMS_VERSION, 4);
-    put(out + AT_FLAGS, (terms->refuse_range ? FLAG_REFUSE_RANGE : 0) | (terms->has_exponents ? FLAG_EXPONENTS : 0), 4);
+    put(out + AT_FLAGS,
+        (terms->refuse_range ? FLAG_REFUSE_RANGE : 0) | (terms->has_exponents ? FLAG_EXPONENTS : 0), 4);
     put(out + AT_UPDATES, terms->updates_max, 8);
     put_real(out + AT_WEIGHT, terms->weight_max);
     put_real(out + AT_NORM, terms->norm_limit);
@@ -79,8 +89,8 @@ enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct cove
     terms.strategy[COVEY_NAME_BYTES - 1] = terms.codec[COVEY_CODEC_NAME_BYTES - 1] = '\0';
     const size_t exponent_bytes = terms.has_exponents ? 2 * (size_t)terms.tensor_count : 0;
     if (terms.tensor_count > COVEY_MODEL_TENSORS || bytes.size != AT_EXPONENTS + exponent_bytes)
-        return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes for %u tensors", bytes.size,
-                          terms.tensor_count);
+        return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes for %u tensors",
+                          bytes.size, terms.tensor_count);
     for (uint32_t i = 0; terms.has_exponents && i < terms.tensor_count; i++)
         terms.exponents[i] = (int16_t)get(bytes.data + AT_EXPONENTS + 2 * i, 2);
     *out = terms;
@@ -88,8 +98,8 @@ enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct cove
 }
 
 enum covey_status covey_round_terms_begin(const struct covey_round_terms *terms, const size_t *ends,
-                                          size_t tensor_count, uint32_t threads, struct covey_aggregation **out,
-                                          struct covey_error *err)
+                                          size_t tensor_count, uint32_t threads,
+                                          struct covey_aggregation **out, struct covey_error *err)
 {
     const struct covey_strategy *strategy = covey_strategy_find(terms->strategy);
     if (strategy == NULL)

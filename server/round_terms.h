@@ -1,5 +1,5 @@
-/* What a round's sum depends on, fixed when it opens and written into the ledger: so that the same updates give the same
- * sum after a restart, whatever the configuration says by then. */
+/* What a round's sum depends on, fixed when it opens and written into the ledger: so that the same updates
+ * give the same sum after a restart, whatever the configuration says by then. */
 #ifndef COVEY_ROUND_TERMS_H
 #define COVEY_ROUND_TERMS_H
 
@@ -30,13 +30,15 @@ struct covey_round_terms {
 
 /* Little-endian; out: COVEY_ROUND_TERMS_BYTES. Returns the bytes. */
 size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *out);
-COVEY_MUST_CHECK enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct covey_round_terms *out,
+COVEY_MUST_CHECK enum covey_status covey_round_terms_decode(struct covey_bytes bytes,
+                                                            struct covey_round_terms *out,
                                                             struct covey_error *err);
 
-/* The sum of a round under these terms. ends: (terms->tensor_count). MISMATCH when the layout has another number of
- * tensors. */
-COVEY_MUST_CHECK enum covey_status covey_round_terms_begin(const struct covey_round_terms *terms, const size_t *ends,
-                                                           size_t tensor_count, uint32_t threads,
-                                                           struct covey_aggregation **out, struct covey_error *err);
+/* The sum of a round under these terms. ends: (terms->tensor_count). MISMATCH when the layout has another
+ * number of tensors. */
+COVEY_MUST_CHECK enum covey_status covey_round_terms_begin(const struct covey_round_terms *terms,
+                                                           const size_t *ends, size_t tensor_count,
+                                                           uint32_t threads, struct covey_aggregation **out,
+                                                           struct covey_error *err);
 
 #endif

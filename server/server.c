@@ -13,8 +13,8 @@
 
 #include "covey/log.h"
 
-#define LOOP_WAIT_MS 250      /* between two looks at heartbeats and at who is there */
-#define FAREWELL_MS 10000     /* that devices get to fetch the last model, with end_when_done */
+#define LOOP_WAIT_MS 250  /* between two looks at heartbeats and at who is there */
+#define FAREWELL_MS 10000 /* that devices get to fetch the last model, with end_when_done */
 #define FAREWELL_LEAST_MS 500
 #define FOLD_THREADS_DEFAULT 8
 #define PUSH_BATCH 64
@@ -91,7 +91,8 @@ static void perform(struct covey_federation *federation, const struct covey_roun
         covey_post_abandoning(federation, action);
         break;
     case COVEY_ACTION_EVALUATE:
-        if (cause == COVEY_EVENT_TICK) /* after a restart; otherwise closing has asked for it with its report */
+        if (cause ==
+            COVEY_EVENT_TICK) /* after a restart; otherwise closing has asked for it with its report */
             covey_post_judging(federation, action->round);
         break;
     case COVEY_ACTION_END:
@@ -133,12 +134,14 @@ static void collect(struct covey_federation *federation, struct answers *out)
         .round = federation->answer_round};
     out->judged_event = (struct covey_round_event){
         .kind = COVEY_EVENT_JUDGED, .round = federation->judged_round, .value = federation->judged_value};
-    federation->opened_answer = federation->closed_answer = federation->judged_answer = federation->rules_order = false;
+    federation->opened_answer = federation->closed_answer = federation->judged_answer =
+        federation->rules_order = false;
     pthread_mutex_unlock(&federation->mutex);
 }
 
 /* The next slot whose fate the machine has not heard of; false: none. */
-static bool next_slot_event(struct covey_federation *federation, uint32_t *scan, struct covey_round_event *out)
+static bool next_slot_event(struct covey_federation *federation, uint32_t *scan,
+                            struct covey_round_event *out)
 {
     bool found = false;
     pthread_mutex_lock(&federation->mutex);
@@ -151,8 +154,9 @@ static bool next_slot_event(struct covey_federation *federation, uint32_t *scan,
             continue;
         slot->told_done |= done;
         slot->told_lost |= lost;
-        *out = (struct covey_round_event){
-            .kind = done ? COVEY_EVENT_RECORDED : COVEY_EVENT_LOST, .round = federation->cohort.round, .slot = *scan};
+        *out = (struct covey_round_event){.kind = done ? COVEY_EVENT_RECORDED : COVEY_EVENT_LOST,
+                                          .round = federation->cohort.round,
+                                          .slot = *scan};
         found = true;
     }
     pthread_mutex_unlock(&federation->mutex);
@@ -400,9 +404,11 @@ static enum covey_status make_federations(struct covey_server *server,
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u federations", count);
     for (uint32_t i = 0; i < count; i++) {
         if (covey_federation_find(server, options[i].name, strlen(options[i].name)) != NULL)
-            return covey_fail(err, COVEY_INVALID, "there are two federations of the name %s", options[i].name);
+            return covey_fail(err, COVEY_INVALID, "there are two federations of the name %s",
+                              options[i].name);
         server->options.federation_count = i + 1; /* from here on destroy takes care of it */
-        enum covey_status status = covey_federation_init(&server->federations[i], server, i, &options[i], err);
+        enum covey_status status =
+            covey_federation_init(&server->federations[i], server, i, &options[i], err);
         if (status == COVEY_OK)
             status = covey_federation_recover(&server->federations[i], err);
         if (status != COVEY_OK)
@@ -435,7 +441,8 @@ enum covey_status covey_server_create(const struct covey_server_options *options
 {
     const uint32_t count = options->federation_count;
     if (count == 0 || count > COVEY_FEDERATIONS)
-        return covey_fail(err, COVEY_INVALID, "a server has 1 to %d federations, not %u", COVEY_FEDERATIONS, count);
+        return covey_fail(err, COVEY_INVALID, "a server has 1 to %d federations, not %u", COVEY_FEDERATIONS,
+                          count);
     struct covey_server *server = calloc(1, sizeof *server);
     if (server == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the server");
@@ -499,7 +506,8 @@ enum covey_status covey_server_set_rules(struct covey_server *server, const char
     if (federation == NULL)
         return covey_fail(err, COVEY_NOT_FOUND, "there is no federation %s", name);
     struct covey_round_rules checked = *rules;
-    checked.lower_is_better = federation->options.watch == COVEY_WATCH_LOSS || federation->options.metric_is_error;
+    checked.lower_is_better =
+        federation->options.watch == COVEY_WATCH_LOSS || federation->options.metric_is_error;
     checked.can_judge = federation->options.has_validation;
     COVEY_TRY(covey_round_rules_check(&checked, err));
     pthread_mutex_lock(&federation->mutex);
@@ -553,7 +561,8 @@ uint32_t covey_server_federation_count(const struct covey_server *server)
     return server->options.federation_count;
 }
 
-void covey_server_federation_view(struct covey_server *server, uint32_t index, struct covey_federation_view *out)
+void covey_server_federation_view(struct covey_server *server, uint32_t index,
+                                  struct covey_federation_view *out)
 {
     struct covey_federation *federation = &server->federations[index];
     const uint64_t now_ms = covey_server_now_ms(server);

@@ -13,7 +13,8 @@ static const struct command commands[] = {
      "make the authorities, the server's certificate and a first configuration",
      "  --name HOST        name or address by which devices reach the server; several times; the first\n"
      "                     goes into the devices' bundles (default: localhost)\n"
-     "  --model MODEL      a shipped model (logreg, 2nn, mcmahan-cnn, har, har-cnn) or a file.yaml (default: 2nn)\n"
+     "  --model MODEL      a shipped model (logreg, 2nn, mcmahan-cnn, har, har-cnn) or a file.yaml (default: "
+     "2nn)\n"
      "  --federation NAME  name of the first federation (default: default)\n"
      "  --port N           UDP port (default: 5684)\n"
      "  --json             print one object\n",
@@ -26,18 +27,24 @@ static const struct command commands[] = {
      "  --port N           instead of server.port of the configuration\n"
      "  --quiet            no live line on a terminal\n"
      "  --log-level LEVEL  error, warning, info or debug\n"
-     "SIGTERM and SIGINT finish cleanly; SIGHUP reads again what can change (log level, stop rules, selection,\n"
+     "SIGTERM and SIGINT finish cleanly; SIGHUP reads again what can change (log level, stop rules, "
+     "selection,\n"
      "round times, the deny-list).\n",
      command_run},
-    {"status", "DIR [--json]", "what the server is doing, or was",
-     "  --json             print one object\n", command_status},
-    {"device", "add DIR NAME [--psk] [--out DIR] [--server HOST[:PORT]] [--federation NAME] [--data FILE] [--json]",
+    {"status", "DIR [--json]", "what the server is doing, or was", "  --json             print one object\n",
+     command_status},
+    {"device",
+     "add DIR NAME [--psk] [--again] [--out DIR] [--server HOST[:PORT]] [--federation NAME] [--data FILE] "
+     "[--json]",
      "make a device's bundle: key, certificate, client.yaml",
      "  --psk              a pre-shared key instead of a certificate: for the smallest devices\n"
+     "  --again            also for a device that has one: a second certificate, to replace the first in "
+     "time\n"
      "  --out DIR          where the bundle goes (default: DIR/bundles/NAME)\n"
      "  --server HOST:PORT instead of server.name and server.port of the configuration\n"
      "  --federation NAME  which one it joins (default: the first)\n"
-     "  --data FILE        YAML whose lines are put into client.yaml: the data block, and what else it needs\n"
+     "  --data FILE        YAML whose lines are put into client.yaml: the data block, and what else it "
+     "needs\n"
      "  --days N           validity of the certificate (default: 730)\n"
      "  --json             print one object\n",
      command_device},
@@ -50,7 +57,8 @@ static const struct command commands[] = {
      "  --federation NAME  which one (default: the first)\n"
      "  --json             print one object\n",
      command_model},
-    {"federation", "check DIR [--json]", "check the configuration, models and evaluation data without serving",
+    {"federation", "check DIR [--json]",
+     "check the configuration, models and evaluation data without serving",
      "  --json             one object a line\n", command_federation},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
@@ -59,7 +67,8 @@ static void print_usage(FILE *out)
 {
     fprintf(out, "covey-server %s: the server of federated learning for small devices\n\n", COVEY_VERSION);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  covey-server %s %s\n      %s\n", commands[i].name, commands[i].usage, commands[i].summary);
+        fprintf(out, "  covey-server %s %s\n      %s\n", commands[i].name, commands[i].usage,
+                commands[i].summary);
     fprintf(out, "\n`covey-server COMMAND --help` says more. Exit status: 0 done, 1 failed, 2 wrong usage or "
                  "configuration.\n");
 }
@@ -69,7 +78,8 @@ int command_option(const struct command *command, int argc, char **argv, const s
     opterr = 0;
     const int option = getopt_long(argc, argv, "h", options, NULL);
     if (option == 'h') {
-        printf("covey-server %s %s\n\n%s\n%s", command->name, command->usage, command->summary, command->help);
+        printf("covey-server %s %s\n\n%s\n%s", command->name, command->usage, command->summary,
+               command->help);
     } else if (option == '?') {
         fprintf(stderr, "covey-server %s: unknown option, or one without its value: %s\n", command->name,
                 argv[optind > 1 ? optind - 1 : 0]);
@@ -116,7 +126,8 @@ int command_print(const struct covey_json *json)
 int main(int argc, char **argv)
 {
     struct covey_error err = {0};
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_usage(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_USAGE : EXIT_DONE;
     }

@@ -86,9 +86,8 @@ static void write_status(struct covey_server *server)
     covey_json_close(&json, '}');
     struct covey_error err = {0};
     const struct covey_bytes pieces[] = {{(const uint8_t *)text, strlen(text)}, {(const uint8_t *)"\n", 1}};
-    if (!json.overflow &&
-        covey_file_replace(&covey_file_calls_system, server->options.folder, "status.json", 0644, pieces, 2, &err) !=
-            COVEY_OK)
+    if (!json.overflow && covey_file_replace(&covey_file_calls_system, server->options.folder, "status.json",
+                                             0644, pieces, 2, &err) != COVEY_OK)
         covey_log_event(server->options.env.log, COVEY_LOG_WARNING, "status-failed", "%s", err.text);
     free(text);
 }

@@ -52,14 +52,15 @@ enum covey_status covey_round_rules_check(const struct covey_round_rules *rules,
     if (rules->deadline_ms == 0)
         return covey_fail(err, COVEY_INVALID, "a round needs a deadline above 0");
     if (rules->goal != 0 && rules->minimum_updates > rules->goal)
-        return covey_fail(err, COVEY_INVALID, "minimum_updates %u is above the goal of %u", rules->minimum_updates,
-                          rules->goal);
+        return covey_fail(err, COVEY_INVALID, "minimum_updates %u is above the goal of %u",
+                          rules->minimum_updates, rules->goal);
     if (rules->count != 0 && rules->minimum_updates > rules->count)
         return covey_fail(err, COVEY_INVALID, "minimum_updates %u is above the count of %u chosen devices",
                           rules->minimum_updates, rules->count);
     if ((rules->has_target || rules->stop_patience != 0) && !rules->can_judge)
-        return covey_fail(err, COVEY_INVALID,
-                          "a target or patience needs validation data: give evaluation.data or remove the rule");
+        return covey_fail(
+            err, COVEY_INVALID,
+            "a target or patience needs validation data: give evaluation.data or remove the rule");
     if (rules->has_target && !isfinite(rules->stop_target))
         return covey_fail(err, COVEY_INVALID, "the target is not a finite number");
     return COVEY_OK;
@@ -168,7 +169,8 @@ static void gather_tick(const struct step *step)
     struct covey_server_round *machine = step->machine;
     const struct covey_round_rules *rules = &machine->rules;
     const uint32_t available = step->event->available;
-    const enum covey_round_end end = reason_to_end(machine); /* a rule was changed, or this is a restart after the end */
+    const enum covey_round_end end =
+        reason_to_end(machine); /* a rule was changed, or this is a restart after the end */
     if (end != COVEY_END_NONE) {
         go_end(step, end);
         return;
@@ -405,7 +407,8 @@ enum covey_status covey_server_round_create(const struct covey_round_rules *rule
 {
     COVEY_TRY(covey_round_rules_check(rules, err));
     if (slot_limit == 0 || slot_limit > COVEY_DEVICES)
-        return covey_fail(err, COVEY_LIMIT, "a cohort has 1 to %u devices, not %u", COVEY_DEVICES, slot_limit);
+        return covey_fail(err, COVEY_LIMIT, "a cohort has 1 to %u devices, not %u", COVEY_DEVICES,
+                          slot_limit);
     struct covey_server_round *machine = calloc(1, sizeof *machine + slot_limit);
     if (machine == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", slot_limit);
@@ -464,7 +467,8 @@ enum covey_status covey_server_round_resume(struct covey_server_round *machine,
 
 void covey_server_round_resume_unjudged(struct covey_server_round *machine)
 {
-    if (machine->phase != COVEY_PHASE_GATHER || machine->completed == 0 || !stop_rule_needs_value(&machine->rules))
+    if (machine->phase != COVEY_PHASE_GATHER || machine->completed == 0 ||
+        !stop_rule_needs_value(&machine->rules))
         return;
     machine->phase = COVEY_PHASE_JUDGING;
     machine->round--;
@@ -480,7 +484,8 @@ uint64_t covey_server_round_next_ms(const struct covey_server_round *machine)
     case COVEY_PHASE_CLOSING:
         return machine->not_before_ms;
     case COVEY_PHASE_UPDATE:
-        return machine->done >= machine->goal ? 0 : machine->deadline_ms; /* resumed with all of them: at once */
+        return machine->done >= machine->goal ? 0
+                                              : machine->deadline_ms; /* resumed with all of them: at once */
     case COVEY_PHASE_JUDGING:
         return machine->unjudged ? 0 : COVEY_ROUND_NO_TIMER;
     default:

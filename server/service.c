@@ -1,4 +1,5 @@
-/* What the transport asks: a table of resources. Everything here runs on a shard's thread: short locks, no disk. */
+/* What the transport asks: a table of resources. Everything here runs on a shard's thread: short locks, no
+ * disk. */
 #include "federation.h"
 
 #include <stdarg.h>
@@ -73,7 +74,8 @@ static void serve_plan(const struct request *request)
     if (status == COVEY_OK)
         answer_bytes(request->exchange, bytes, size, COVEY_FORMAT_CBOR, plan.retry_after_ms / 1000 + 1);
     else
-        covey_answer(request->exchange, COVEY_CODE_INTERNAL, BUSY_AGE_S, "no plan: %s", covey_status_text(status));
+        covey_answer(request->exchange, COVEY_CODE_INTERNAL, BUSY_AGE_S, "no plan: %s",
+                     covey_status_text(status));
 }
 
 static void serve_blob(const struct request *request)
@@ -188,8 +190,8 @@ static void serve(void *user, const struct covey_incoming *incoming, struct cove
     } else if (resource == NULL) {
         covey_answer(exchange, code, 0, code == COVEY_CODE_NOT_FOUND ? "there is no %s here" : "not with %s",
                      incoming->path);
-    } else if (covey_registry_enter(server->registry, incoming->peer->name, covey_server_wall_ms(server) / 1000,
-                                    &request.place) != COVEY_OK) {
+    } else if (covey_registry_enter(server->registry, incoming->peer->name,
+                                    covey_server_wall_ms(server) / 1000, &request.place) != COVEY_OK) {
         covey_answer(exchange, COVEY_CODE_UNAVAILABLE, 60, "the server has as many devices as it can");
     } else {
         resource->serve(&request);
@@ -221,7 +223,8 @@ static void on_peer(void *user, const struct covey_peer *peer, bool present)
 {
     struct covey_server *server = user;
     uint32_t place;
-    if (covey_registry_enter(server->registry, peer->name, covey_server_wall_ms(server) / 1000, &place) != COVEY_OK)
+    if (covey_registry_enter(server->registry, peer->name, covey_server_wall_ms(server) / 1000, &place) !=
+        COVEY_OK)
         return;
     const uint32_t sessions = covey_registry_session(server->registry, place, present ? 1 : -1);
     covey_log_event(server->options.env.log, COVEY_LOG_DEBUG, present ? "device-came" : "device-went",

@@ -1,5 +1,5 @@
-/* What devices may fetch by its hash: GET d/{hash}. Holds references to blobs, a bounded number, the oldest go first.
- * Thread-safe; finding is quick, for it runs for each block of a download. */
+/* What devices may fetch by its hash: GET d/{hash}. Holds references to blobs, a bounded number, the oldest
+ * go first. Thread-safe; finding is quick, for it runs for each block of a download. */
 #ifndef COVEY_SHELF_H
 #define COVEY_SHELF_H
 

@@ -39,8 +39,8 @@ static void *work_off(void *user)
     return NULL;
 }
 
-enum covey_status covey_workers_create(uint32_t thread_count, uint32_t queue_limit, struct covey_workers **out,
-                                       struct covey_error *err)
+enum covey_status covey_workers_create(uint32_t thread_count, uint32_t queue_limit,
+                                       struct covey_workers **out, struct covey_error *err)
 {
     struct covey_workers *workers = calloc(1, sizeof *workers + thread_count * sizeof(pthread_t));
     if (workers == NULL)

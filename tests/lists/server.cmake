@@ -13,3 +13,5 @@ covey_add_server_test(test_ledger SOURCES fake_host.c LABELS threads)
 covey_add_server_test(test_model_store SOURCES fake_host.c)
 covey_add_server_test(test_intake SOURCES fake_host.c LABELS threads)
 covey_add_server_test(test_server SOURCES fake_host.c LABELS threads TIMEOUT 300)
+covey_add_test(test_federation_inprocess LINKS covey_server covey_client LABELS threads TIMEOUT 300
+    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_federation_inprocess.c)

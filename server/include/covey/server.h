@@ -1,23 +1,21 @@
 /* The server: several federations over one transport, one ledger, one folder.
  *
- *   covey_server_create(&options, &server, err)        opens the ledger and the models, goes on where it stopped
- *   host = coap or in-process, with covey_server_service(server)
- *   covey_server_attach(server, &host, ...)
- *   covey_server_run(server, err)                      until covey_server_stop, or until all federations have ended
- *   host.ops->destroy(host); covey_server_destroy(server)
+ *   covey_server_create(&options, &server, err)        opens the ledger and the models, goes on where it
+ * stopped host = coap or in-process, with covey_server_service(server) covey_server_attach(server, &host,
+ * ...) covey_server_run(server, err)                      until covey_server_stop, or until all federations
+ * have ended host.ops->destroy(host); covey_server_destroy(server)
  *
  * Who does what:
- *   shard threads   the transport's: serve, admit_body, on_peer. They take short locks, copy, and never wait for a disk
- *   intake threads  decode, verify and admit updates
- *   ledger thread   makes them durable, many by one fsync, and acknowledges
- *   fold thread     adds them to the sum (with fold_threads threads inside the aggregation)
- *   work thread     closes rounds: mean, server optimiser, store, sign, publish; keeps the registry and the status file
- *   judge thread    evaluates. A stop rule that needs the value holds the next round back until it is there; otherwise the
- *                   next round trains meanwhile
- *   loop            the caller of covey_server_run: steps each federation's round machine
+ *   shard threads   the transport's: serve, admit_body, on_peer. They take short locks, copy, and never wait
+ * for a disk intake threads  decode, verify and admit updates ledger thread   makes them durable, many by one
+ * fsync, and acknowledges fold thread     adds them to the sum (with fold_threads threads inside the
+ * aggregation) work thread     closes rounds: mean, server optimiser, store, sign, publish; keeps the
+ * registry and the status file judge thread    evaluates. A stop rule that needs the value holds the next
+ * round back until it is there; otherwise the next round trains meanwhile loop            the caller of
+ * covey_server_run: steps each federation's round machine
  *
- * The library does not know training: a federation brings its description as bytes, its layout, its initial values and,
- * if there is something to evaluate on, a function. */
+ * The library does not know training: a federation brings its description as bytes, its layout, its initial
+ * values and, if there is something to evaluate on, a function. */
 #ifndef COVEY_SERVER_H
 #define COVEY_SERVER_H
 
@@ -35,8 +33,9 @@
 #include "covey/transport.h"
 
 #define COVEY_INTAKE_THREADS 16
-#define COVEY_INTAKE_JOBS 1024               /* updates and metrics waiting for an intake thread; more: 5.03 */
-#define COVEY_INTAKE_MEMORY_BYTES (256ull << 20) /* of updates between arrival and sum; one may always come in */
+#define COVEY_INTAKE_JOBS 1024 /* updates and metrics waiting for an intake thread; more: 5.03 */
+#define COVEY_INTAKE_MEMORY_BYTES                                                                            \
+    (256ull << 20) /* of updates between arrival and sum; one may always come in */
 #define COVEY_HEARTBEAT_MS 25000u
 #define COVEY_RETRY_MS 5000u
 #define COVEY_MODELS_KEPT 10u
@@ -65,24 +64,24 @@ enum covey_watched { COVEY_WATCH_METRIC, COVEY_WATCH_LOSS };
 
 struct covey_federation_options {
     char name[COVEY_NAME_BYTES];
-    struct covey_bytes description;      /* CBOR; borrowed while the server lives */
-    const struct covey_layout *layout;   /* the same */
-    const float *initial;                /* (layout->shared_count), of P0; borrowed for create */
+    struct covey_bytes description;    /* CBOR; borrowed while the server lives */
+    const struct covey_layout *layout; /* the same */
+    const float *initial;              /* (layout->shared_count), of P0; borrowed for create */
     struct covey_recipe recipe;
     char codec[COVEY_CODEC_NAME_BYTES];    /* of updates */
     char downlink[COVEY_CODEC_NAME_BYTES]; /* Q of the published line */
     char strategy[COVEY_NAME_BYTES];
-    double server_rate;                  /* of the server's own step; 1 = plain averaging; 0 reads as 1 */
-    double weight_cap;                   /* examples that one update may count for; 0 = COVEY_UPDATE_EXAMPLES */
-    double norm_limit;                   /* longer updates are refused; 0 = none */
-    bool refuse_range;                   /* out of the grid's range: refused, instead of scaled down */
+    double server_rate; /* of the server's own step; 1 = plain averaging; 0 reads as 1 */
+    double weight_cap;  /* examples that one update may count for; 0 = COVEY_UPDATE_EXAMPLES */
+    double norm_limit;  /* longer updates are refused; 0 = none */
+    bool refuse_range;  /* out of the grid's range: refused, instead of scaled down */
     struct covey_round_rules rules;
-    enum covey_watched watch;            /* by the stop rules */
-    bool metric_is_error;                /* the smaller the better, as a loss is */
-    uint32_t heartbeat_ms, retry_ms;     /* 0 = default */
-    uint16_t window_blocks;              /* that devices may have in flight; 0 = COVEY_WINDOW_BLOCKS */
-    uint32_t models_kept;                /* files on disk; 0 = default */
-    covey_judge_fn *judge;               /* NULL: nothing to evaluate on */
+    enum covey_watched watch;        /* by the stop rules */
+    bool metric_is_error;            /* the smaller the better, as a loss is */
+    uint32_t heartbeat_ms, retry_ms; /* 0 = default */
+    uint16_t window_blocks;          /* that devices may have in flight; 0 = COVEY_WINDOW_BLOCKS */
+    uint32_t models_kept;            /* files on disk; 0 = default */
+    covey_judge_fn *judge;           /* NULL: nothing to evaluate on */
     void *judge_user;
     bool has_validation, has_test;
 };
@@ -91,9 +90,9 @@ struct covey_round_report;
 struct covey_federation_report;
 
 struct covey_server_options {
-    const char *folder;           /* ledger and models; made when it is not there; locked against a second server */
+    const char *folder; /* ledger and models; made when it is not there; locked against a second server */
     struct covey_env env;
-    const struct covey_key *signer; /* of manifests; borrowed while the server lives */
+    const struct covey_key *signer;                     /* of manifests; borrowed while the server lives */
     const struct covey_federation_options *federations; /* (federation_count), copied */
     uint32_t federation_count;
     uint32_t fold_threads;        /* 0 = one a processor, up to 8 */
@@ -113,17 +112,18 @@ struct covey_server_options {
 struct covey_round_report {
     char federation[COVEY_NAME_BYTES];
     uint32_t round;
-    bool abandoned;            /* missed its minimum: the model stays as it was */
-    uint64_t sequence;         /* of the model after it */
-    struct covey_hash model;   /* of that model's values */
+    bool abandoned;          /* missed its minimum: the model stays as it was */
+    uint64_t sequence;       /* of the model after it */
+    struct covey_hash model; /* of that model's values */
     uint32_t chosen, goal, updates, dropped;
     uint64_t examples;
-    double train_loss;         /* NaN: not known; so below */
-    double loss, metric;       /* on the validation part */
-    uint64_t bytes_up, bytes_down;    /* every datagram on the server's ports while it was open: all federations */
-    uint64_t update_bytes_up;  /* encoded updates alone */
-    uint64_t bytes_up_fp32;    /* what they would have taken as plain f32 */
-    uint32_t refused;          /* uploads refused, of any reason */
+    double train_loss;   /* NaN: not known; so below */
+    double loss, metric; /* on the validation part */
+    uint64_t bytes_up,
+        bytes_down;           /* every datagram on the server's ports while it was open: all federations */
+    uint64_t update_bytes_up; /* encoded updates alone */
+    uint64_t bytes_up_fp32;   /* what they would have taken as plain f32 */
+    uint32_t refused;         /* uploads refused, of any reason */
     double seconds;
 };
 
@@ -133,32 +133,34 @@ struct covey_federation_report {
     uint32_t rounds, abandoned;
     uint64_t sequence;
     struct covey_hash model;
-    double loss, metric;             /* validation, of the last model; NaN: none */
-    double test_loss, test_metric;   /* NaN: no test part */
+    double loss, metric;           /* validation, of the last model; NaN: none */
+    double test_loss, test_metric; /* NaN: no test part */
     uint64_t update_bytes_up, bytes_up_fp32;
-    uint64_t bytes_up, bytes_down;   /* since this process began: all federations */
+    uint64_t bytes_up, bytes_down; /* since this process began: all federations */
     uint64_t upload_bytes_up;
-    uint32_t devices;                /* that ever asked for a plan */
-    double seconds;                  /* since the process began */
+    uint32_t devices; /* that ever asked for a plan */
+    double seconds;   /* since the process began */
 };
 
 /* ------------------------------------------------------------------ life */
 
 struct covey_server;
 
-/* Opens or makes the folder, checks every federation's rules and codecs against its strategy, restores the last models
- * and open rounds. On failure err names the federation and what to do. Takes O(model) memory a federation. */
+/* Opens or makes the folder, checks every federation's rules and codecs against its strategy, restores the
+ * last models and open rounds. On failure err names the federation and what to do. Takes O(model) memory a
+ * federation. */
 COVEY_MUST_CHECK enum covey_status covey_server_create(const struct covey_server_options *options,
                                                        struct covey_server **out, struct covey_error *err);
 
 /* What the transport asks; valid while the server lives. */
 struct covey_service covey_server_service(struct covey_server *server);
 
-/* The transport to push through, and the port of shard 0 for GET /where. Before run. host is borrowed; destroy the host
- * before the server. */
+/* The transport to push through, and the port of shard 0 for GET /where. Before run. host is borrowed;
+ * destroy the host before the server. */
 void covey_server_attach(struct covey_server *server, const struct covey_host_handle *host, uint16_t port);
 
-/* The loop. OK: stopped, or every federation ended (end_when_done). What is under way is finished and flushed. */
+/* The loop. OK: stopped, or every federation ended (end_when_done). What is under way is finished and
+ * flushed. */
 COVEY_MUST_CHECK enum covey_status covey_server_run(struct covey_server *server, struct covey_error *err);
 
 /* Thread-safe; run returns soon. */
@@ -169,8 +171,8 @@ void covey_server_destroy(struct covey_server *server);
 
 /* ------------------------------------------------------------------ while it runs: thread-safe */
 
-/* New rules for a federation: selection, deadline and stop rules hold from the next round (stop rules at once). NOT_FOUND,
- * or INVALID as covey_round_rules_check. */
+/* New rules for a federation: selection, deadline and stop rules hold from the next round (stop rules at
+ * once). NOT_FOUND, or INVALID as covey_round_rules_check. */
 COVEY_MUST_CHECK enum covey_status covey_server_set_rules(struct covey_server *server, const char *federation,
                                                           const struct covey_round_rules *rules,
                                                           struct covey_error *err);
@@ -179,34 +181,38 @@ COVEY_MUST_CHECK enum covey_status covey_server_set_rules(struct covey_server *s
 void covey_server_withdraw(struct covey_server *server, const char *device);
 
 struct covey_server_view {
-    uint32_t known, present;          /* devices of the whole server */
+    uint32_t known, present; /* devices of the whole server */
     struct covey_traffic traffic;
     uint64_t ledger_updates, ledger_commits;
-    uint64_t refused;                 /* uploads since start */
-    bool done;                        /* every federation has ended */
+    uint64_t refused; /* uploads since start */
+    bool done;        /* every federation has ended */
 };
 struct covey_federation_view {
     char name[COVEY_NAME_BYTES];
     struct covey_round_view round;
-    uint64_t now_ms;                  /* the clock of round.deadline_ms */
+    uint64_t now_ms; /* the clock of round.deadline_ms */
     uint32_t members, available;
     uint64_t sequence;
     struct covey_hash model;
-    double train_loss, loss, metric;  /* of the last round that has them; NaN */
+    double train_loss, loss, metric;         /* of the last round that has them; NaN */
     uint64_t update_bytes_up, bytes_up_fp32; /* since the process began */
-    double round_seconds;             /* mean of the last rounds; 0: none yet */
-    uint32_t rounds_wanted;           /* stop_rounds */
+    double round_seconds;                    /* mean of the last rounds; 0: none yet */
+    uint32_t rounds_wanted;                  /* stop_rounds */
 };
 void covey_server_view(struct covey_server *server, struct covey_server_view *out);
 uint32_t covey_server_federation_count(const struct covey_server *server);
 /* index < federation_count. */
-void covey_server_federation_view(struct covey_server *server, uint32_t index, struct covey_federation_view *out);
+void covey_server_federation_view(struct covey_server *server, uint32_t index,
+                                  struct covey_federation_view *out);
 
-/* ------------------------------------------------------------------ models on the disk, also beside a running server */
+/* ------------------------------------------------------------------ models on the disk, also beside a
+ * running server */
 
-/* The newest model of a federation under a server's folder: *values is malloc'ed, (*count) f32 of the shared part. NOT_FOUND. */
+/* The newest model of a federation under a server's folder: *values is malloc'ed, (*count) f32 of the shared
+ * part. NOT_FOUND. */
 COVEY_MUST_CHECK enum covey_status covey_server_read_model(const char *folder, const char *federation,
                                                            float **values, size_t *count,
-                                                           struct covey_manifest *manifest, struct covey_error *err);
+                                                           struct covey_manifest *manifest,
+                                                           struct covey_error *err);
 
 #endif

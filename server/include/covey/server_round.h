@@ -1,16 +1,19 @@
-/* The server's round machine, pure: (state, event, now) -> actions. It does no I/O, reads no clock and allocates only
- * in create, so the daemon, the simulator and the fault tests run the same one.
+/* The server's round machine, pure: (state, event, now) -> actions. It does no I/O, reads no clock and
+ * allocates only in create, so the daemon, the simulator and the fault tests run the same one.
  *
- *   GATHER --enough devices--> OPENING --cohort recorded--> UPDATE --goal, deadline, nobody left--> CLOSING --stored--+
- *     ^                           |                            |                                                      |
- *     |<------- abandoned --------+--------- too few ----------+         JUDGING <--- a stop rule needs a metric -----+
+ *   GATHER --enough devices--> OPENING --cohort recorded--> UPDATE --goal, deadline, nobody left--> CLOSING
+ * --stored--+ ^                           |                            | |
+ *     |<------- abandoned --------+--------- too few ----------+         JUDGING <--- a stop rule needs a
+ * metric -----+
  *     |<------------------------------------------------------------------+-----------------------------------------+
  *                                                        ENDED <--- rounds, target, plateau, failure
  *
- * The driver performs each action and answers with the event named beside it. An answer to an earlier round, a second
- * answer, an event that does not fit the phase: ignored and counted, never an error, for the network repeats things.
+ * The driver performs each action and answers with the event named beside it. An answer to an earlier round,
+ * a second answer, an event that does not fit the phase: ignored and counted, never an error, for the network
+ * repeats things.
  *
- * The phases are a table (server_round.c), each a set of functions; a secure sum will be more rows. One thread a machine. */
+ * The phases are a table (server_round.c), each a set of functions; a secure sum will be more rows. One
+ * thread a machine. */
 #ifndef COVEY_SERVER_ROUND_H
 #define COVEY_SERVER_ROUND_H
 
@@ -26,25 +29,26 @@
 #define COVEY_ROUND_BACKOFF_MS 300000 /* between two tries of anything, at the most */
 #define COVEY_ROUND_NO_TIMER UINT64_MAX
 
-/* What the configuration says. Plain data; may be replaced between steps (SIGHUP): an open round keeps its goal and
- * deadline. */
+/* What the configuration says. Plain data; may be replaced between steps (SIGHUP): an open round keeps its
+ * goal and deadline. */
 struct covey_round_rules {
     uint32_t minimum_devices; /* available before a round opens; at least 1 */
     uint32_t count;           /* devices to choose; 0 = by fraction */
     double fraction;          /* of those available, (0, 1]; at least one device */
-    double over_selection;    /* .2 = choose a fifth more than count or fraction say, for those who will not deliver */
+    double over_selection;    /* .2 = choose a fifth more than count or fraction say, for those who will not
+                                 deliver */
     uint32_t goal;            /* updates that close a round; 0 = as many as count or fraction say */
     uint32_t minimum_updates; /* fewer at the deadline: abandoned; 0 = half the goal, rounded up */
     uint32_t deadline_ms;     /* of one round, from its opening */
     uint32_t pause_ms;        /* between rounds; doubled after each one abandoned in a row */
 
-    uint32_t stop_rounds;     /* completed ones; 0 = never for that */
+    uint32_t stop_rounds; /* completed ones; 0 = never for that */
     bool has_target;
-    double stop_target;       /* reached by the watched value */
-    uint32_t stop_patience;   /* rounds without a gain of more than stop_gain; 0 = never for that */
+    double stop_target;     /* reached by the watched value */
+    uint32_t stop_patience; /* rounds without a gain of more than stop_gain; 0 = never for that */
     double stop_gain;
-    bool lower_is_better;     /* of the watched value: a loss, not an accuracy */
-    bool can_judge;           /* there is something to evaluate on */
+    bool lower_is_better; /* of the watched value: a loss, not an accuracy */
+    bool can_judge;       /* there is something to evaluate on */
 };
 
 /* INVALID with the reason: rules that contradict each other or can never hold. */
@@ -70,11 +74,11 @@ enum covey_round_end {
 };
 
 enum covey_round_event_kind {
-    COVEY_EVENT_TICK,         /* time passed, or `available` changed */
-    COVEY_EVENT_OPENED,       /* after OPEN: `slots` devices were chosen and recorded; 0 = it failed */
-    COVEY_EVENT_RECORDED,     /* update of `slot` is durable and will be part of the aggregate */
-    COVEY_EVENT_LOST,         /* `slot` will not deliver any more: withdrawn, or its update refused for good */
-    COVEY_EVENT_STORED,       /* after CLOSE: the new model is stored and published */
+    COVEY_EVENT_TICK,     /* time passed, or `available` changed */
+    COVEY_EVENT_OPENED,   /* after OPEN: `slots` devices were chosen and recorded; 0 = it failed */
+    COVEY_EVENT_RECORDED, /* update of `slot` is durable and will be part of the aggregate */
+    COVEY_EVENT_LOST,     /* `slot` will not deliver any more: withdrawn, or its update refused for good */
+    COVEY_EVENT_STORED,   /* after CLOSE: the new model is stored and published */
     COVEY_EVENT_STORE_FAILED, /* after CLOSE: not; everything is as before it */
     COVEY_EVENT_JUDGED,       /* after EVALUATE: `value` is the watched one; NaN = could not be had */
     COVEY_EVENT_KINDS
@@ -114,14 +118,16 @@ struct covey_round_actions {
 
 struct covey_server_round;
 
-/* slot_limit: devices in a cohort at the most (1 to COVEY_DEVICES); one byte each. Begins in GATHER with round 1. */
+/* slot_limit: devices in a cohort at the most (1 to COVEY_DEVICES); one byte each. Begins in GATHER with
+ * round 1. */
 COVEY_MUST_CHECK enum covey_status covey_server_round_create(const struct covey_round_rules *rules,
                                                              uint32_t slot_limit,
                                                              struct covey_server_round **out,
                                                              struct covey_error *err);
 void covey_server_round_destroy(struct covey_server_round *machine); /* NULL is legal */
 
-/* ---- after a restart, before the first step: the past, oldest first, then the open round if there was one ---- */
+/* ---- after a restart, before the first step: the past, oldest first, then the open round if there was one
+ * ---- */
 
 /* A completed round and what it was judged by (NaN: it was not). */
 void covey_server_round_replay_completed(struct covey_server_round *machine, uint32_t round, double value);
@@ -130,7 +136,8 @@ void covey_server_round_replay_abandoned(struct covey_server_round *machine, uin
 struct covey_round_resume {
     uint32_t round, slots, goal;
     uint64_t deadline_ms; /* on the clock of `now`; in the past: it closes at the first TICK */
-    const uint32_t *done; /* (done_count) slots whose update is in the ledger, in any order; borrowed for the call */
+    const uint32_t
+        *done; /* (done_count) slots whose update is in the ledger, in any order; borrowed for the call */
     uint32_t done_count;
 };
 /* The first TICK after it decides whether the round is over. INVALID past slot_limit. */
@@ -153,12 +160,12 @@ void covey_server_round_set_rules(struct covey_server_round *machine, const stru
 
 struct covey_round_view {
     enum covey_round_phase phase;
-    uint32_t round;             /* the open one, or the next */
+    uint32_t round; /* the open one, or the next */
     uint32_t completed, abandoned;
     uint32_t slots, goal, done, lost; /* of the open round */
     uint32_t minimum_updates;
     uint64_t deadline_ms;
-    double best;                /* NaN: nothing judged yet */
+    double best; /* NaN: nothing judged yet */
     uint32_t rounds_since_best;
     uint32_t ignored_events;
     enum covey_round_end end;
@@ -168,10 +175,10 @@ void covey_server_round_view(const struct covey_server_round *machine, struct co
 const char *covey_round_phase_name(enum covey_round_phase phase);
 const char *covey_round_end_name(enum covey_round_end end); /* "rounds" "target" "plateau" "failed" */
 
-/* The cohort of a round, a pure function: every device gets a number from covey_random(seed, id, round, SELECT), and the
- * `choose` smallest are taken (ties by place). Neither the order in which devices came nor the absence of others changes
- * how two devices compare. ids: (count) ids of those available; chosen: (choose) places in ids, ascending.
- * choose <= count. NO_MEMORY. */
+/* The cohort of a round, a pure function: every device gets a number from covey_random(seed, id, round,
+ * SELECT), and the `choose` smallest are taken (ties by place). Neither the order in which devices came nor
+ * the absence of others changes how two devices compare. ids: (count) ids of those available; chosen:
+ * (choose) places in ids, ascending. choose <= count. NO_MEMORY. */
 COVEY_MUST_CHECK enum covey_status covey_cohort_select(uint64_t seed, uint32_t round, const uint64_t *ids,
                                                        uint32_t count, uint32_t choose, uint32_t *chosen);
 

@@ -21,13 +21,17 @@ void fake_model_init(struct fake_model *model, uint32_t rows)
     memset(model, 0, sizeof *model);
     covey_layout_init(&model->layout);
     cr_assert_eq(covey_layout_add(&model->layout, "a.weight", 2, (uint32_t[]){rows, 70}, COVEY_ROLE_TRAINABLE,
-                                  COVEY_SCOPE_SHARED, NULL), COVEY_OK);
-    cr_assert_eq(covey_layout_add(&model->layout, "frozen", 1, (uint32_t[]){5}, COVEY_ROLE_FROZEN, COVEY_SCOPE_SHARED,
-                                  NULL), COVEY_OK);
+                                  COVEY_SCOPE_SHARED, NULL),
+                 COVEY_OK);
+    cr_assert_eq(covey_layout_add(&model->layout, "frozen", 1, (uint32_t[]){5}, COVEY_ROLE_FROZEN,
+                                  COVEY_SCOPE_SHARED, NULL),
+                 COVEY_OK);
     cr_assert_eq(covey_layout_add(&model->layout, "a.bias", 1, (uint32_t[]){70}, COVEY_ROLE_TRAINABLE,
-                                  COVEY_SCOPE_SHARED, NULL), COVEY_OK);
+                                  COVEY_SCOPE_SHARED, NULL),
+                 COVEY_OK);
     cr_assert_eq(covey_layout_add(&model->layout, "statistics", 1, (uint32_t[]){3}, COVEY_ROLE_BUFFER,
-                                  COVEY_SCOPE_SHARED, NULL), COVEY_OK);
+                                  COVEY_SCOPE_SHARED, NULL),
+                 COVEY_OK);
     covey_layout_finish(&model->layout);
     model->initial = malloc(model->layout.shared_count * sizeof(float));
     struct covey_random random;
@@ -68,8 +72,8 @@ void fake_options(const struct fake_model *model, struct covey_federation_option
 
 /* ------------------------------------------------------------------ the host's table */
 
-static enum covey_status notify(struct covey_host *opaque, const char *name, const char *path, struct covey_blob *body,
-                                int content_format)
+static enum covey_status notify(struct covey_host *opaque, const char *name, const char *path,
+                                struct covey_blob *body, int content_format)
 {
     struct fake_host *host = (struct fake_host *)opaque;
     (void)name, (void)path, (void)content_format;
@@ -166,8 +170,7 @@ static void respond(struct covey_exchange *exchange, const struct covey_response
 void fake_request(struct fake_host *host, const char *device, enum covey_method method, const char *path,
                   struct covey_bytes body, bool observe, struct fake_answer *answer)
 {
-    struct waiting waiting = {
-        {respond}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, answer};
+    struct waiting waiting = {{respond}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, answer};
     struct covey_peer peer = {.address = "test"};
     (void)snprintf(peer.name, sizeof peer.name, "%s", device);
     struct covey_hash hash;
@@ -186,8 +189,8 @@ void fake_request(struct fake_host *host, const char *device, enum covey_method 
     host->service.serve(host->service.user, &incoming, &waiting.base);
     pthread_mutex_lock(&waiting.mutex);
     while (!waiting.done)
-        cr_assert_neq(pthread_cond_timedwait(&waiting.ready, &waiting.mutex, &until), ETIMEDOUT, "no answer to %s",
-                      path);
+        cr_assert_neq(pthread_cond_timedwait(&waiting.ready, &waiting.mutex, &until), ETIMEDOUT,
+                      "no answer to %s", path);
     pthread_mutex_unlock(&waiting.mutex);
 }
 
@@ -209,8 +212,8 @@ struct covey_plan fake_plan(struct fake_host *host, const char *device, const ch
     struct covey_error err = {0};
     fake_request(host, device, COVEY_GET, path, (struct covey_bytes){0}, true, &answer);
     cr_assert_eq(answer.code, COVEY_CODE_CONTENT, "%s", answer.body);
-    cr_assert_eq(covey_plan_decode((struct covey_bytes){answer.body, answer.size}, &plan, &err), COVEY_OK, "%s",
-                 err.text);
+    cr_assert_eq(covey_plan_decode((struct covey_bytes){answer.body, answer.size}, &plan, &err), COVEY_OK,
+                 "%s", err.text);
     free(answer.body);
     return plan;
 }
@@ -243,8 +246,9 @@ static struct fake_answer get_blob(struct fake_host *host, const char *device, c
     return answer;
 }
 
-float *fake_fetch(struct fake_host *host, const char *device, const char *federation, const struct covey_plan *plan,
-                  const struct covey_key *signer, const float *before, struct covey_manifest *manifest)
+float *fake_fetch(struct fake_host *host, const char *device, const char *federation,
+                  const struct covey_plan *plan, const struct covey_key *signer, const float *before,
+                  struct covey_manifest *manifest)
 {
     struct covey_public_key public_key;
     struct covey_trust trust = {0};
@@ -254,8 +258,9 @@ float *fake_fetch(struct fake_host *host, const char *device, const char *federa
     cr_assert_eq(covey_key_public(signer, &public_key, NULL), COVEY_OK);
     cr_assert_eq(covey_trust_add(&trust, &public_key, NULL), COVEY_OK);
     struct fake_answer message = get_blob(host, device, federation, &plan->manifest);
-    cr_assert_eq(covey_verify_message(&trust, (struct covey_bytes){message.body, message.size}, &payload, &err),
-                 COVEY_OK, "%s", err.text);
+    cr_assert_eq(
+        covey_verify_message(&trust, (struct covey_bytes){message.body, message.size}, &payload, &err),
+        COVEY_OK, "%s", err.text);
     cr_assert_eq(covey_manifest_decode(payload, manifest, &err), COVEY_OK, "%s", err.text);
     struct fake_answer description = get_blob(host, device, federation, &manifest->description);
     cr_assert_eq(description.size, manifest->description_bytes);
@@ -263,15 +268,16 @@ float *fake_fetch(struct fake_host *host, const char *device, const char *federa
     struct fake_answer full = get_blob(host, device, federation, &manifest->full);
     const size_t count = (size_t)manifest->shared_count;
     float *values = malloc(count * sizeof *values);
-    cr_assert_eq(covey_codec_decode((struct covey_bytes){full.body, full.size}, count, values, &err), COVEY_OK, "%s",
-                 err.text);
+    cr_assert_eq(covey_codec_decode((struct covey_bytes){full.body, full.size}, count, values, &err),
+                 COVEY_OK, "%s", err.text);
     cr_assert_eq(covey_hash_floats(values, count, &hash), COVEY_OK);
     cr_assert(covey_hash_equal(&hash, &manifest->model), "the full model is not what was signed");
     if (before != NULL && manifest->delta_count > 0) {
         struct fake_answer delta = get_blob(host, device, federation, &manifest->deltas[0].stream);
         float *replica = malloc(count * sizeof *replica);
         memcpy(replica, before, count * sizeof *replica);
-        cr_assert_eq(covey_codec_apply((struct covey_bytes){delta.body, delta.size}, count, replica, &err), COVEY_OK);
+        cr_assert_eq(covey_codec_apply((struct covey_bytes){delta.body, delta.size}, count, replica, &err),
+                     COVEY_OK);
         cr_assert_eq(memcmp(replica, values, count * sizeof *replica), 0, "the delta leads elsewhere");
         free(replica);
         free(delta.body);
@@ -287,7 +293,8 @@ uint8_t *fake_update(const struct fake_model *model, const char *device, const s
     const size_t count = model->layout.update_count;
     struct covey_codec codec;
     cr_assert_eq(covey_codec_parse(plan->codec, &codec, NULL), COVEY_OK);
-    const size_t bound = covey_codec_bound(&codec, count), scratch_bytes = covey_codec_scratch_bytes(&codec, count);
+    const size_t bound = covey_codec_bound(&codec, count),
+                 scratch_bytes = covey_codec_scratch_bytes(&codec, count);
     float *delta = malloc(count * sizeof *delta);
     uint8_t *stream = malloc(bound), *out = malloc(bound + COVEY_UPDATE_HEAD_BYTES);
     void *scratch = aligned_alloc(64, scratch_bytes / 64 * 64 + 64);
@@ -303,8 +310,8 @@ uint8_t *fake_update(const struct fake_model *model, const char *device, const s
                                                  .scratch_bytes = scratch_bytes};
     size_t stream_bytes = 0;
     struct covey_error err = {0};
-    cr_assert_eq(covey_codec_encode(&codec, delta, count, &options, stream, bound, &stream_bytes, NULL, &err), COVEY_OK,
-                 "%s", err.text);
+    cr_assert_eq(covey_codec_encode(&codec, delta, count, &options, stream, bound, &stream_bytes, NULL, &err),
+                 COVEY_OK, "%s", err.text);
     const struct covey_update update = {.assignment = plan->assignment,
                                         .model = *base,
                                         .examples = 10 + (uint32_t)(id % 90),
@@ -314,8 +321,8 @@ uint8_t *fake_update(const struct fake_model *model, const char *device, const s
                                         .loss_after = 1,
                                         .clipped = 1,
                                         .stream = {stream, stream_bytes}};
-    cr_assert_eq(covey_update_encode(&update, out, bound + COVEY_UPDATE_HEAD_BYTES, size, &err), COVEY_OK, "%s",
-                 err.text);
+    cr_assert_eq(covey_update_encode(&update, out, bound + COVEY_UPDATE_HEAD_BYTES, size, &err), COVEY_OK,
+                 "%s", err.text);
     free(scratch);
     free(delta);
     free(stream);
@@ -329,8 +336,8 @@ void fake_put_path(const struct covey_plan *plan, const char *federation, char o
     (void)snprintf(out, COVEY_PATH_BYTES, "f/%s/a/%s", federation, hex);
 }
 
-uint8_t fake_work(struct fake_host *host, const struct fake_model *model, const char *device, const char *federation,
-                  const struct covey_plan *plan, const struct covey_key *signer)
+uint8_t fake_work(struct fake_host *host, const struct fake_model *model, const char *device,
+                  const char *federation, const struct covey_plan *plan, const struct covey_key *signer)
 {
     struct covey_manifest manifest;
     char path[COVEY_PATH_BYTES];

@@ -1,5 +1,6 @@
-/* A server without a network for tests: requests go straight into its service, answers come back into a struct, pushes are
- * counted. Scripted devices ask, fetch, and send made-up updates that are a function of (device, round). */
+/* A server without a network for tests: requests go straight into its service, answers come back into a
+ * struct, pushes are counted. Scripted devices ask, fetch, and send made-up updates that are a function of
+ * (device, round). */
 #ifndef FAKE_HOST_H
 #define FAKE_HOST_H
 
@@ -19,7 +20,8 @@ struct fake_answer {
     size_t size;
 };
 
-/* A federation's raw materials: a layout of three tensors, (count) initial values, a description that is only bytes. */
+/* A federation's raw materials: a layout of three tensors, (count) initial values, a description that is only
+ * bytes. */
 struct fake_model {
     struct covey_layout layout;
     float *initial;
@@ -55,16 +57,17 @@ struct covey_plan fake_plan(struct fake_host *host, const char *device, const ch
 /* Until the plan is of that kind, and of a round of at least so much. */
 struct covey_plan fake_await(struct fake_host *host, const char *device, const char *federation,
                              enum covey_plan_kind kind, uint32_t round);
-/* The published model that a plan names: (shared_count) values, malloc'ed; checks signature, hashes, and that the delta, if
- * there is one, leads from `before` (values of the model before, or NULL) to the same bits. */
-float *fake_fetch(struct fake_host *host, const char *device, const char *federation, const struct covey_plan *plan,
-                  const struct covey_key *signer, const float *before, struct covey_manifest *manifest);
+/* The published model that a plan names: (shared_count) values, malloc'ed; checks signature, hashes, and that
+ * the delta, if there is one, leads from `before` (values of the model before, or NULL) to the same bits. */
+float *fake_fetch(struct fake_host *host, const char *device, const char *federation,
+                  const struct covey_plan *plan, const struct covey_key *signer, const float *before,
+                  struct covey_manifest *manifest);
 /* The update of (device, plan) as bytes; malloc'ed. spoil: changes it for other bytes under the same key. */
 uint8_t *fake_update(const struct fake_model *model, const char *device, const struct covey_plan *plan,
                      const struct covey_hash *base, uint32_t spoil, size_t *size);
 /* Fetches, makes, sends; the code of the answer. */
-uint8_t fake_work(struct fake_host *host, const struct fake_model *model, const char *device, const char *federation,
-                  const struct covey_plan *plan, const struct covey_key *signer);
+uint8_t fake_work(struct fake_host *host, const struct fake_model *model, const char *device,
+                  const char *federation, const struct covey_plan *plan, const struct covey_key *signer);
 void fake_put_path(const struct covey_plan *plan, const char *federation, char out[COVEY_PATH_BYTES]);
 
 /* A fresh folder under /tmp; fake_folder_remove deletes it with all in it. */

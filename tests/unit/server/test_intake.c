@@ -21,7 +21,7 @@ struct rig {
     struct covey_server_options options;
     struct covey_server *server;
     struct fake_host host;
-    struct covey_plan plan;   /* of "good" */
+    struct covey_plan plan; /* of "good" */
     struct covey_hash base;
 };
 
@@ -70,20 +70,23 @@ static uint8_t put(struct rig *rig, const char *device, const char *path, const 
 /* ------------------------------------------------------------------ messages made wrong */
 
 /* Rewrites the update of the plan with other fields and a stream of its own. */
-static uint8_t *remake(const struct rig *rig, void (*change)(struct covey_update *update), const char *codec_name,
-                       size_t count, float last, size_t *size)
+static uint8_t *remake(const struct rig *rig, void (*change)(struct covey_update *update),
+                       const char *codec_name, size_t count, float last, size_t *size)
 {
     struct covey_codec codec;
     cr_assert_eq(covey_codec_parse(codec_name, &codec, NULL), COVEY_OK);
     float *values = calloc(count, sizeof *values);
-    const size_t bound = covey_codec_bound(&codec, count), scratch_bytes = covey_codec_scratch_bytes(&codec, count);
+    const size_t bound = covey_codec_bound(&codec, count),
+                 scratch_bytes = covey_codec_scratch_bytes(&codec, count);
     uint8_t *stream = malloc(bound), *out = malloc(bound + COVEY_UPDATE_HEAD_BYTES);
     void *scratch = aligned_alloc(64, scratch_bytes / 64 * 64 + 64);
     const struct covey_encode_options options = {.scratch = scratch, .scratch_bytes = scratch_bytes};
     size_t stream_bytes = 0;
     for (size_t i = 0; i < count; i++)
         values[i] = 0.01f;
-    cr_assert_eq(covey_codec_encode(&codec, values, count, &options, stream, bound, &stream_bytes, NULL, NULL), COVEY_OK);
+    cr_assert_eq(
+        covey_codec_encode(&codec, values, count, &options, stream, bound, &stream_bytes, NULL, NULL),
+        COVEY_OK);
     if (strcmp(codec_name, "raw32") == 0)
         memcpy(stream + stream_bytes - 4, &last, 4); /* raw32: the last value is the last four bytes */
     struct covey_update update = {.assignment = rig->plan.assignment,
@@ -97,7 +100,8 @@ static uint8_t *remake(const struct rig *rig, void (*change)(struct covey_update
     if (change != NULL)
         change(&update);
     struct covey_error err = {0};
-    cr_assert_eq(covey_update_encode(&update, out, bound + COVEY_UPDATE_HEAD_BYTES, size, &err), COVEY_OK, "%s", err.text);
+    cr_assert_eq(covey_update_encode(&update, out, bound + COVEY_UPDATE_HEAD_BYTES, size, &err), COVEY_OK,
+                 "%s", err.text);
     free(scratch);
     free(stream);
     free(values);
@@ -140,8 +144,7 @@ Test(intake, refuses_each_kind_of_bad_update_with_its_code_and_goes_on)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         size_t size = 0;
-        uint8_t *body =
-            remake(&rig, cases[i].change, cases[i].codec, cases[i].count, cases[i].last, &size);
+        uint8_t *body = remake(&rig, cases[i].change, cases[i].codec, cases[i].count, cases[i].last, &size);
         const uint8_t code = put(&rig, "good", path, body, size);
         cr_expect_eq(code, cases[i].code, "%s: %u.%02u", cases[i].what, code >> 5, code & 31);
         free(body);
@@ -183,7 +186,8 @@ Test(intake, refuses_each_kind_of_bad_update_with_its_code_and_goes_on)
     struct covey_upload_state state;
     fake_request(&rig.host, "good", COVEY_GET, path, (struct covey_bytes){0}, false, &answer);
     cr_assert_eq(answer.code, COVEY_CODE_CONTENT);
-    cr_assert_eq(covey_upload_state_decode((struct covey_bytes){answer.body, answer.size}, &state, NULL), COVEY_OK);
+    cr_assert_eq(covey_upload_state_decode((struct covey_bytes){answer.body, answer.size}, &state, NULL),
+                 COVEY_OK);
     cr_expect(state.complete);
     free(answer.body);
 
@@ -253,11 +257,12 @@ Test(intake, answers_the_other_resources)
     uint8_t bytes[COVEY_METRICS_BYTES];
     size_t size = 0;
     cr_assert_eq(covey_metrics_encode(&metrics, bytes, sizeof bytes, &size, NULL), COVEY_OK);
-    fake_request(&rig.host, "good", COVEY_POST, "f/digits/metrics", (struct covey_bytes){bytes, size}, false, &answer);
+    fake_request(&rig.host, "good", COVEY_POST, "f/digits/metrics", (struct covey_bytes){bytes, size}, false,
+                 &answer);
     cr_expect_eq(answer.code, COVEY_CODE_CHANGED, "%s", answer.body);
     free(answer.body);
-    fake_request(&rig.host, "good", COVEY_POST, "f/digits/metrics", (struct covey_bytes){bytes, size - 1}, false,
-                 &answer);
+    fake_request(&rig.host, "good", COVEY_POST, "f/digits/metrics", (struct covey_bytes){bytes, size - 1},
+                 false, &answer);
     cr_expect_eq(answer.code, COVEY_CODE_BAD_REQUEST);
     free(answer.body);
 
@@ -267,7 +272,8 @@ Test(intake, answers_the_other_resources)
         uint8_t code;
     } cases[] = {
         {COVEY_GET, "f/digits/d/00", COVEY_CODE_NOT_FOUND},
-        {COVEY_GET, "f/digits/d/0000000000000000000000000000000000000000000000000000000000000000", COVEY_CODE_NOT_FOUND},
+        {COVEY_GET, "f/digits/d/0000000000000000000000000000000000000000000000000000000000000000",
+         COVEY_CODE_NOT_FOUND},
         {COVEY_POST, "f/digits/plan", COVEY_CODE_METHOD_NOT_ALLOWED},
         {COVEY_DELETE, "where", COVEY_CODE_METHOD_NOT_ALLOWED},
         {COVEY_GET, "f/digits/", COVEY_CODE_NOT_FOUND},
@@ -277,8 +283,10 @@ Test(intake, answers_the_other_resources)
         {COVEY_GET, "f/digits/a/0123456789abcdef", COVEY_CODE_NOT_FOUND},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        fake_request(&rig.host, "good", cases[i].method, cases[i].path, (struct covey_bytes){0}, false, &answer);
-        cr_expect_eq(answer.code, cases[i].code, "%s: %u.%02u", cases[i].path, answer.code >> 5, answer.code & 31);
+        fake_request(&rig.host, "good", cases[i].method, cases[i].path, (struct covey_bytes){0}, false,
+                     &answer);
+        cr_expect_eq(answer.code, cases[i].code, "%s: %u.%02u", cases[i].path, answer.code >> 5,
+                     answer.code & 31);
         free(answer.body);
     }
     tear_down(&rig);
@@ -303,7 +311,8 @@ static void *hurry_in(void *user)
     uint8_t *body = fake_update(&rig->model, hurry->name, &hurry->plan, &rig->base, 0, &size);
     for (int tries = 0; tries < 5000; tries++) {
         struct fake_answer answer;
-        fake_request(&rig->host, hurry->name, COVEY_PUT, path, (struct covey_bytes){body, size}, false, &answer);
+        fake_request(&rig->host, hurry->name, COVEY_PUT, path, (struct covey_bytes){body, size}, false,
+                     &answer);
         free(answer.body);
         if (answer.code == COVEY_CODE_CHANGED)
             break;

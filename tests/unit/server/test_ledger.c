@@ -65,8 +65,8 @@ static void open_round(struct covey_ledger *ledger, uint32_t number, uint32_t sl
     const struct covey_ledger_round round = round_of(number, slots);
     const uint8_t grid[] = {1, 2, 3, (uint8_t)number};
     struct covey_error err = {0};
-    cr_assert_eq(covey_ledger_open_round(ledger, &round, (struct covey_bytes){grid, 4}, cohort, &err), COVEY_OK, "%s",
-                 err.text);
+    cr_assert_eq(covey_ledger_open_round(ledger, &round, (struct covey_bytes){grid, 4}, cohort, &err),
+                 COVEY_OK, "%s", err.text);
     free(cohort);
 }
 
@@ -91,7 +91,8 @@ struct sent {
     enum covey_status status;
 };
 
-static void answered(struct covey_ledger_record *record, enum covey_status status, const struct covey_error *err)
+static void answered(struct covey_ledger_record *record, enum covey_status status,
+                     const struct covey_error *err)
 {
     (void)err;
     struct sent *sent = record->user;
@@ -109,7 +110,8 @@ static void fill_body(uint8_t body[BODY_BYTES], uint32_t round, uint32_t slot, u
     memcpy(body, "needle", 6);
 }
 
-static void start(struct covey_ledger *ledger, struct sent *sent, uint32_t round, uint32_t slot, uint32_t spoil)
+static void start(struct covey_ledger *ledger, struct sent *sent, uint32_t round, uint32_t slot,
+                  uint32_t spoil)
 {
     memset(sent, 0, sizeof *sent);
     pthread_mutex_init(&sent->mutex, NULL);
@@ -140,7 +142,8 @@ static enum covey_status await_answer(struct sent *sent)
     return sent->status;
 }
 
-static enum covey_ledger_outcome record(struct covey_ledger *ledger, uint32_t round, uint32_t slot, uint32_t spoil)
+static enum covey_ledger_outcome record(struct covey_ledger *ledger, uint32_t round, uint32_t slot,
+                                        uint32_t spoil)
 {
     struct sent *sent = malloc(sizeof *sent);
     start(ledger, sent, round, slot, spoil);
@@ -156,7 +159,8 @@ struct seen {
     uint32_t count, slots[4096];
 };
 
-static enum covey_status see_update(void *user, const struct covey_ledger_update *update, struct covey_error *err)
+static enum covey_status see_update(void *user, const struct covey_ledger_update *update,
+                                    struct covey_error *err)
 {
     (void)err;
     struct seen *seen = user;
@@ -183,7 +187,8 @@ Test(ledger, keeps_rounds_assignments_and_updates)
     struct covey_ledger *ledger = open_at(folder);
     open_round(ledger, 1, 3);
     const struct covey_ledger_round again = round_of(1, 3);
-    cr_expect_eq(covey_ledger_open_round(ledger, &again, (struct covey_bytes){NULL, 0}, NULL, NULL), COVEY_EXISTS);
+    cr_expect_eq(covey_ledger_open_round(ledger, &again, (struct covey_bytes){NULL, 0}, NULL, NULL),
+                 COVEY_EXISTS);
     cr_expect_eq(record(ledger, 1, 0, 0), COVEY_LEDGER_RECORDED);
     cr_expect_eq(record(ledger, 1, 0, 0), COVEY_LEDGER_REPEATED);
     cr_expect_eq(record(ledger, 1, 0, 1), COVEY_LEDGER_CONFLICTING);
@@ -207,7 +212,8 @@ Test(ledger, keeps_rounds_assignments_and_updates)
     cr_assert_eq(covey_ledger_find_assignment(ledger, &id, federation, device, &round, NULL), COVEY_OK);
     cr_expect(strcmp(device, "device-1") == 0 && strcmp(federation, "f") == 0 && round == 1);
     id = id_of(7, 7);
-    cr_expect_eq(covey_ledger_find_assignment(ledger, &id, federation, device, &round, NULL), COVEY_NOT_FOUND);
+    cr_expect_eq(covey_ledger_find_assignment(ledger, &id, federation, device, &round, NULL),
+                 COVEY_NOT_FOUND);
 
     close_round(ledger, 1, COVEY_LEDGER_CLOSED);
     close_round(ledger, 1, COVEY_LEDGER_CLOSED); /* again is no harm */
@@ -368,8 +374,8 @@ Test(ledger, shares_commits_among_those_who_come_at_once)
     struct covey_ledger_writer_figures figures;
     covey_ledger_figures(ledger, &figures);
     cr_expect_eq(figures.jobs, THREADS * EACH + 1);
-    cr_expect_lt(figures.commits, figures.jobs / 2, "%lu commits for %lu jobs", (unsigned long)figures.commits,
-                 (unsigned long)figures.jobs);
+    cr_expect_lt(figures.commits, figures.jobs / 2, "%lu commits for %lu jobs",
+                 (unsigned long)figures.commits, (unsigned long)figures.jobs);
     struct seen *seen = calloc(1, sizeof *seen);
     cr_assert_eq(covey_ledger_each_update(ledger, "f", 1, see_update, seen, NULL), COVEY_OK);
     cr_expect_eq(seen->count, THREADS * EACH);
@@ -566,7 +572,8 @@ static enum covey_status run_counted(void *database, struct covey_ledger_job *jo
     counted->runs++;
     return counted->bad ? covey_fail(err, COVEY_INVALID, "a bad job") : COVEY_OK;
 }
-static void answer_counted(struct covey_ledger_job *job, enum covey_status status, const struct covey_error *err)
+static void answer_counted(struct covey_ledger_job *job, enum covey_status status,
+                           const struct covey_error *err)
 {
     (void)err;
     struct counted *counted = (struct counted *)job;

@@ -1,4 +1,5 @@
-/* The model store: a model is there whole or not at all, whichever call fails, whatever part of a file is damaged. */
+/* The model store: a model is there whole or not at all, whichever call fails, whatever part of a file is
+ * damaged. */
 #include <criterion/criterion.h>
 
 #include <errno.h>
@@ -41,8 +42,8 @@ static void check(struct covey_model_store *store, uint64_t sequence)
     for (int i = 0; i < COVEY_SECTION_COUNT; i++) {
         struct covey_blob *blob = NULL;
         struct covey_error err = {0};
-        cr_assert_eq(covey_model_store_section(store, sequence, (enum covey_model_section)i, &blob, &err), COVEY_OK,
-                     "%s", err.text);
+        cr_assert_eq(covey_model_store_section(store, sequence, (enum covey_model_section)i, &blob, &err),
+                     COVEY_OK, "%s", err.text);
         const struct covey_bytes view = covey_blob_view(blob);
         cr_assert_eq(view.size, sections[i].size);
         cr_assert(view.size == 0 || memcmp(view.data, sections[i].data, view.size) == 0);
@@ -94,7 +95,8 @@ Test(model_store, keeps_finds_and_prunes)
     struct covey_blob *held = NULL;
     cr_assert_eq(covey_model_store_section(store, 1, COVEY_SECTION_FULL, &held, NULL), COVEY_OK);
     covey_model_store_prune(store, 6, 2);
-    cr_expect(!covey_model_store_has(store, 4) && covey_model_store_has(store, 5) && covey_model_store_has(store, 6));
+    cr_expect(!covey_model_store_has(store, 4) && covey_model_store_has(store, 5) &&
+              covey_model_store_has(store, 6));
     cr_expect_eq(covey_blob_view(held).data[4999], 16 + COVEY_SECTION_FULL, "what was mapped lives on");
     covey_blob_release(held);
     covey_model_store_close(store);
@@ -152,7 +154,8 @@ static void fail_each_call(bool die)
         struct failing failing = {0, -1, die};
         if (die)
             failing.fail_at = 1 << 30;
-        const struct covey_file_calls calls = {open_f, write_f, fsync_f, close_f, rename_f, unlink_f, &failing};
+        const struct covey_file_calls calls = {open_f,   write_f,  fsync_f, close_f,
+                                               rename_f, unlink_f, &failing};
         struct covey_model_store *store = open_at(folder, &calls);
         cr_assert_eq(save(store, 1), COVEY_OK);
         failing.calls = 0;
@@ -240,7 +243,8 @@ Test(model_store, passes_over_damaged_and_cut_files)
 
 Test(model_store, passes_over_names_that_are_none)
 {
-    static const char *const names[] = {"00000009.model.tmp", "9.model", "000000x9.model", "00000009.modelx", "notes"};
+    static const char *const names[] = {"00000009.model.tmp", "9.model", "000000x9.model", "00000009.modelx",
+                                        "notes"};
     char folder[64], path[128];
     uint32_t damaged;
     fake_folder_make(folder);

@@ -61,7 +61,8 @@ Test(registry, comes_back_from_the_ledger_in_order)
 static struct covey_blob *blob_of(uint32_t number)
 {
     struct covey_blob *blob = NULL;
-    cr_assert_eq(covey_blob_create((struct covey_bytes){(uint8_t *)&number, 4}, NULL, NULL, NULL, &blob), COVEY_OK);
+    cr_assert_eq(covey_blob_create((struct covey_bytes){(uint8_t *)&number, 4}, NULL, NULL, NULL, &blob),
+                 COVEY_OK);
     return blob;
 }
 

@@ -59,7 +59,8 @@ static void tear_down(struct run *run)
     fake_folder_remove(run->folder);
 }
 
-/* Everyone comes and asks; then each round in the order that the seed gives. Returns the last model's hash. */
+/* Everyone comes and asks; then each round in the order that the seed gives. Returns the last model's hash.
+ */
 static struct covey_hash play(struct run *run, uint32_t rounds, uint64_t seed)
 {
     char device[DEVICES][32];
@@ -78,7 +79,8 @@ static struct covey_hash play(struct run *run, uint32_t rounds, uint64_t seed)
         for (uint32_t i = 0; i < DEVICES; i++) {
             const char *name = device[order[i]];
             const struct covey_plan plan = fake_await(&run->host, name, "digits", COVEY_PLAN_TRAIN, round);
-            cr_assert_eq(fake_work(&run->host, &run->model, name, "digits", &plan, run->signer), COVEY_CODE_CHANGED);
+            cr_assert_eq(fake_work(&run->host, &run->model, name, "digits", &plan, run->signer),
+                         COVEY_CODE_CHANGED);
         }
     }
     const struct covey_plan last = fake_await(&run->host, device[0], "digits", COVEY_PLAN_DONE, 0);
@@ -132,10 +134,12 @@ Test(server, publishes_a_line_that_replicas_follow_bit_for_bit)
             /* what is frozen never moves */
             const struct covey_tensor *frozen = covey_layout_find(&run.model.layout, "frozen");
             cr_assert_eq(memcmp(values + frozen->offset, run.model.initial + frozen->offset,
-                                frozen->count * sizeof *values), 0);
+                                frozen->count * sizeof *values),
+                         0);
             free(before);
             before = values;
-            cr_assert_eq(fake_work(&run.host, &run.model, "one", "digits", &plan, run.signer), COVEY_CODE_CHANGED);
+            cr_assert_eq(fake_work(&run.host, &run.model, "one", "digits", &plan, run.signer),
+                         COVEY_CODE_CHANGED);
         }
         free(before);
         (void)fake_await(&run.host, "one", "digits", COVEY_PLAN_DONE, 0);
@@ -144,7 +148,8 @@ Test(server, publishes_a_line_that_replicas_follow_bit_for_bit)
     }
 }
 
-/* The process dies in the middle of a round, with some updates acknowledged: a copy of its folder is what is left. */
+/* The process dies in the middle of a round, with some updates acknowledged: a copy of its folder is what is
+ * left. */
 Test(server, goes_on_from_a_copy_of_its_folder_to_the_same_model)
 {
     struct run whole, torn;
@@ -169,10 +174,12 @@ Test(server, goes_on_from_a_copy_of_its_folder_to_the_same_model)
         for (uint32_t i = 0; i < done; i++)
             cr_assert_eq(fake_work(&torn.host, &torn.model, device[i], "digits", &plans[i], torn.signer),
                          COVEY_CODE_CHANGED);
-        /* all five: the round may have closed or not when the copy is made; either way it must come out right */
+        /* all five: the round may have closed or not when the copy is made; either way it must come out right
+         */
         char copy[64];
         fake_folder_make(copy);
-        (void)snprintf(command, sizeof command, "cp -r '%s'/. '%s' && rm -f '%s/lock'", torn.folder, copy, copy);
+        (void)snprintf(command, sizeof command, "cp -r '%s'/. '%s' && rm -f '%s/lock'", torn.folder, copy,
+                       copy);
         cr_assert_eq(system(command), 0);
         close_server(&torn);
         fake_folder_remove(torn.folder);
@@ -238,8 +245,8 @@ Test(server, ends_again_after_a_restart_and_refuses_another_model)
 
     float *values = NULL;
     size_t count = 0;
-    cr_assert_eq(covey_server_read_model(run.folder, "digits", &values, &count, &manifest, &err), COVEY_OK, "%s",
-                 err.text);
+    cr_assert_eq(covey_server_read_model(run.folder, "digits", &values, &count, &manifest, &err), COVEY_OK,
+                 "%s", err.text);
     struct covey_hash read;
     cr_assert_eq(covey_hash_floats(values, count, &read), COVEY_OK);
     cr_expect(covey_hash_equal(&read, &hash));
@@ -311,18 +318,21 @@ Test(server, closes_at_the_deadline_without_the_missing_and_abandons_under_its_m
         late = fake_await(&run.host, device[i], "digits", COVEY_PLAN_TRAIN, 1);
         cr_assert_leq(late.deadline_ms, 400);
         if (i == 0)
-            cr_assert_eq(fake_work(&run.host, &run.model, device[i], "digits", &late, run.signer), COVEY_CODE_CHANGED);
+            cr_assert_eq(fake_work(&run.host, &run.model, device[i], "digits", &late, run.signer),
+                         COVEY_CODE_CHANGED);
     }
     await_count(&reports, &reports.abandoned, 1);
     cr_expect_eq(reports.last.updates, 1);
     cr_expect_eq(reports.last.dropped, 4);
     cr_expect_eq(reports.last.sequence, 1);
     /* too late: told so, not counted */
-    cr_expect_eq(fake_work(&run.host, &run.model, device[1], "digits", &late, run.signer), COVEY_CODE_FORBIDDEN);
+    cr_expect_eq(fake_work(&run.host, &run.model, device[1], "digits", &late, run.signer),
+                 COVEY_CODE_FORBIDDEN);
 
     for (int i = 0; i < 3; i++) {
         const struct covey_plan plan = fake_await(&run.host, device[i], "digits", COVEY_PLAN_TRAIN, 2);
-        cr_assert_eq(fake_work(&run.host, &run.model, device[i], "digits", &plan, run.signer), COVEY_CODE_CHANGED);
+        cr_assert_eq(fake_work(&run.host, &run.model, device[i], "digits", &plan, run.signer),
+                     COVEY_CODE_CHANGED);
     }
     await_count(&reports, &reports.ends, 1);
     cr_expect_eq(reports.last.updates, 3);
@@ -357,9 +367,11 @@ Test(server, does_not_wait_for_the_withdrawn)
     for (int i = 0; i < DEVICES; i++)
         plans[i] = fake_await(&run.host, device[i], "digits", COVEY_PLAN_TRAIN, 1);
     covey_server_withdraw(run.server, device[4]);
-    cr_expect_eq(fake_work(&run.host, &run.model, device[4], "digits", &plans[4], run.signer), COVEY_CODE_FORBIDDEN);
+    cr_expect_eq(fake_work(&run.host, &run.model, device[4], "digits", &plans[4], run.signer),
+                 COVEY_CODE_FORBIDDEN);
     for (int i = 0; i < 4; i++)
-        cr_assert_eq(fake_work(&run.host, &run.model, device[i], "digits", &plans[i], run.signer), COVEY_CODE_CHANGED);
+        cr_assert_eq(fake_work(&run.host, &run.model, device[i], "digits", &plans[i], run.signer),
+                     COVEY_CODE_CHANGED);
     await_count(&reports, &reports.rounds, 1);
     cr_expect_eq(reports.last.updates, 4);
     cr_expect_eq(run.host.drops, 1);
@@ -369,8 +381,8 @@ Test(server, does_not_wait_for_the_withdrawn)
 
 /* ------------------------------------------------------------------ evaluation */
 
-static enum covey_status judge(void *user, enum covey_part part, const float *shared, struct covey_judgement *out,
-                               struct covey_error *err)
+static enum covey_status judge(void *user, enum covey_part part, const float *shared,
+                               struct covey_judgement *out, struct covey_error *err)
 {
     (void)shared, (void)err;
     uint32_t *calls = user;
@@ -454,7 +466,7 @@ Test(server, refuses_options_that_cannot_hold)
     (void)snprintf(bad[2].downlink, sizeof bad[2].downlink, "nonsense");
     (void)snprintf(bad[3].strategy, sizeof bad[3].strategy, "nonsense");
     bad[4].rules.minimum_devices = 0;
-    bad[5].has_validation = true; /* and nothing to evaluate with */
+    bad[5].has_validation = true;   /* and nothing to evaluate with */
     bad[6].rules.has_target = true; /* and nothing to evaluate on */
     for (int i = 0; i < 7; i++) {
         struct covey_server *server = NULL;

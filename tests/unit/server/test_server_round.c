@@ -1,5 +1,5 @@
-/* The round machine: a table of scripts, then thousands of seeded schedules (duplicates, losses, late and foreign
- * events, failed stores, crashes and restarts) against what must hold in any of them. */
+/* The round machine: a table of scripts, then thousands of seeded schedules (duplicates, losses, late and
+ * foreign events, failed stores, crashes and restarts) against what must hold in any of them. */
 #include <criterion/criterion.h>
 
 #include <math.h>
@@ -14,17 +14,14 @@
 
 static struct covey_round_rules plain_rules(void)
 {
-    return (struct covey_round_rules){.minimum_devices = 3,
-                                      .fraction = 1,
-                                      .deadline_ms = 1000,
-                                      .stop_rounds = 2,
-                                      .can_judge = true};
+    return (struct covey_round_rules){
+        .minimum_devices = 3, .fraction = 1, .deadline_ms = 1000, .stop_rounds = 2, .can_judge = true};
 }
 
 /* ------------------------------------------------------------------ scripts */
 
-/* One line: an event at a time, and the actions that must follow, as letters: O open, C close, A abandon, E evaluate,
- * X end. */
+/* One line: an event at a time, and the actions that must follow, as letters: O open, C close, A abandon, E
+ * evaluate, X end. */
 struct line {
     uint64_t at_ms;
     enum covey_round_event_kind kind;
@@ -80,7 +77,8 @@ static void tune_minimum(struct covey_round_rules *rules)
 }
 
 static const struct script scripts[] = {
-    {"waits for devices, closes when all delivered, stops after rounds", tune_none,
+    {"waits for devices, closes when all delivered, stops after rounds",
+     tune_none,
      {{0, COVEY_EVENT_TICK, 0, 2, 0, ""},
       {10, COVEY_EVENT_TICK, 0, 3, 0, "O"},
       {11, COVEY_EVENT_OPENED, 1, 3, 0, ""},
@@ -99,8 +97,12 @@ static const struct script scripts[] = {
       {3016, COVEY_EVENT_TICK, 0, 0, 0, "C"},
       {3017, COVEY_EVENT_STORED, 3, 0, 0, "EX"},
       {9999, COVEY_EVENT_TICK, 0, 9, 0, ""}},
-     COVEY_PHASE_ENDED, 2, 1, 0},
-    {"duplicates, strangers, earlier rounds and wrong phases change nothing", tune_none,
+     COVEY_PHASE_ENDED,
+     2,
+     1,
+     0},
+    {"duplicates, strangers, earlier rounds and wrong phases change nothing",
+     tune_none,
      {{0, COVEY_EVENT_RECORDED, 1, 0, 0, ""},
       {0, COVEY_EVENT_TICK, 0, 3, 0, "O"},
       {1, COVEY_EVENT_STORED, 1, 0, 0, ""},
@@ -119,30 +121,46 @@ static const struct script scripts[] = {
       {6, COVEY_EVENT_STORED, 1, 0, 0, "E"},
       {7, COVEY_EVENT_STORED, 1, 0, 0, ""},
       {8, COVEY_EVENT_JUDGED, 1, 0, 0.5, ""}},
-     COVEY_PHASE_GATHER, 1, 0, 11},
-    {"over-selection: the goal closes the round, the rest is not waited for", tune_goal,
+     COVEY_PHASE_GATHER,
+     1,
+     0,
+     11},
+    {"over-selection: the goal closes the round, the rest is not waited for",
+     tune_goal,
      {{0, COVEY_EVENT_TICK, 0, 20, 0, "O"},
       {1, COVEY_EVENT_OPENED, 1, 6, 0, ""},
       {2, COVEY_EVENT_RECORDED, 1, 5, 0, ""},
       {3, COVEY_EVENT_RECORDED, 1, 4, 0, "C"},
       {4, COVEY_EVENT_STORED, 1, 0, 0, ""}},
-     COVEY_PHASE_GATHER, 1, 0, 0},
-    {"a target is waited for, and ends it", tune_target,
+     COVEY_PHASE_GATHER,
+     1,
+     0,
+     0},
+    {"a target is waited for, and ends it",
+     tune_target,
      {{0, COVEY_EVENT_TICK, 0, 3, 0, "O"},
       {1, COVEY_EVENT_OPENED, 1, 1, 0, ""},
       {2, COVEY_EVENT_RECORDED, 1, 0, 0, "C"},
       {3, COVEY_EVENT_STORED, 1, 0, 0, "E"},
       {4, COVEY_EVENT_TICK, 0, 3, 0, ""},
       {5, COVEY_EVENT_JUDGED, 1, 0, 0.91, "X"}},
-     COVEY_PHASE_ENDED, 1, 0, 0},
-    {"an evaluation that failed ends nothing", tune_target,
+     COVEY_PHASE_ENDED,
+     1,
+     0,
+     0},
+    {"an evaluation that failed ends nothing",
+     tune_target,
      {{0, COVEY_EVENT_TICK, 0, 3, 0, "O"},
       {1, COVEY_EVENT_OPENED, 1, 1, 0, ""},
       {2, COVEY_EVENT_RECORDED, 1, 0, 0, "C"},
       {3, COVEY_EVENT_STORED, 1, 0, 0, "E"},
       {5, COVEY_EVENT_JUDGED, 1, 0, NAN, ""}},
-     COVEY_PHASE_GATHER, 1, 0, 0},
-    {"a plateau: small gains do not reset the patience", tune_plateau,
+     COVEY_PHASE_GATHER,
+     1,
+     0,
+     0},
+    {"a plateau: small gains do not reset the patience",
+     tune_plateau,
      {{0, COVEY_EVENT_TICK, 0, 1, 0, "O"},
       {1, COVEY_EVENT_OPENED, 1, 1, 0, ""},
       {1, COVEY_EVENT_RECORDED, 1, 0, 0, "C"},
@@ -158,8 +176,12 @@ static const struct script scripts[] = {
       {3, COVEY_EVENT_RECORDED, 3, 0, 0, "C"},
       {3, COVEY_EVENT_STORED, 3, 0, 0, "E"},
       {3, COVEY_EVENT_JUDGED, 3, 0, 0.51, "X"}},
-     COVEY_PHASE_ENDED, 3, 0, 0},
-    {"a loss: lower is better", tune_loss,
+     COVEY_PHASE_ENDED,
+     3,
+     0,
+     0},
+    {"a loss: lower is better",
+     tune_loss,
      {{0, COVEY_EVENT_TICK, 0, 1, 0, "O"},
       {1, COVEY_EVENT_OPENED, 1, 1, 0, ""},
       {1, COVEY_EVENT_RECORDED, 1, 0, 0, "C"},
@@ -170,17 +192,29 @@ static const struct script scripts[] = {
       {2, COVEY_EVENT_RECORDED, 2, 0, 0, "C"},
       {2, COVEY_EVENT_STORED, 2, 0, 0, "E"},
       {2, COVEY_EVENT_JUDGED, 2, 0, 0.4, "X"}},
-     COVEY_PHASE_ENDED, 2, 0, 0},
-    {"a round that could only be abandoned is not opened", tune_minimum,
+     COVEY_PHASE_ENDED,
+     2,
+     0,
+     0},
+    {"a round that could only be abandoned is not opened",
+     tune_minimum,
      {{0, COVEY_EVENT_TICK, 0, 1, 0, ""}, {1, COVEY_EVENT_TICK, 0, 2, 0, "O"}},
-     COVEY_PHASE_OPENING, 0, 0, 0},
-    {"a cohort that could not be recorded is abandoned, with a pause", tune_none,
+     COVEY_PHASE_OPENING,
+     0,
+     0,
+     0},
+    {"a cohort that could not be recorded is abandoned, with a pause",
+     tune_none,
      {{0, COVEY_EVENT_TICK, 0, 3, 0, "O"},
       {1, COVEY_EVENT_OPENED, 1, 0, 0, "A"},
       {2, COVEY_EVENT_TICK, 0, 3, 0, ""},
       {1001, COVEY_EVENT_TICK, 0, 3, 0, "O"}},
-     COVEY_PHASE_OPENING, 0, 1, 0},
-    {"storing is tried again with growing pauses", tune_none,
+     COVEY_PHASE_OPENING,
+     0,
+     1,
+     0},
+    {"storing is tried again with growing pauses",
+     tune_none,
      {{0, COVEY_EVENT_TICK, 0, 3, 0, "O"},
       {1, COVEY_EVENT_OPENED, 1, 1, 0, ""},
       {2, COVEY_EVENT_RECORDED, 1, 0, 0, "C"},
@@ -192,13 +226,20 @@ static const struct script scripts[] = {
       {3019, COVEY_EVENT_TICK, 0, 3, 0, ""},
       {3020, COVEY_EVENT_TICK, 0, 3, 0, "C"},
       {3021, COVEY_EVENT_STORED, 1, 0, 0, "E"}},
-     COVEY_PHASE_GATHER, 1, 0, 0},
-    {"everyone lost: abandoned before the deadline", tune_none,
+     COVEY_PHASE_GATHER,
+     1,
+     0,
+     0},
+    {"everyone lost: abandoned before the deadline",
+     tune_none,
      {{0, COVEY_EVENT_TICK, 0, 3, 0, "O"},
       {1, COVEY_EVENT_OPENED, 1, 2, 0, ""},
       {2, COVEY_EVENT_LOST, 1, 0, 0, ""},
       {2, COVEY_EVENT_LOST, 1, 1, 0, "A"}},
-     COVEY_PHASE_GATHER, 0, 1, 0},
+     COVEY_PHASE_GATHER,
+     0,
+     1,
+     0},
 };
 
 static void letters(const struct covey_round_actions *actions, char out[COVEY_ROUND_ACTIONS + 1])
@@ -243,7 +284,8 @@ Test(server_round, scripts)
         cr_assert_eq(view.phase, script->phase, "%s: %s", script->name, covey_round_phase_name(view.phase));
         cr_assert_eq(view.completed, script->completed, "%s: %u completed", script->name, view.completed);
         cr_assert_eq(view.abandoned, script->abandoned, "%s: %u abandoned", script->name, view.abandoned);
-        cr_assert_eq(view.ignored_events, script->ignored, "%s: %u ignored", script->name, view.ignored_events);
+        cr_assert_eq(view.ignored_events, script->ignored, "%s: %u ignored", script->name,
+                     view.ignored_events);
         covey_server_round_destroy(machine);
     }
 }
@@ -254,18 +296,23 @@ Test(server_round, gives_up_storing_after_a_bounded_number_of_attempts)
     struct covey_server_round *machine = NULL;
     cr_assert_eq(covey_server_round_create(&rules, SLOT_LIMIT, &machine, NULL), COVEY_OK);
     struct covey_round_actions actions;
-    covey_server_round_step(machine, &(struct covey_round_event){.kind = COVEY_EVENT_TICK, .available = 3}, 0, &actions);
-    covey_server_round_step(machine, &(struct covey_round_event){COVEY_EVENT_OPENED, 1, .slots = 1}, 0, &actions);
-    covey_server_round_step(machine, &(struct covey_round_event){COVEY_EVENT_RECORDED, 1, .slot = 0}, 0, &actions);
+    covey_server_round_step(machine, &(struct covey_round_event){.kind = COVEY_EVENT_TICK, .available = 3}, 0,
+                            &actions);
+    covey_server_round_step(machine, &(struct covey_round_event){COVEY_EVENT_OPENED, 1, .slots = 1}, 0,
+                            &actions);
+    covey_server_round_step(machine, &(struct covey_round_event){COVEY_EVENT_RECORDED, 1, .slot = 0}, 0,
+                            &actions);
     uint64_t now = 0;
     uint32_t closes = 1, ends = 0;
     for (int i = 0; i < 100 && ends == 0; i++) {
-        covey_server_round_step(machine, &(struct covey_round_event){COVEY_EVENT_STORE_FAILED, .round = 1}, now, &actions);
+        covey_server_round_step(machine, &(struct covey_round_event){COVEY_EVENT_STORE_FAILED, .round = 1},
+                                now, &actions);
         ends += actions.count;
         now = covey_server_round_next_ms(machine);
         if (now == COVEY_ROUND_NO_TIMER)
             break;
-        covey_server_round_step(machine, &(struct covey_round_event){.kind = COVEY_EVENT_TICK}, now, &actions);
+        covey_server_round_step(machine, &(struct covey_round_event){.kind = COVEY_EVENT_TICK}, now,
+                                &actions);
         closes += actions.count;
     }
     struct covey_round_view view;
@@ -298,7 +345,8 @@ Test(server_round, refuses_rules_that_cannot_hold)
     for (size_t i = 0; i < 11; i++) {
         struct covey_error err = {0};
         struct covey_server_round *machine = NULL;
-        cr_expect_eq(covey_server_round_create(&bad[i], SLOT_LIMIT, &machine, &err), COVEY_INVALID, "case %zu", i);
+        cr_expect_eq(covey_server_round_create(&bad[i], SLOT_LIMIT, &machine, &err), COVEY_INVALID,
+                     "case %zu", i);
         cr_expect_null(machine);
         cr_expect_neq(err.text[0], '\0', "case %zu says nothing", i);
     }
@@ -361,7 +409,8 @@ Test(cohort, treats_devices_alike_over_many_rounds)
     }
     /* binomial(4000, 1/4): mean 1000, deviation 27.4; five of them */
     for (uint32_t i = 0; i < N; i++)
-        cr_assert(hits[i] > 863 && hits[i] < 1137, "device %u was chosen %u times of an expected 1000", i, hits[i]);
+        cr_assert(hits[i] > 863 && hits[i] < 1137, "device %u was chosen %u times of an expected 1000", i,
+                  hits[i]);
 }
 
 /* ------------------------------------------------------------------ model check */
@@ -416,7 +465,8 @@ static uint32_t below(struct world *world, uint32_t bound)
 
 static uint32_t minimum_now(const struct world *world)
 {
-    const uint32_t minimum = world->rules.minimum_updates ? world->rules.minimum_updates : (world->goal + 1) / 2;
+    const uint32_t minimum =
+        world->rules.minimum_updates ? world->rules.minimum_updates : (world->goal + 1) / 2;
     return minimum ? minimum : 1;
 }
 
@@ -462,8 +512,8 @@ static void perform(struct world *world, const struct covey_round_action *action
     case COVEY_ACTION_CLOSE:
         cr_assert(world->open && action->round == world->open_round);
         cr_assert_geq(recorded_count(world), minimum_now(world), "closed under its minimum");
-        cr_assert(world->closing || recorded_count(world) >= world->goal || world->now_ms >= world->deadline_ms ||
-                      gone_count(world) >= world->slots,
+        cr_assert(world->closing || recorded_count(world) >= world->goal ||
+                      world->now_ms >= world->deadline_ms || gone_count(world) >= world->slots,
                   "closed without a reason");
         world->closing = true;
         world->closes++;
@@ -473,7 +523,8 @@ static void perform(struct world *world, const struct covey_round_action *action
             break; /* its cohort was never recorded */
         cr_assert_eq(action->round, world->open_round);
         cr_assert_lt(recorded_count(world), minimum_now(world), "abandoned with enough updates");
-        cr_assert(world->now_ms >= world->deadline_ms || gone_count(world) >= world->slots, "abandoned too early");
+        cr_assert(world->now_ms >= world->deadline_ms || gone_count(world) >= world->slots,
+                  "abandoned too early");
         world->abandons++;
         world->open = false;
         note_history(world, action->round, false);
@@ -501,7 +552,8 @@ static void check_view(const struct world *world)
     struct covey_round_view view;
     covey_server_round_view(world->machine, &view);
     if (view.phase == COVEY_PHASE_UPDATE || view.phase == COVEY_PHASE_CLOSING) {
-        cr_assert_eq(view.done, recorded_count(world), "%u counted, %u recorded", view.done, recorded_count(world));
+        cr_assert_eq(view.done, recorded_count(world), "%u counted, %u recorded", view.done,
+                     recorded_count(world));
         cr_assert_eq(view.done + view.lost, gone_count(world));
     }
     if (view.phase == COVEY_PHASE_UPDATE)
@@ -518,7 +570,8 @@ static void crash(struct world *world)
     bool last_unjudged = false;
     for (uint32_t i = 0; i < world->history_count; i++) {
         if (world->history[i].completed)
-            covey_server_round_replay_completed(world->machine, world->history[i].round, world->history[i].value);
+            covey_server_round_replay_completed(world->machine, world->history[i].round,
+                                                world->history[i].value);
         else
             covey_server_round_replay_abandoned(world->machine, world->history[i].round);
         last_unjudged = world->history[i].completed && isnan(world->history[i].value);
@@ -535,8 +588,8 @@ static void crash(struct world *world)
     for (uint32_t i = 0; i < world->slots; i++)
         if (world->recorded[i])
             done[done_count++] = i;
-    const struct covey_round_resume open = {world->open_round, world->slots, world->goal, world->deadline_ms, done,
-                                            done_count};
+    const struct covey_round_resume open = {world->open_round,  world->slots, world->goal,
+                                            world->deadline_ms, done,         done_count};
     cr_assert_eq(covey_server_round_resume(world->machine, &open, NULL), COVEY_OK);
     feed(world, (struct covey_round_event){.kind = COVEY_EVENT_TICK, .available = world->available});
 }
@@ -575,14 +628,16 @@ static void random_step(struct world *world)
             world->closing = world->open = false;
             note_history(world, round, true);
         }
-        feed(world, (struct covey_round_event){stored ? COVEY_EVENT_STORED : COVEY_EVENT_STORE_FAILED, .round = round});
+        feed(world, (struct covey_round_event){stored ? COVEY_EVENT_STORED : COVEY_EVENT_STORE_FAILED,
+                                               .round = round});
     } else if (what < 97 && world->judging) {
         const double value = below(world, 10) == 0 ? NAN : covey_random_double(&world->random);
         for (uint32_t i = world->history_count; i-- > 0;)
             if (world->history[i].completed) {
                 world->history[i].value = value;
                 world->judging = false;
-                feed(world, (struct covey_round_event){COVEY_EVENT_JUDGED, world->history[i].round, .value = value});
+                feed(world,
+                     (struct covey_round_event){COVEY_EVENT_JUDGED, world->history[i].round, .value = value});
                 break;
             }
     } else if (what == 99) {
