@@ -12,13 +12,13 @@ else()
     set(op_tables ${unit_training}/op_tables_plain.c)
 endif()
 
-covey_add_test(test_operations LINKS Covey::training
+covey_add_test(test_operations LINKS Covey::training TIMEOUT 600
     SOURCES ${unit_training}/test_operations.c ${unit_training}/op_cases.c ${op_tables}
             $<TARGET_OBJECTS:op_runner_f32> $<TARGET_OBJECTS:op_runner_f64>)
 covey_add_test(test_operations_golden LINKS Covey::training
     SOURCES ${unit_training}/test_operations_golden.c ${unit_training}/op_cases.c ${unit_training}/golden_file.c
             ${op_tables} $<TARGET_OBJECTS:op_runner_f32> $<TARGET_OBJECTS:op_runner_f64>)
-covey_add_test(test_following LINKS Covey::training
+covey_add_test(test_following LINKS Covey::training TIMEOUT 900
     SOURCES ${unit_training}/test_following.c ${unit_training}/following.c ${unit_training}/golden_file.c ${op_tables})
 covey_add_test(test_following_long LINKS Covey::training LABELS long TIMEOUT 3600
     SOURCES ${unit_training}/test_following_long.c ${unit_training}/following.c ${unit_training}/golden_file.c
@@ -33,3 +33,5 @@ covey_add_test(test_training_plan LINKS Covey::training SOURCES ${unit_training}
 target_include_directories(test_training_plan PRIVATE ${PROJECT_SOURCE_DIR}/training)
 covey_add_fuzz(model_yaml LINKS Covey::training)
 covey_add_fuzz(model_plan LINKS Covey::training)
+covey_add_test(test_trainer_threads LINKS Covey::training LABELS threads SOURCES ${unit_training}/test_trainer_threads.c)
+covey_add_test(test_learning LINKS Covey::training TIMEOUT 600 SOURCES ${unit_training}/test_learning.c)
