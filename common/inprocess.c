@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "covey/hash.h"
+#include "covey/random.h"
 #include "inprocess_network.h"
 
 #define REQUEST_MS 60000u
@@ -41,6 +42,11 @@ static uint64_t clock_ms(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint32_t covey_inprocess_bucket(const char *name)
+{
+    return (uint32_t)(covey_random_id(name) % INPROCESS_BUCKETS);
 }
 
 uint64_t covey_inprocess_now_ms(const struct covey_inprocess_network *network)
@@ -238,6 +244,13 @@ static struct order *find_order(struct covey_link *link, uint32_t id)
     return NULL;
 }
 
+static void end_order(struct covey_link *link, struct order *order)
+{
+    if (order->stage != ORDER_FREE)
+        link->order_count--;
+    order->stage = ORDER_FREE;
+}
+
 static struct order *free_order(struct covey_link *link)
 {
     for (size_t i = 0; i < COVEY_INPROCESS_REQUESTS; i++) {
@@ -254,6 +267,7 @@ static void fill_order(struct covey_link *link, struct order *order, const struc
     uint64_t now = covey_inprocess_now_ms(link->network);
     memset(order, 0, sizeof *order);
     order->stage = ORDER_QUEUED;
+    link->order_count++;
     order->id = ++link->next_id;
     order->observe = observe;
     order->due_ms = now;
@@ -346,7 +360,9 @@ static void link_cancel(struct covey_link *link, uint32_t id)
     struct order *order = find_order(link, id);
     if (order != NULL) {
         bool tell = order->observe && link->host != NULL;
-        order->stage = tell ? ORDER_QUEUED : ORDER_FREE;
+        order->stage = ORDER_QUEUED;
+        if (!tell)
+            end_order(link, order);
         order->stop = true;
         order->observe = false;
         order->due_ms = covey_inprocess_now_ms(link->network);
@@ -359,12 +375,12 @@ static void link_cancel(struct covey_link *link, uint32_t id)
 
 static bool take_timeout(struct covey_link *link, uint64_t now)
 {
-    for (size_t i = 0; i < COVEY_INPROCESS_REQUESTS; i++) {
+    for (size_t i = 0; link->order_count > 0 && i < COVEY_INPROCESS_REQUESTS; i++) {
         struct order *order = &link->orders[i];
         if (order->stage == ORDER_FREE || order->observe || now < order->timeout_ms)
             continue;
         struct order copy = *order;
-        order->stage = ORDER_FREE;
+        end_order(link, order);
         if (copy.stop)
             return true;
         (void)pthread_mutex_unlock(&link->network->lock);
@@ -378,7 +394,7 @@ static bool take_timeout(struct covey_link *link, uint64_t now)
 static bool deliver_order(struct covey_link *link, uint64_t now)
 {
     struct order *next = NULL; /* lowest id first: what was asked first is served first */
-    for (size_t i = 0; i < COVEY_INPROCESS_REQUESTS; i++) {
+    for (size_t i = 0; link->order_count > 0 && i < COVEY_INPROCESS_REQUESTS; i++) {
         struct order *order = &link->orders[i];
         if (order->stage == ORDER_QUEUED && order->due_ms <= now && (next == NULL || order->id < next->id))
             next = order;
@@ -387,7 +403,9 @@ static bool deliver_order(struct covey_link *link, uint64_t now)
         return false;
     struct covey_host *host = link->host;
     struct order copy = *next;
-    next->stage = copy.stop ? ORDER_FREE : ORDER_SERVED;
+    next->stage = ORDER_SERVED;
+    if (copy.stop)
+        end_order(link, next);
     covey_inprocess_host_use(host);
     (void)pthread_mutex_unlock(&link->network->lock);
     covey_inprocess_serve(host, link, &copy);
@@ -400,7 +418,7 @@ static void close_orders(struct covey_link *link, enum covey_status status)
 {
     for (size_t i = 0; i < COVEY_INPROCESS_REQUESTS; i++) {
         struct order copy = link->orders[i];
-        link->orders[i].stage = ORDER_FREE;
+        end_order(link, &link->orders[i]);
         if (copy.stage == ORDER_FREE || copy.stop)
             continue;
         (void)pthread_mutex_unlock(&link->network->lock);
@@ -436,7 +454,7 @@ static void deliver_reply(struct covey_link *link, const struct parcel *parcel)
     struct covey_bytes body = parcel->blob != NULL ? covey_blob_view(parcel->blob)
                                                    : (struct covey_bytes){parcel->copy, parcel->copy_bytes};
     if (!parcel->observed)
-        order->stage = ORDER_FREE;
+        end_order(link, order);
     struct covey_inprocess_weight weight = covey_inprocess_weigh(order->path, body.size);
     link->traffic.bytes_down += weight.bytes;
     link->traffic.datagrams_down += weight.datagrams;
@@ -483,7 +501,7 @@ static bool deliver_parcel(struct covey_link *link, uint64_t now)
 static uint64_t next_due(const struct covey_link *link)
 {
     uint64_t due = link->inbox != NULL ? link->inbox->due_ms : UINT64_MAX;
-    for (size_t i = 0; i < COVEY_INPROCESS_REQUESTS; i++) {
+    for (size_t i = 0; link->order_count > 0 && i < COVEY_INPROCESS_REQUESTS; i++) {
         const struct order *order = &link->orders[i];
         if (order->stage == ORDER_QUEUED && order->due_ms < due)
             due = order->due_ms;
@@ -568,6 +586,12 @@ static void link_destroy(struct covey_link *link)
             break;
         }
     }
+    for (struct covey_link **at = &network->named[link->bucket]; *at != NULL; at = &(*at)->next_named) {
+        if (*at == link) {
+            *at = link->next_named;
+            break;
+        }
+    }
     while (link->inbox != NULL) {
         struct parcel *parcel = link->inbox;
         link->inbox = parcel->next;
@@ -607,6 +631,9 @@ enum covey_status covey_inprocess_link_create(struct covey_inprocess_network *ne
     (void)pthread_mutex_lock(&network->lock);
     link->next = network->links;
     network->links = link;
+    link->bucket = covey_inprocess_bucket(peer_name);
+    link->next_named = network->named[link->bucket];
+    network->named[link->bucket] = link;
     (void)pthread_mutex_unlock(&network->lock);
     *out = (struct covey_link_handle){&link_ops, link};
     return COVEY_OK;

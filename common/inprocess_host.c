@@ -45,7 +45,7 @@ static struct parcel *reply_parcel(uint32_t id, uint32_t generation, const struc
 
 static void drop_observation(struct covey_host *host, const struct covey_link *link, const char *path)
 {
-    for (struct observation **at = &host->observations; *at != NULL;) {
+    for (struct observation **at = &host->observations[link->bucket]; *at != NULL;) {
         struct observation *observation = *at;
         if (observation->link == link && (path == NULL || strcmp(observation->path, path) == 0)) {
             *at = observation->next;
@@ -67,8 +67,8 @@ static bool add_observation(struct covey_host *host, const struct pending *pendi
     observation->id = pending->id;
     observation->generation = pending->generation;
     (void)snprintf(observation->path, sizeof observation->path, "%s", pending->path);
-    observation->next = host->observations;
-    host->observations = observation;
+    observation->next = host->observations[pending->link->bucket];
+    host->observations[pending->link->bucket] = observation;
     return true;
 }
 
@@ -223,7 +223,8 @@ static enum covey_status host_notify(struct covey_host *host, const char *name, 
     enum covey_status status = COVEY_OK;
     (void)content_format;
     (void)pthread_mutex_lock(&host->network->lock);
-    for (struct observation *at = host->observations; at != NULL; at = at->next) {
+    struct observation *at = host->observations[covey_inprocess_bucket(name)];
+    for (; at != NULL; at = at->next) {
         if (strcmp(at->path, path) != 0 || strcmp(at->link->peer.name, name) != 0)
             continue;
         struct covey_response response = {.code = COVEY_CODE_CONTENT, .blob = body};
@@ -246,7 +247,8 @@ static bool host_present(struct covey_host *host, const char *name)
 {
     bool present = false;
     (void)pthread_mutex_lock(&host->network->lock);
-    for (const struct covey_link *link = host->network->links; link != NULL && !present; link = link->next)
+    const struct covey_link *link = host->network->named[covey_inprocess_bucket(name)];
+    for (; link != NULL && !present; link = link->next_named)
         present = link->host == host && strcmp(link->peer.name, name) == 0;
     (void)pthread_mutex_unlock(&host->network->lock);
     return present;

@@ -9,6 +9,7 @@
 #include "exchange.h"
 
 #define INPROCESS_QUERY_BYTES 192
+#define INPROCESS_BUCKETS 1024 /* by device name */
 
 struct covey_inprocess_network {
     struct covey_inprocess_network_config config;
@@ -16,6 +17,7 @@ struct covey_inprocess_network {
     pthread_cond_t host_idle; /* a call into some host has ended */
     struct covey_host *hosts;
     struct covey_link *links;
+    struct covey_link *named[INPROCESS_BUCKETS];
 };
 
 /* Something on its way to a link's owner. */
@@ -58,7 +60,7 @@ struct order {
 
 struct covey_link {
     struct covey_inprocess_network *network;
-    struct covey_link *next;
+    struct covey_link *next, *next_named;
     struct covey_link_events events;
     struct covey_peer peer;
     pthread_cond_t stirred;
@@ -66,6 +68,8 @@ struct covey_link {
     struct covey_host *host; /* NULL: not connected */
     uint32_t generation;
     uint32_t next_id;
+    uint32_t bucket; /* of its name */
+    uint32_t order_count;
     struct order orders[COVEY_INPROCESS_REQUESTS];
     struct parcel *inbox; /* by due_ms */
     struct covey_traffic traffic;
@@ -85,7 +89,7 @@ struct covey_host {
     char name[128];
     pthread_mutex_t serving; /* one call into the service at a time */
     uint32_t users;          /* threads inside or on their way into the service */
-    struct observation *observations;
+    struct observation *observations[INPROCESS_BUCKETS];
     struct pending *pending; /* exchanges that are not answered yet */
     struct covey_traffic traffic;
 };
@@ -102,6 +106,7 @@ struct pending {
     char path[COVEY_PATH_BYTES];
 };
 
+uint32_t covey_inprocess_bucket(const char *name);
 uint64_t covey_inprocess_now_ms(const struct covey_inprocess_network *network);
 
 /* With the lock held: puts a parcel into the link's inbox; `bytes` is what it weighs on the way. A parcel

@@ -324,6 +324,14 @@ void covey_block_sender_missing(struct covey_block_sender *sender, const uint32_
     }
 }
 
+void covey_block_sender_assume(struct covey_block_sender *sender, const uint8_t *present)
+{
+    for (uint32_t block = 0; block < sender->config.block_count; block++) {
+        if ((present[block / 8] >> (block % 8) & 1) != 0)
+            mark_answered(sender, block);
+    }
+}
+
 void covey_block_sender_forget(struct covey_block_sender *sender, uint32_t block)
 {
     if (block >= sender->config.block_count || !is_answered(sender, block))

@@ -59,6 +59,8 @@ static uint32_t known_blocks(const struct covey_coap_call *call)
         return 1;
     if (call->upload_blocks > 0)
         return call->upload_blocks;
+    if (call->assembling)
+        return call->incoming.receiver.block_count;
     if (call->method == COVEY_GET && !call->observe)
         return covey_block_count(call->expect_bytes,
                                  covey_coap_block_bytes(call->szx)); /* 0 when it is not known */
@@ -182,6 +184,49 @@ void covey_coap_call_resume(struct covey_coap_call *call, uint64_t now_us)
 {
     if (call->upload_blocks > 1)
         begin_phase(call, COVEY_COAP_PHASE_ASK, now_us);
+}
+
+/* ---------------------------------------------------------------- going on after a break */
+
+void covey_coap_partial_deinit(struct covey_coap_partial *partial)
+{
+    covey_coap_body_deinit(&partial->body);
+    memset(partial, 0, sizeof *partial);
+}
+
+void covey_coap_call_keep(struct covey_coap_call *call, struct covey_coap_partial *partial)
+{
+    if (!call->assembling || call->result_assembled || !call->etag.present ||
+        covey_block_receiver_complete(&call->incoming.receiver))
+        return;
+    covey_coap_partial_deinit(partial);
+    partial->used = true;
+    memcpy(partial->path, call->path, sizeof partial->path);
+    memcpy(partial->query, call->query, sizeof partial->query);
+    partial->szx = call->szx;
+    partial->etag = call->etag;
+    partial->body = call->incoming;
+    memset(&call->incoming, 0, sizeof call->incoming);
+    call->assembling = false;
+}
+
+void covey_coap_call_go_on(struct covey_coap_call *call, struct covey_coap_partial *partial, uint64_t now_us)
+{
+    const struct covey_block_receiver *receiver = &partial->body.receiver;
+    if (!partial->used || call->method != COVEY_GET || call->observe ||
+        strcmp(call->path, partial->path) != 0 || strcmp(call->query, partial->query) != 0 ||
+        receiver->total_bytes > call->reply_limit_bytes ||
+        (call->expect_bytes > 0 && receiver->total_bytes != call->expect_bytes))
+        return;
+    call->incoming = partial->body;
+    memset(&partial->body, 0, sizeof partial->body);
+    call->szx = partial->szx;
+    call->etag = partial->etag;
+    call->assembling = true;
+    covey_coap_partial_deinit(partial);
+    begin_phase(call, COVEY_COAP_PHASE_MOVE, now_us);
+    if (call->phase == COVEY_COAP_PHASE_MOVE)
+        covey_block_sender_assume(&call->sender, call->incoming.bitmap);
 }
 
 /* ---------------------------------------------------------------- what goes out */

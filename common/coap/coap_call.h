@@ -80,6 +80,21 @@ void covey_coap_call_destroy(struct covey_coap_call *call);
 /* An upload that was interrupted before: ask first what the server has. */
 void covey_coap_call_resume(struct covey_coap_call *call, uint64_t now_us);
 
+/* A download that broke off: what came of it, to go on from (same path and query, same ETag). */
+struct covey_coap_partial {
+    bool used;
+    char path[COVEY_PATH_BYTES];
+    char query[COVEY_COAP_QUERY_BYTES];
+    uint8_t szx;
+    struct covey_coap_tag etag;
+    struct covey_coap_body body;
+};
+void covey_coap_partial_deinit(struct covey_coap_partial *partial);
+/* Takes what an ended call has of a body; whatever was in *partial goes. */
+void covey_coap_call_keep(struct covey_coap_call *call, struct covey_coap_partial *partial);
+/* A new call for the same: goes on where the other stopped. Empties *partial then. */
+void covey_coap_call_go_on(struct covey_coap_call *call, struct covey_coap_partial *partial, uint64_t now_us);
+
 enum covey_coap_step { COVEY_COAP_STEP_SEND, COVEY_COAP_STEP_WAIT, COVEY_COAP_STEP_DONE };
 struct covey_coap_move {
     enum covey_coap_step step;

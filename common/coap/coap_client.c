@@ -47,6 +47,7 @@ struct covey_link {
     /* the last upload that broke off, to be resumed */
     char interrupted_path[COVEY_PATH_BYTES];
     struct covey_coap_tag interrupted_tag;
+    struct covey_coap_partial partial; /* and the last download */
     /* silence */
     uint64_t heard_datagrams, heard_us, unheard_since_us, ping_us, icmp_us;
     uint64_t upload_bytes, blocks_sent, blocks_repeated;
@@ -76,10 +77,12 @@ static void change_state(struct covey_link *link, enum covey_link_state state,
         change->reason = *reason;
 }
 
-static void remember_interrupted(struct covey_link *link, const struct covey_coap_call *call)
+static void remember_interrupted(struct covey_link *link, struct covey_coap_call *call)
 {
-    if (call->upload_blocks <= 1)
+    if (call->upload_blocks <= 1) {
+        covey_coap_call_keep(call, &link->partial);
         return;
+    }
     memcpy(link->interrupted_path, call->path, sizeof link->interrupted_path);
     link->interrupted_tag = call->tag;
 }
@@ -372,6 +375,9 @@ static enum covey_status start_call(struct covey_link *link, const struct covey_
         link->interrupted_path[0] = '\0';
         covey_coap_call_resume(call, now_us);
     }
+    covey_coap_call_go_on(call, &link->partial, now_us);
+    if (call->reply_limit_bytes > COVEY_BLOCK_BYTES)
+        covey_coap_partial_deinit(&link->partial); /* another large body is wanted now: the old one is history */
     append_call(link, call);
     if (out_id != NULL)
         *out_id = call->id;
@@ -563,6 +569,7 @@ static void link_destroy(struct covey_link *link)
             call->reply(call->user, &(struct covey_reply){.status = COVEY_CANCELLED});
         covey_coap_call_destroy(call);
     }
+    covey_coap_partial_deinit(&link->partial);
     if (link->wake_fd >= 0)
         (void)close(link->wake_fd);
     free(link);

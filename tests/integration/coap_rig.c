@@ -15,6 +15,20 @@ double clock_s(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+uint64_t resident_bytes(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return 0;
+#else
+    unsigned long pages = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    cr_assert_not_null(file);
+    cr_assert_eq(fscanf(file, "%lu %lu", &pages, &resident), 2);
+    fclose(file);
+    return (uint64_t)resident * 4096;
+#endif
+}
+
 void fill_bytes(uint8_t *bytes, size_t size, uint64_t seed)
 {
     struct covey_random random;

@@ -79,5 +79,7 @@ bool device_await(struct device *device, const struct answer *answer, int calls,
 /* Bytes that follow from a seed. */
 void fill_bytes(uint8_t *bytes, size_t size, uint64_t seed);
 double clock_s(void);
+/* Memory of this process; 0 under a sanitizer, whose own memory would drown it. */
+uint64_t resident_bytes(void);
 
 #endif

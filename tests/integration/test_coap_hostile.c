@@ -341,15 +341,6 @@ static int open_socket(struct rig *rig)
     return fd;
 }
 
-static uint64_t resident_bytes(void)
-{
-    unsigned long pages = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    cr_assert_eq(fscanf(file, "%lu %lu", &pages, &resident), 2);
-    fclose(file);
-    return (uint64_t)resident * 4096;
-}
-
 /* Noise, plain CoAP, cut records, and ClientHellos without a cookie from two thousand ports (fault 1). */
 Test(hostile, strangers, .timeout = 120)
 {

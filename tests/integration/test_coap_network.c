@@ -158,6 +158,49 @@ Test(network, upload_is_resumed, .timeout = 120)
     stop(&course);
 }
 
+/* The same for a download; and when the body has changed meanwhile, the new one comes whole. */
+Test(network, download_is_resumed, .timeout = 120)
+{
+    struct relay_network clean = {.delay_us = 20000}, dead = {.loss = 1};
+    for (int changed = 0; changed < 2; changed++) {
+        struct course course = start(&clean, 1);
+        struct answer answer = {0};
+        struct covey_request download = {
+            .method = COVEY_GET, .path = "model", .reply_limit_bytes = BODY_BYTES};
+        const struct covey_link_ops *ops = course.device->link.ops;
+        struct covey_link *link = course.device->link.link;
+        cr_assert_eq(ops->request(link, &download, answer_taken, &answer, NULL, NULL), COVEY_OK);
+        cr_assert_not(device_await(course.device, &answer, 1, 250));
+        relay_set(course.relay, &dead);
+        ops->disconnect(link);
+        cr_assert(device_await(course.device, &answer, 1, 30000));
+        cr_assert_eq(answer.status, COVEY_CLOSED);
+        relay_set(course.relay, &clean);
+        if (changed) {
+            struct covey_blob *old = course.rig->model;
+            uint16_t port = course.rig->port;
+            rig_stop_server(course.rig);
+            cr_assert_eq(covey_blob_create((struct covey_bytes){course.body, BODY_BYTES}, NULL, NULL, NULL,
+                                           &course.rig->model),
+                         COVEY_OK);
+            covey_blob_release(old);
+            rig_start_server(course.rig, port, 1);
+        }
+        cr_assert(device_connect(course.device, relay_address(course.relay)), "%s",
+                  course.device->reason.text);
+        struct covey_traffic before, after;
+        ops->traffic(link, &before);
+        cr_assert(device_ask(course.device, &download, &answer, LIMIT_MS));
+        ops->traffic(link, &after);
+        cr_assert_eq(answer.status, COVEY_OK, "%s", covey_status_text(answer.status));
+        cr_assert(covey_hash_equal(&answer.hash, covey_blob_hash(course.rig->model)));
+        bool less = after.bytes_down - before.bytes_down < BODY_BYTES;
+        cr_assert_eq(less, !changed, "%llu bytes came",
+                     (unsigned long long)(after.bytes_down - before.bytes_down));
+        stop(&course);
+    }
+}
+
 /* A slow service is not a dead one: the link stays up while the answer takes longer than the link's patience.
  */
 Test(network, slow_service_is_not_silence, .timeout = 60)

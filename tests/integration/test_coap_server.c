@@ -276,16 +276,6 @@ Test(server, requests_are_bounded_and_cancelled, .timeout = 60)
     rig_stop(rig);
 }
 
-static uint64_t resident_bytes(void)
-{
-    unsigned long pages = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    cr_assert_not_null(file);
-    cr_assert_eq(fscanf(file, "%lu %lu", &pages, &resident), 2);
-    fclose(file);
-    return (uint64_t)resident * 4096;
-}
-
 /* Connecting and leaving a thousand times leaves nothing behind. */
 Test(server, sessions_leave_nothing, .timeout = 120)
 {

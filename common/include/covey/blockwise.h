@@ -136,6 +136,9 @@ void covey_block_sender_answered(struct covey_block_sender *sender, uint32_t num
 void covey_block_sender_missing(struct covey_block_sender *sender, const uint32_t *first,
                                 const uint32_t *count, size_t range_count);
 
+/* To resume: the blocks of this bitmap (of block_count bits) are there already. */
+void covey_block_sender_assume(struct covey_block_sender *sender, const uint8_t *present);
+
 /* The block's answer is not to be counted (4.08 on the last one): it goes again. */
 void covey_block_sender_forget(struct covey_block_sender *sender, uint32_t block);
 
