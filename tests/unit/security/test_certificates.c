@@ -210,7 +210,7 @@ Test(certificates, requests)
     covey_key_destroy(key);
 }
 
-/* Every byte of a request's body changed: not signed by its key any more (or no request at all). */
+/* Every character of a request's body changed: not signed by its key any more (or no request at all). */
 Test(certificates, a_request_that_was_changed_is_refused)
 {
     struct covey_key *key = new_key();
@@ -223,7 +223,7 @@ Test(certificates, a_request_that_was_changed_is_refused)
     char *body = strchr(pem, '\n') + 1, *end = strstr(pem, "-----END");
     for (char *at = body; at < end; at++) {
         const char before = *at;
-        if (before == '\n' || before == '=')
+        if (before == '\n' || before == '=' || at[1] == '=') /* some bits before the padding mean nothing */
             continue;
         *at = before == 'A' ? 'B' : 'A';
         if (*at != before) {
