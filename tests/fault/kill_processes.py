@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Kills devices and the server of a running federation, at any moment, and looks whether everything goes on.
+
+    kill_processes.py BIN_DIR WORK_DIR [--kills N] [--seed S] [--who device|server]
+
+Separate processes over CoAP/DTLS on this host, a tiny model and data made here. What must hold:
+  device  a device that is killed leaves the round to end by its deadline; started again it joins a later round
+  server  a server that is killed and started again goes on from its last stored model: sequences and rounds never
+          fall, no update is counted twice, and the devices find it again by themselves
+"""
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+DEVICES = 3
+DEADLINE_S = 3.0
+
+
+def write_idx(path, kind, shape, values):
+    with open(path, "wb") as file:
+        file.write(struct.pack(">BBBB", 0, 0, kind, len(shape)))
+        for size in shape:
+            file.write(struct.pack(">I", size))
+        file.write(bytes(values))
+
+
+def make_data(folder, rng, count):
+    """Two classes of 16 bytes: bright first half, or bright second half."""
+    os.makedirs(folder, exist_ok=True)
+    labels = [rng.randrange(2) for _ in range(count)]
+    values = []
+    for label in labels:
+        for place in range(16):
+            values.append(rng.randrange(100) + (100 if (place < 8) == (label == 0) else 0))
+    write_idx(os.path.join(folder, "x.idx"), 8, (count, 16), values)
+    write_idx(os.path.join(folder, "y.idx"), 8, (count,), labels)
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Federation:
+    """One server and its devices; every process is in self.running, and is ended by close()."""
+
+    def __init__(self, bin_dir, work, rng, rounds):
+        self.bin, self.work, self.running = bin_dir, work, {}
+        shutil.rmtree(work, ignore_errors=True)
+        os.makedirs(os.path.join(work, "devices"))
+        self.tool("covey-server", "init", self.path("server"), "--name", "localhost")
+        port = free_port()
+        with open(self.path("server/tiny.yaml"), "w") as file:
+            file.write("name: tiny\ninput: {shape: [16]}\nloss: softmax_cross_entropy\n"
+                       "ops:\n  - {op: dense, name: hidden, units: 400}\n  - {op: relu}\n  - {op: dense, name: output, units: 2}\n")
+        with open(self.path("server/server.yaml"), "w") as file:
+            file.write(f"""server: {{name: localhost, port: {port}, exit_when_done: true}}
+log: {{level: info}}
+federations:
+  - name: tiny
+    model: {self.path("server/tiny.yaml")}
+    codec: int8
+    train: {{epochs: 2, batch: 10, learning_rate: 0.05}}
+    selection: {{fraction: 1, minimum_devices: 2}}
+    round: {{deadline_s: {DEADLINE_S}, minimum_updates: 1, pause_s: 0.1, heartbeat_s: 2, retry_s: 1}}
+    stop: {{rounds: {rounds}}}
+""")
+        for name in self.names():
+            make_data(self.path(f"data/{name}"), rng, 4000)
+            self.tool("covey-server", "device", "add", self.path("server"), name, "--out", self.path(f"devices/{name}"))
+            with open(self.path(f"devices/{name}/client.yaml"), "w") as file:
+                file.write(f"""server: localhost:{port}
+server_name: localhost
+federation: tiny
+exit_when_done: true
+reconnect_ms: 100
+reconnect_limit_ms: 1000
+data: {{inputs: [{self.path(f"data/{name}/x.idx")}], labels: [{self.path(f"data/{name}/y.idx")}], scale: 0.005}}
+log: {{level: info}}
+""")
+
+    def names(self):
+        return [f"device-{i}" for i in range(1, DEVICES + 1)]
+
+    def path(self, name):
+        return os.path.join(self.work, name)
+
+    def tool(self, program, *arguments):
+        done = subprocess.run([os.path.join(self.bin, program), *arguments], capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            sys.exit(f"{program} {' '.join(arguments)}: {done.stderr}")
+
+    def start(self, name):
+        program = ["covey-server", "run", self.path("server"), "--json"] if name == "server" else \
+            ["covey-client", "run", self.path(f"devices/{name}"), "--json"]
+        with open(self.path(f"{name}.jsonl"), "a") as out, open(self.path(f"{name}.log"), "a") as log:
+            self.running[name] = subprocess.Popen([os.path.join(self.bin, program[0]), *program[1:]], stdout=out, stderr=log)
+
+    def kill(self, name):
+        self.running[name].send_signal(signal.SIGKILL)
+        self.running[name].wait(timeout=10)
+
+    def lines(self, name):
+        found = []
+        with open(self.path(f"{name}.jsonl")) as file:
+            for line in file.read().splitlines():
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    pass  # cut by the kill
+        return found
+
+    def rounds(self):
+        return [line for line in self.lines("server") if "round" in line]
+
+    def close(self):
+        for process in self.running.values():
+            if process.poll() is None:
+                process.kill()
+            process.wait(timeout=10)
+
+    def show(self):
+        for name in ["server", *self.names()]:
+            for kind in ("jsonl", "log"):
+                try:
+                    with open(self.path(f"{name}.{kind}")) as file:
+                        text = file.read().splitlines()[-12:]
+                except OSError:
+                    continue
+                print(f"--- {name}.{kind}", *text, sep="\n", file=sys.stderr)
+
+
+def wait_until(what, seconds, condition):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def kill_devices(federation, rng, kills):
+    federation.start("server")
+    for name in federation.names():
+        federation.start(name)
+    wait_until("a first round", 60, lambda: any(not line["abandoned"] for line in federation.rounds()))
+    for _ in range(kills):
+        victim = rng.choice(federation.names())
+        time.sleep(rng.random() * 0.5)
+        before = len(federation.rounds())
+        federation.kill(victim)
+        # without it the round ends by its deadline, and the next is made by the others
+        wait_until(f"rounds without {victim}", 20 * DEADLINE_S, lambda: len(federation.rounds()) >= before + 2)
+        last = federation.rounds()[-1]["round"]
+        federation.start(victim)
+        wait_until(f"{victim} to join again", 20 * DEADLINE_S,
+                   lambda: any(line.get("round", 0) > last for line in federation.lines(victim)))
+        if federation.running["server"].poll() is not None:
+            raise AssertionError("the server ended")
+    check_rounds(federation)
+
+
+def kill_server(federation, rng, kills):
+    federation.start("server")
+    for name in federation.names():
+        federation.start(name)
+    wait_until("a first round", 60, lambda: len(federation.rounds()) >= 1)
+    for _ in range(kills):
+        time.sleep(rng.random() * 0.7)
+        before = federation.rounds()[-1]
+        federation.kill("server")
+        federation.start("server")
+        wait_until("rounds after the restart", 20 * DEADLINE_S,
+                   lambda: federation.rounds()[-1]["round"] > before["round"] + 1 and not federation.rounds()[-1]["abandoned"])
+        for name in federation.names():
+            if federation.running[name].poll() is not None:
+                raise AssertionError(f"{name} ended with {federation.running[name].returncode}")
+    check_rounds(federation)
+
+
+def check_rounds(federation):
+    """Rounds and sequences never fall; a round is reported once; no more updates than devices chosen."""
+    previous = {"round": 0, "sequence": 0}
+    for line in federation.rounds():
+        if line["round"] < previous["round"] or line["sequence"] < previous["sequence"]:
+            raise AssertionError(f"went back: {previous} then {line}")
+        if line["round"] == previous["round"] and line["model_sha256"] != previous["model_sha256"]:
+            raise AssertionError(f"one round, two models: {previous} then {line}")
+        if line["updates"] > line["chosen"]:
+            raise AssertionError(f"more updates than devices: {line}")
+        previous = line
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bin_dir")
+    parser.add_argument("work_dir")
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--who", choices=["device", "server"], required=True)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    federation = Federation(os.path.abspath(options.bin_dir), os.path.abspath(options.work_dir), rng, 1000000)
+    try:
+        (kill_devices if options.who == "device" else kill_server)(federation, rng, options.kills)
+        rounds = federation.rounds()
+        print(f"{options.kills} kills of {options.who}: {len(rounds)} rounds, "
+              f"{sum(line['abandoned'] for line in rounds)} abandoned, last {rounds[-1]['round']}")
+    except BaseException:
+        federation.show()
+        raise
+    finally:
+        federation.close()
+
+
+if __name__ == "__main__":
+    main()
