@@ -13,6 +13,8 @@
  * session with its buffers, libcoap, the handshake's certificates, the pages of the program that only a round
  * touches. Measured by tests/integration/client_memory (docs/client.md). */
 #define LINK_BYTES (900u << 10)
+/* What OpenBLAS touches once it works: its buffer, its code. */
+#define FAST_BYTES (1u << 20)
 /* Of a datagram that carries a block: DTLS record (13 header, 8 explicit nonce, 8 tag), CoAP header, token,
  * path, block, size, tag. */
 #define FRAMING_BYTES 70
@@ -28,7 +30,7 @@ struct estimate {
     struct covey_model_summary summary;
     struct covey_training_memory training;
     struct covey_client_memory client;
-    uint64_t program, peak;
+    uint64_t program, received, peak;     /* received: a delta while it is put together */
     uint64_t update, upload, model_bytes; /* on the wire, a round */
 };
 
@@ -50,9 +52,11 @@ static enum covey_status estimate(struct estimate *e, struct covey_error *err)
     covey_training_plan_memory(e->plan, &e->training);
     covey_client_memory(e->codec, e->feedback, e->summary.parameters, e->summary.update_count, &e->client);
     covey_memory_use(&use);
-    e->program = use.now_bytes + LINK_BYTES;
+    const struct covey_engine *engine = e->engine != NULL ? e->engine : covey_engine_default();
+    e->program = use.now_bytes + LINK_BYTES + (engine == &covey_engine_plain ? 0 : FAST_BYTES);
+    e->received = covey_codec_bound(&downlink, (size_t)e->summary.parameters);
     e->peak = e->program + e->client.parameters + e->client.residual + e->client.message + e->client.codec +
-              e->client.stack + e->training.total;
+              e->client.stack + e->received + e->training.total;
     e->update = covey_codec_bound(&codec, (size_t)e->summary.update_count);
     e->upload = framed(e->update + COVEY_UPDATE_HEAD_BYTES);
     e->model_bytes = framed(covey_codec_bound(&downlink, (size_t)e->summary.parameters));
@@ -72,6 +76,7 @@ static void print_json(const struct estimate *e)
                   {"message", e->client.message},
                   {"codec", e->client.codec},
                   {"stack", e->client.stack},
+                  {"received", e->received},
                   {"gradients", e->training.gradients},
                   {"optimiser", e->training.optimiser},
                   {"activations", e->training.activations},
@@ -134,6 +139,7 @@ static void print_text(const struct estimate *e)
     print_bytes("kernel's scratch", e->training.kernel);
     print_bytes("batch", e->training.batch);
     print_bytes("encoded update", e->client.message + e->client.codec);
+    print_bytes("delta while it comes in", e->received);
     print_bytes("stack of the training thread", e->client.stack);
     print_bytes("peak (data that is mapped comes on top)", e->peak);
     printf("\nbytes a round\n");

@@ -15,20 +15,29 @@
 
 /* ---- hours ---- */
 
+/* One or two digits; *at moves behind them. */
+static bool read_two_digits(const char **at, unsigned *out)
+{
+    if (!isdigit((unsigned char)**at))
+        return false;
+    *out = (unsigned)(*(*at)++ - '0');
+    if (isdigit((unsigned char)**at))
+        *out = *out * 10 + (unsigned)(*(*at)++ - '0');
+    return true;
+}
+
 /* "7" or "7:30" -> minutes; *at moves behind it. */
 static bool read_minute(const char **at, uint16_t *out)
 {
-    unsigned hour = 0, minute = 0;
-    int used = 0;
+    unsigned hour, minute = 0;
     while (**at == ' ')
         (*at)++;
-    if (!isdigit((unsigned char)**at) || sscanf(*at, "%2u%n", &hour, &used) != 1)
+    if (!read_two_digits(at, &hour))
         return false;
-    *at += used;
     if (**at == ':') {
-        if (!isdigit((unsigned char)(*at)[1]) || sscanf(*at + 1, "%2u%n", &minute, &used) != 1)
+        (*at)++;
+        if (!read_two_digits(at, &minute))
             return false;
-        *at += 1 + used;
     }
     while (**at == ' ')
         (*at)++;

@@ -15,17 +15,28 @@
 #define GZIP_SLACK_BYTES 1024u
 #define READ_STEP_BYTES (1u << 20)
 
-static enum covey_status fail_io(const struct covey_data_file *file, const char *what, struct covey_error *err)
+static enum covey_status fail_io(const struct covey_data_file *file, const char *what,
+                                 struct covey_error *err)
 {
-    return covey_fail(err, errno == ENOENT ? COVEY_NOT_FOUND : COVEY_IO, "%s: cannot %s: %s", file->path, what,
-                      strerror(errno));
+    return covey_fail(err, errno == ENOENT ? COVEY_NOT_FOUND : COVEY_IO, "%s: cannot %s: %s", file->path,
+                      what, strerror(errno));
 }
+
+/* inflate itself instead of gzopen, which would link deflate too: 45 KB of a small device's program. */
+struct covey_gzip {
+    z_stream stream;
+    bool member; /* inside of a member: its end has not been seen */
+    uint8_t input[16384];
+};
 
 static enum covey_status open_gzip(struct covey_data_file *file, struct covey_error *err)
 {
-    gzFile gzip = gzdopen(file->descriptor, "rb");
-    if (gzip == NULL)
+    struct covey_gzip *gzip = calloc(1, sizeof *gzip);
+    if (gzip == NULL || inflateInit2(&gzip->stream, 16 + MAX_WBITS) != Z_OK) {
+        free(gzip);
         return covey_fail(err, COVEY_NO_MEMORY, "%s: no memory for inflating it", file->path);
+    }
+    gzip->member = true;
     file->gzip = gzip;
     file->size = file->size * GZIP_EXPANSION + GZIP_SLACK_BYTES;
     return COVEY_OK;
@@ -61,18 +72,57 @@ enum covey_status covey_data_file_open(const char *path, struct covey_data_file 
 void covey_data_file_close(struct covey_data_file *file)
 {
     if (file->gzip != NULL)
-        gzclose(file->gzip); /* closes the descriptor */
-    else if (file->path != NULL && file->descriptor >= 0)
+        inflateEnd(&file->gzip->stream);
+    free(file->gzip);
+    if (file->path != NULL && file->descriptor >= 0)
         close(file->descriptor);
     *file = (struct covey_data_file){.descriptor = -1};
 }
 
-static enum covey_status fail_gzip(const struct covey_data_file *file, struct covey_error *err)
+/* One read(2); *got is 0 at the end only. */
+static enum covey_status read_once(struct covey_data_file *file, void *out, size_t count, size_t *got,
+                                   struct covey_error *err)
 {
-    int code;
-    const char *text = gzerror(file->gzip, &code);
-    return covey_fail(err, COVEY_CORRUPT, "%s: damaged gzip stream: %s", file->path,
-                      code == Z_ERRNO ? strerror(errno) : text);
+    ssize_t n;
+    do
+        n = read(file->descriptor, out, count);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return fail_io(file, "read", err);
+    *got = (size_t)n;
+    return COVEY_OK;
+}
+
+/* At most count bytes, inflated; a file may hold several members one behind the other (RFC 1952 section 2.2).
+ */
+static enum covey_status inflate_some(struct covey_data_file *file, uint8_t *out, size_t count, size_t *got,
+                                      struct covey_error *err)
+{
+    struct covey_gzip *gzip = file->gzip;
+    z_stream *stream = &gzip->stream;
+    stream->next_out = out;
+    stream->avail_out = (uInt)count;
+    while (stream->avail_out > 0) {
+        if (stream->avail_in == 0) {
+            size_t read_bytes = 0;
+            COVEY_TRY(read_once(file, gzip->input, sizeof gzip->input, &read_bytes, err));
+            if (read_bytes == 0 && gzip->member)
+                return covey_fail(err, COVEY_CORRUPT, "%s: the gzip stream is cut", file->path);
+            if (read_bytes == 0)
+                break;
+            stream->next_in = gzip->input;
+            stream->avail_in = (uInt)read_bytes;
+        }
+        if (!gzip->member && inflateReset(stream) != Z_OK)
+            return covey_fail(err, COVEY_NO_MEMORY, "%s: no memory for inflating it", file->path);
+        int code = inflate(stream, Z_NO_FLUSH);
+        if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
+            return covey_fail(err, COVEY_CORRUPT, "%s: damaged gzip stream: %s", file->path,
+                              stream->msg != NULL ? stream->msg : "not what gzip writes");
+        gzip->member = code != Z_STREAM_END;
+    }
+    *got = count - stream->avail_out;
+    return COVEY_OK;
 }
 
 /* At most count bytes; *got less than that only at the end. */
@@ -81,22 +131,12 @@ static enum covey_status read_some(struct covey_data_file *file, uint8_t *out, s
 {
     size_t done = 0;
     while (done < count) {
-        size_t step = count - done < READ_STEP_BYTES ? count - done : READ_STEP_BYTES;
-        ssize_t n = file->gzip != NULL ? (ssize_t)gzread(file->gzip, out + done, (unsigned)step)
-                                       : read(file->descriptor, out + done, step);
-        if (n < 0 && file->gzip == NULL && errno == EINTR)
-            continue;
-        if (n < 0)
-            return file->gzip != NULL ? fail_gzip(file, err) : fail_io(file, "read", err);
+        size_t step = count - done < READ_STEP_BYTES ? count - done : READ_STEP_BYTES, n = 0;
+        COVEY_TRY(file->gzip != NULL ? inflate_some(file, out + done, step, &n, err)
+                                     : read_once(file, out + done, step, &n, err));
         if (n == 0)
             break;
-        done += (size_t)n;
-    }
-    if (done < count && file->gzip != NULL) {
-        int code; /* a cut stream gives what it has and then says so here only */
-        gzerror(file->gzip, &code);
-        if (code != Z_OK && code != Z_STREAM_END)
-            return fail_gzip(file, err);
+        done += n;
     }
     file->position += done;
     *got = done;
@@ -120,8 +160,8 @@ enum covey_status covey_data_file_end(struct covey_data_file *file, struct covey
     size_t got;
     COVEY_TRY(read_some(file, &extra, 1, &got, err));
     if (got != 0)
-        return covey_fail(err, COVEY_CORRUPT, "%s: goes on after the %llu bytes that its header declares", file->path,
-                          (unsigned long long)file->position - 1);
+        return covey_fail(err, COVEY_CORRUPT, "%s: goes on after the %llu bytes that its header declares",
+                          file->path, (unsigned long long)file->position - 1);
     return COVEY_OK;
 }
 

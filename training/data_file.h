@@ -1,4 +1,5 @@
-/* A file of data as a stream of bytes, or mapped: plain, or compressed by gzip. The one place that knows zlib. */
+/* A file of data as a stream of bytes, or mapped: plain, or compressed by gzip. The one place that knows
+ * zlib. */
 #ifndef COVEY_DATA_FILE_H
 #define COVEY_DATA_FILE_H
 
@@ -8,11 +9,13 @@
 
 #include "covey/status.h"
 
+struct covey_gzip;
+
 struct covey_data_file {
     const char *path; /* borrowed, for messages */
     int descriptor;
-    void *gzip;       /* gzFile, or NULL for a plain file */
-    uint64_t size;    /* plain: exactly; gzip: the most that these bytes can inflate to */
+    struct covey_gzip *gzip; /* NULL for a plain file */
+    uint64_t size; /* plain: exactly; gzip: the most that these bytes can inflate to */
     uint64_t position;
 };
 
@@ -28,10 +31,11 @@ COVEY_MUST_CHECK enum covey_status covey_data_file_read(struct covey_data_file *
 COVEY_MUST_CHECK enum covey_status covey_data_file_end(struct covey_data_file *file, struct covey_error *err);
 
 /* The whole plain file, read-only; the caller unmaps file->size bytes. */
-COVEY_MUST_CHECK enum covey_status covey_data_file_map(const struct covey_data_file *file, const uint8_t **out,
-                                                       struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_data_file_map(const struct covey_data_file *file,
+                                                       const uint8_t **out, struct covey_error *err);
 
-/* All that is left, in memory of the caller's to free, ended by a zero that is not counted. LIMIT past limit bytes. */
+/* All that is left, in memory of the caller's to free, ended by a zero that is not counted. LIMIT past limit
+ * bytes. */
 COVEY_MUST_CHECK enum covey_status covey_data_file_read_all(struct covey_data_file *file, size_t limit,
                                                             char **out, size_t *out_bytes,
                                                             struct covey_error *err);
