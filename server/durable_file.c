@@ -6,8 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WRITE_BYTES (64u << 20) /* of one call: Linux takes 2 GiB at the most, and says so by writing less   \
-                                 */
+#define WRITE_BYTES                                                                                          \
+    (64u << 20) /* of one call: Linux takes 2 GiB at the most, and says so by writing less                   \
+                 */
 
 static int system_open(void *user, const char *path, int flags, mode_t mode)
 {
