@@ -100,9 +100,10 @@ Test(server, withdrawn_in_mid_session, .timeout = 60)
     cr_assert(device_ask(device, &request, &answer, LIMIT_MS));
     cr_assert_eq(answer.code, COVEY_CODE_CONTENT);
     atomic_store(&rig->denied_all, 1);
+    int served = atomic_load(&rig->served); /* a slow answer may have been asked for twice */
     cr_assert(device_ask(device, &request, &answer, LIMIT_MS));
     cr_assert(answer.code == COVEY_CODE_FORBIDDEN || answer.status == COVEY_CLOSED);
-    cr_assert_eq(atomic_load(&rig->served), 1);
+    cr_assert_eq(atomic_load(&rig->served), served);
     cr_assert(await_down(device, 5));
     device_stop(device);
     rig_stop(rig);

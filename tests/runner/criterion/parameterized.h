@@ -1,0 +1,2 @@
+/* Included by some tests beside criterion.h; nothing of it is used. */
+#include "criterion.h"
