@@ -78,6 +78,14 @@ static void log_line(void *user, enum covey_log_level level, const char *event, 
     pthread_mutex_unlock(&rig->lock);
 }
 
+uint32_t rig_held(struct rig *rig)
+{
+    pthread_mutex_lock(&rig->lock);
+    uint32_t held = rig->held_count;
+    pthread_mutex_unlock(&rig->lock);
+    return held;
+}
+
 bool rig_logged(struct rig *rig, const char *text)
 {
     pthread_mutex_lock(&rig->lock);

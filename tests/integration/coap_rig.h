@@ -42,6 +42,8 @@ void rig_start_server(struct rig *rig, uint16_t port, uint32_t shards);
 void rig_stop(struct rig *rig);
 /* Answers what was held, from another thread. */
 void rig_release(struct rig *rig, uint8_t code);
+/* How many requests are held. */
+uint32_t rig_held(struct rig *rig);
 bool rig_logged(struct rig *rig, const char *text);
 
 /* One device. */

@@ -141,10 +141,7 @@ static void *release_later(void *user)
     struct rig *rig = user;
     for (int i = 0; i < 500; i++) {
         usleep(20000);
-        pthread_mutex_lock(&rig->lock);
-        uint32_t held = rig->held_count;
-        pthread_mutex_unlock(&rig->lock);
-        if (held > 0) {
+        if (rig_held(rig) > 0) {
             usleep(300000);
             rig_release(rig, COVEY_CODE_CHANGED);
             return NULL;
