@@ -85,6 +85,9 @@ enum covey_status covey_federation_init(struct covey_federation *federation, str
     (void)snprintf(federation->plan_path, sizeof federation->plan_path, "f/%s/plan", options->name);
     struct covey_codec codec;
     COVEY_TRY(covey_codec_parse(federation->options.codec, &codec, err));
+    federation->update_limit_bytes =
+        COVEY_UPDATE_HEAD_BYTES +
+        covey_codec_bound(&codec, federation->update_count); /* repeats of a past round */
     if (covey_codec_bound(&codec, federation->update_count) >
         COVEY_LEDGER_BODY_BYTES - COVEY_UPDATE_HEAD_BYTES)
         return covey_fail(err, COVEY_LIMIT,

@@ -186,6 +186,16 @@ void fake_request(struct fake_host *host, const char *device, enum covey_method 
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += FAKE_WAIT_MS / 1000;
+    if (body.size > COVEY_BLOCK_BYTES) { /* it would come in blocks: asked first, with the body empty yet */
+        struct covey_incoming announced = incoming;
+        announced.body = (struct covey_bytes){NULL, 0};
+        announced.body_hash = NULL;
+        const uint8_t code = host->service.admit_body(host->service.user, &announced, body.size);
+        if (code != 0) {
+            *answer = (struct fake_answer){.code = code, .body = calloc(1, 2), .size = 1};
+            return;
+        }
+    }
     host->service.serve(host->service.user, &incoming, &waiting.base);
     pthread_mutex_lock(&waiting.mutex);
     while (!waiting.done)

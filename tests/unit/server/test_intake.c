@@ -169,7 +169,9 @@ Test(intake, refuses_each_kind_of_bad_update_with_its_code_and_goes_on)
     /* whose it is */
     char elsewhere[COVEY_PATH_BYTES];
     body = remake(&rig, NULL, "raw32", count, 0, &size);
-    cr_expect_eq(put(&rig, "other", path, body, size), COVEY_CODE_FORBIDDEN, "another device's assignment");
+    cr_expect_eq(put(&rig, "other", path, body, 100), COVEY_CODE_FORBIDDEN, "another device's assignment");
+    cr_expect_eq(put(&rig, "other", path, body, size), COVEY_CODE_NOT_FOUND,
+                 "in blocks it is refused before the ledger is asked whose it is");
     (void)snprintf(elsewhere, sizeof elsewhere, "f/digits/a/0123456789abcdef");
     cr_expect_eq(put(&rig, "good", elsewhere, body, size), COVEY_CODE_NOT_FOUND);
     cr_expect_eq(put(&rig, "good", "f/digits/a/xyz", body, size), COVEY_CODE_NOT_FOUND);
@@ -362,5 +364,31 @@ Test(intake, takes_one_at_a_time_where_there_is_no_room_for_two)
     covey_server_federation_view(rig.server, 0, &view);
     cr_expect_eq(view.round.completed, 1);
     cr_expect_eq(view.bytes_up_fp32, MANY * 4 * rig.model.layout.update_count);
+    tear_down(&rig);
+}
+
+Test(intake, answers_repeats_of_the_last_round_after_a_restart)
+{
+    struct rig rig;
+    set_up(&rig, "int8");
+    char path[COVEY_PATH_BYTES];
+    size_t size = 0;
+    fake_put_path(&rig.plan, "digits", path);
+    uint8_t *body = fake_update(&rig.model, "good", &rig.plan, &rig.base, 0, &size);
+    cr_assert_gt(size, COVEY_BLOCK_BYTES, "it shall come in blocks");
+    cr_assert_eq(put(&rig, "good", path, body, size), COVEY_CODE_CHANGED);
+    const struct covey_plan other = fake_await(&rig.host, "other", "digits", COVEY_PLAN_TRAIN, 1);
+    cr_assert_eq(fake_work(&rig.host, &rig.model, "other", "digits", &other, rig.signer), COVEY_CODE_CHANGED);
+    (void)fake_await(&rig.host, "good", "digits", COVEY_PLAN_DONE, 0);
+    fake_host_stop(&rig.host);
+    covey_server_destroy(rig.server);
+
+    struct covey_error err = {0};
+    cr_assert_eq(covey_server_create(&rig.options, &rig.server, &err), COVEY_OK, "%s", err.text);
+    fake_host_start(&rig.host, rig.server);
+    cr_expect_eq(put(&rig, "good", path, body, size), COVEY_CODE_CHANGED, "the answer had been lost");
+    body[size - 1] ^= 1;
+    cr_expect_eq(put(&rig, "good", path, body, size), COVEY_CODE_CONFLICT);
+    free(body);
     tear_down(&rig);
 }
