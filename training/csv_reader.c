@@ -24,9 +24,11 @@ static char guess_separator(const char *text)
     return best;
 }
 
-void covey_csv_begin(struct covey_csv_reader *reader, const char *name, char *text, size_t bytes, char separator)
+void covey_csv_begin(struct covey_csv_reader *reader, const char *name, char *text, size_t bytes,
+                     char separator)
 {
-    if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark, as spreadsheets write it */
+    if (bytes >= 3 &&
+        memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark, as spreadsheets write it */
         text += 3;
         bytes -= 3;
     }
@@ -81,7 +83,8 @@ static enum covey_status next_field(struct covey_csv_reader *reader, struct cove
     if (*start == '"') {
         char *field = unquote(reader, start, &end);
         if (field == NULL)
-            return covey_fail(err, COVEY_CORRUPT, "%s:%u: a quote that does not end", reader->name, reader->line);
+            return covey_fail(err, COVEY_CORRUPT, "%s:%u: a quote that does not end", reader->name,
+                              reader->line);
         if (!is_row_end(reader, end) && *end != reader->separator)
             return covey_fail(err, COVEY_CORRUPT, "%s:%u: something follows a closing quote in column %u",
                               reader->name, reader->line, reader->count);
@@ -91,7 +94,8 @@ static enum covey_status next_field(struct covey_csv_reader *reader, struct cove
     }
     for (end = start; !is_row_end(reader, end) && *end != reader->separator; end++)
         if (*end == 0)
-            return covey_fail(err, COVEY_CORRUPT, "%s:%u: a zero byte: not a text", reader->name, reader->line);
+            return covey_fail(err, COVEY_CORRUPT, "%s:%u: a zero byte: not a text", reader->name,
+                              reader->line);
     reader->at = end;
     reader->fields[reader->count++] = start; /* cut by the caller, who still has to see what ended it */
     return COVEY_OK;

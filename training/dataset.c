@@ -8,9 +8,9 @@
 static const struct {
     const char *name;
     size_t bytes;
-} elements[] = {[COVEY_ELEMENT_U8] = {"u8", 1},   [COVEY_ELEMENT_I8] = {"i8", 1},
-                [COVEY_ELEMENT_I16] = {"i16", 2}, [COVEY_ELEMENT_I32] = {"i32", 4},
-                [COVEY_ELEMENT_F32] = {"f32", 4}, [COVEY_ELEMENT_F64] = {"f64", 8}};
+} elements[] = {
+    [COVEY_ELEMENT_U8] = {"u8", 1},   [COVEY_ELEMENT_I8] = {"i8", 1},   [COVEY_ELEMENT_I16] = {"i16", 2},
+    [COVEY_ELEMENT_I32] = {"i32", 4}, [COVEY_ELEMENT_F32] = {"f32", 4}, [COVEY_ELEMENT_F64] = {"f64", 8}};
 
 size_t covey_element_bytes(enum covey_element type)
 {
@@ -130,7 +130,8 @@ static uint32_t row_of(const struct covey_dataset *dataset, uint32_t example)
     return dataset->index != NULL ? dataset->index[example] : example;
 }
 
-static enum covey_status check_rows(const struct covey_dataset *dataset, const uint32_t *rows, uint32_t first, size_t n)
+static enum covey_status check_rows(const struct covey_dataset *dataset, const uint32_t *rows, uint32_t first,
+                                    size_t n)
 {
     if (rows == NULL)
         return first <= dataset->count && n <= dataset->count - first ? COVEY_OK : COVEY_RANGE;
@@ -140,8 +141,8 @@ static enum covey_status check_rows(const struct covey_dataset *dataset, const u
     return COVEY_OK;
 }
 
-enum covey_status covey_dataset_read(const struct covey_dataset *dataset, const uint32_t *rows, uint32_t first,
-                                     size_t n, float *x, int32_t *labels, float *targets)
+enum covey_status covey_dataset_read(const struct covey_dataset *dataset, const uint32_t *rows,
+                                     uint32_t first, size_t n, float *x, int32_t *labels, float *targets)
 {
     COVEY_TRY(check_rows(dataset, rows, first, n));
     for (size_t i = 0; i < n; i++) {
@@ -164,7 +165,8 @@ int32_t covey_dataset_label(const struct covey_dataset *dataset, uint32_t exampl
     return label_at(&dataset->labels, row_of(dataset, example), 0);
 }
 
-enum covey_status covey_dataset_classes(const struct covey_dataset *dataset, uint32_t *out, struct covey_error *err)
+enum covey_status covey_dataset_classes(const struct covey_dataset *dataset, uint32_t *out,
+                                        struct covey_error *err)
 {
     uint32_t classes = 0;
     for (uint32_t i = 0; i < dataset->count && dataset->labels.width != 0; i++) {
@@ -182,8 +184,8 @@ enum covey_status covey_dataset_classes(const struct covey_dataset *dataset, uin
     return COVEY_OK;
 }
 
-enum covey_status covey_dataset_view(const struct covey_dataset *whole, const uint32_t *picked, uint32_t count,
-                                     struct covey_dataset *out, struct covey_error *err)
+enum covey_status covey_dataset_view(const struct covey_dataset *whole, const uint32_t *picked,
+                                     uint32_t count, struct covey_dataset *out, struct covey_error *err)
 {
     struct covey_dataset view = *whole;
     struct covey_dataset_storage *storage = NULL;
@@ -210,7 +212,8 @@ void covey_dataset_memory(const struct covey_dataset *dataset, uint64_t *mapped_
 {
     *mapped_bytes = *heap_bytes = 0;
     for (size_t i = 0; dataset->storage != NULL && i < dataset->storage->count; i++)
-        *(dataset->storage->blocks[i].mapped ? mapped_bytes : heap_bytes) += dataset->storage->blocks[i].bytes;
+        *(dataset->storage->blocks[i].mapped ? mapped_bytes : heap_bytes) +=
+            dataset->storage->blocks[i].bytes;
 }
 
 void covey_dataset_deinit(struct covey_dataset *dataset)

@@ -14,8 +14,8 @@ enum column_use { USE_FEATURE, USE_LABEL, USE_TARGET, USE_NOTHING };
 /* The tables while they grow. Which column is what is settled by the first file. */
 struct csv_tables {
     const struct covey_data_csv *csv;
-    uint8_t *uses;      /* (COVEY_CSV_COLUMNS) enum column_use */
-    uint16_t *targets;  /* (COVEY_CSV_COLUMNS) place of a target column among the targets */
+    uint8_t *uses;     /* (COVEY_CSV_COLUMNS) enum column_use */
+    uint16_t *targets; /* (COVEY_CSV_COLUMNS) place of a target column among the targets */
     uint32_t columns, features, target_count;
     bool has_label;
     float *x, *y;
@@ -24,8 +24,8 @@ struct csv_tables {
 };
 
 /* A column by name, or by number; NOT_FOUND says which there are. names: (count) of the header, or NULL. */
-static enum covey_status find_column(const struct covey_csv_reader *reader, bool named, const char *wanted, uint32_t *out,
-                                     struct covey_error *err)
+static enum covey_status find_column(const struct covey_csv_reader *reader, bool named, const char *wanted,
+                                     uint32_t *out, struct covey_error *err)
 {
     for (uint32_t i = 0; named && i < reader->count; i++) {
         if (strcmp(reader->fields[i], wanted) == 0) {
@@ -44,15 +44,16 @@ static enum covey_status find_column(const struct covey_csv_reader *reader, bool
                       reader->count, reader->fields[0]);
 }
 
-static enum covey_status mark_columns(struct csv_tables *tables, const struct covey_csv_reader *reader, bool named,
-                                      const struct covey_data_names *list, enum column_use use,
+static enum covey_status mark_columns(struct csv_tables *tables, const struct covey_csv_reader *reader,
+                                      bool named, const struct covey_data_names *list, enum column_use use,
                                       struct covey_error *err)
 {
     for (uint32_t i = 0; i < list->count; i++) {
         uint32_t column;
         COVEY_TRY(find_column(reader, named, list->names[i], &column, err));
         if (tables->uses[column] != USE_FEATURE)
-            return covey_fail(err, COVEY_INVALID, "%s: column '%s' is named twice", reader->name, list->names[i]);
+            return covey_fail(err, COVEY_INVALID, "%s: column '%s' is named twice", reader->name,
+                              list->names[i]);
         tables->uses[column] = (uint8_t)use;
         tables->targets[column] = (uint16_t)i;
     }
@@ -60,8 +61,8 @@ static enum covey_status mark_columns(struct csv_tables *tables, const struct co
 }
 
 /* The reader stands on the first row. */
-static enum covey_status settle_columns(struct csv_tables *tables, const struct covey_csv_reader *reader, bool named,
-                                        struct covey_error *err)
+static enum covey_status settle_columns(struct csv_tables *tables, const struct covey_csv_reader *reader,
+                                        bool named, struct covey_error *err)
 {
     const struct covey_data_csv *csv = tables->csv;
     tables->columns = reader->count;
@@ -137,9 +138,10 @@ static enum covey_status read_label(const struct csv_tables *tables, const struc
     }
     double value;
     if (classes->count != 0)
-        return covey_fail(err, COVEY_INVALID, "%s:%u: the label '%s' is not among `classes`", reader->name, reader->line,
-                          field);
-    if (covey_csv_number(field, &value) != 1 || value != floor(value) || !(value >= 0 && value < 2147483648.0))
+        return covey_fail(err, COVEY_INVALID, "%s:%u: the label '%s' is not among `classes`", reader->name,
+                          reader->line, field);
+    if (covey_csv_number(field, &value) != 1 || value != floor(value) ||
+        !(value >= 0 && value < 2147483648.0))
         return covey_fail(err, COVEY_INVALID,
                           "%s:%u: the label '%s' is not a whole number from 0; list the words as `classes`",
                           reader->name, reader->line, field);
@@ -151,8 +153,8 @@ static enum covey_status read_row(struct csv_tables *tables, const struct covey_
                                   struct covey_error *err)
 {
     if (reader->count != tables->columns)
-        return covey_fail(err, COVEY_INVALID, "%s:%u: %u columns where %u are expected", reader->name, reader->line,
-                          reader->count, tables->columns);
+        return covey_fail(err, COVEY_INVALID, "%s:%u: %u columns where %u are expected", reader->name,
+                          reader->line, reader->count, tables->columns);
     COVEY_TRY(grow(tables, err));
     float *x = tables->x + (size_t)tables->rows * tables->features;
     float *y = tables->y + (size_t)tables->rows * tables->target_count;
@@ -166,8 +168,8 @@ static enum covey_status read_row(struct csv_tables *tables, const struct covey_
         }
         if (covey_csv_number(reader->fields[i], &value) < 0)
             return covey_fail(err, COVEY_INVALID,
-                              "%s:%u: column %u holds '%.40s', which is no number: `ignore` the column?", reader->name,
-                              reader->line, i, reader->fields[i]);
+                              "%s:%u: column %u holds '%.40s', which is no number: `ignore` the column?",
+                              reader->name, reader->line, i, reader->fields[i]);
         if (tables->uses[i] == USE_TARGET)
             y[tables->targets[i]] = (float)value;
         else
@@ -195,8 +197,8 @@ static enum covey_status read_rows(struct csv_tables *tables, struct covey_csv_r
     return status == COVEY_NOT_FOUND ? COVEY_OK : status;
 }
 
-static enum covey_status read_csv_file(struct csv_tables *tables, struct covey_csv_reader *reader, const char *path,
-                                       bool first, struct covey_error *err)
+static enum covey_status read_csv_file(struct csv_tables *tables, struct covey_csv_reader *reader,
+                                       const char *path, bool first, struct covey_error *err)
 {
     struct covey_data_file file = {.descriptor = -1};
     char *text = NULL;
@@ -229,14 +231,18 @@ static enum covey_status keep_tables(const struct csv_tables *tables, struct cov
     size_t rows = tables->rows;
     const void *x = keep(storage, tables->x, rows * tables->features, sizeof *tables->x);
     const void *labels = tables->has_label ? keep(storage, tables->labels, rows, sizeof *tables->labels) : "";
-    const void *y = tables->target_count != 0 ? keep(storage, tables->y, rows * tables->target_count, sizeof *tables->y) : "";
+    const void *y = tables->target_count != 0
+                        ? keep(storage, tables->y, rows * tables->target_count, sizeof *tables->y)
+                        : "";
     if (x == NULL || labels == NULL || y == NULL)
-        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u rows of %u features", tables->rows, tables->features);
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u rows of %u features", tables->rows,
+                          tables->features);
     out->inputs = (struct covey_table){.values = x, .type = COVEY_ELEMENT_F32, .width = tables->features};
     if (tables->has_label)
         out->labels = (struct covey_table){.values = labels, .type = COVEY_ELEMENT_I32, .width = 1};
     if (tables->target_count != 0)
-        out->targets = (struct covey_table){.values = y, .type = COVEY_ELEMENT_F32, .width = tables->target_count};
+        out->targets =
+            (struct covey_table){.values = y, .type = COVEY_ELEMENT_F32, .width = tables->target_count};
     out->rows = out->count = tables->rows;
     out->rank = 1;
     out->shape[0] = tables->features;

@@ -31,14 +31,14 @@ static enum covey_status cut_to(struct covey_dataset *dataset, uint32_t count, c
                                 struct covey_error *err)
 {
     if (count == 0)
-        return covey_fail(err, COVEY_INVALID, "no example is left after `%s` (there were %u before it)", filter,
-                          dataset->count);
+        return covey_fail(err, COVEY_INVALID, "no example is left after `%s` (there were %u before it)",
+                          filter, dataset->count);
     dataset->count = count;
     return COVEY_OK;
 }
 
-static enum covey_status parse_index(char *text, const char *path, struct covey_dataset *dataset, uint32_t *index,
-                                     size_t capacity, struct covey_error *err)
+static enum covey_status parse_index(char *text, const char *path, struct covey_dataset *dataset,
+                                     uint32_t *index, size_t capacity, struct covey_error *err)
 {
     uint32_t count = 0, line = 1;
     for (char *at = text; *at != 0; line++) {
@@ -49,8 +49,9 @@ static enum covey_status parse_index(char *text, const char *path, struct covey_
         if (length != 0 && !(length == 1 && *at == '\r')) {
             unsigned long long value = strtoull(at, &end, 10);
             if (*at < '0' || *at > '9' || (*end != 0 && strcmp(end, "\r") != 0) || value >= dataset->rows)
-                return covey_fail(err, COVEY_INVALID, "%s:%u: '%.20s' is not the number of one of %u examples",
-                                  path, line, at, dataset->rows);
+                return covey_fail(err, COVEY_INVALID,
+                                  "%s:%u: '%.20s' is not the number of one of %u examples", path, line, at,
+                                  dataset->rows);
             if (count == capacity)
                 return covey_fail(err, COVEY_LIMIT, "%s: more than %zu lines", path, capacity);
             index[count++] = (uint32_t)value;
@@ -73,7 +74,8 @@ enum covey_status covey_filter_index_file(struct covey_dataset *dataset, const c
     if (status == COVEY_OK) {
         for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
             lines++;
-        uint32_t *index = lines <= COVEY_DATASET_EXAMPLES ? covey_storage_take(storage, lines, sizeof *index) : NULL;
+        uint32_t *index =
+            lines <= COVEY_DATASET_EXAMPLES ? covey_storage_take(storage, lines, sizeof *index) : NULL;
         if (index == NULL) {
             status = covey_fail(err, COVEY_NO_MEMORY, "%s: no memory for %zu lines", path, lines);
         } else {
@@ -85,9 +87,9 @@ enum covey_status covey_filter_index_file(struct covey_dataset *dataset, const c
     return status;
 }
 
-enum covey_status covey_filter_values(struct covey_dataset *dataset, const struct covey_table *table, int64_t low,
-                                      int64_t high, const char *name, struct covey_dataset_storage *storage,
-                                      struct covey_error *err)
+enum covey_status covey_filter_values(struct covey_dataset *dataset, const struct covey_table *table,
+                                      int64_t low, int64_t high, const char *name,
+                                      struct covey_dataset_storage *storage, struct covey_error *err)
 {
     struct covey_dataset column = {.count = dataset->rows, .rows = dataset->rows, .labels = *table};
     uint32_t *index, kept = 0;
@@ -121,7 +123,8 @@ static enum covey_status fill_with_mean(const struct covey_dataset *dataset, str
             }
         }
         if (present == 0)
-            return covey_fail(err, COVEY_INVALID, "column %u of the inputs is missing in every example", column);
+            return covey_fail(err, COVEY_INVALID, "column %u of the inputs is missing in every example",
+                              column);
         for (uint32_t i = 0; i < dataset->rows; i++)
             if (isnan(values[(size_t)i * table->width + column]))
                 values[(size_t)i * table->width + column] = (float)(sum / present);
@@ -145,9 +148,10 @@ static bool has_nan(const float *values, size_t count)
     return false;
 }
 
-/* Reads every example once; *bad: (count) numbers of those with a value missing, dropped from the index if drop. */
-static enum covey_status find_missing(struct covey_dataset *dataset, bool drop, struct covey_dataset_storage *storage,
-                                      struct covey_error *err)
+/* Reads every example once; *bad: (count) numbers of those with a value missing, dropped from the index if
+ * drop. */
+static enum covey_status find_missing(struct covey_dataset *dataset, bool drop,
+                                      struct covey_dataset_storage *storage, struct covey_error *err)
 {
     size_t width = (size_t)dataset->inputs.width + dataset->targets.width;
     float *values = malloc(width * sizeof *values);
@@ -161,8 +165,9 @@ static enum covey_status find_missing(struct covey_dataset *dataset, bool drop, 
         status = covey_dataset_read(dataset, NULL, i, 1, values, NULL, values + dataset->inputs.width);
         bool bad = status == COVEY_OK && has_nan(values, width);
         if (bad && !drop)
-            status = covey_fail(err, COVEY_NOT_FINITE,
-                                "example %u has a missing or infinite value; set `missing: skip` or `mean`", i);
+            status =
+                covey_fail(err, COVEY_NOT_FINITE,
+                           "example %u has a missing or infinite value; set `missing: skip` or `mean`", i);
         if (drop && !bad)
             index[kept++] = index[i];
     }
@@ -177,8 +182,9 @@ enum covey_status covey_filter_missing(struct covey_dataset *dataset, enum covey
         return COVEY_OK;
     if (policy == COVEY_MISSING_MEAN && is_real(&dataset->inputs)) {
         if (dataset->inputs.type != COVEY_ELEMENT_F32 || !in_own_memory(storage, dataset->inputs.values))
-            return covey_fail(err, COVEY_UNSUPPORTED,
-                              "`missing: mean` wants CSV or a compressed float file; this one stays on the disk as it is");
+            return covey_fail(
+                err, COVEY_UNSUPPORTED,
+                "`missing: mean` wants CSV or a compressed float file; this one stays on the disk as it is");
         COVEY_TRY(fill_with_mean(dataset, err));
     }
     return find_missing(dataset, policy == COVEY_MISSING_SKIP, storage, err);
@@ -189,8 +195,8 @@ enum covey_status covey_filter_split(struct covey_dataset *dataset, const struct
 {
     uint32_t count = dataset->count, first, *index;
     if (split->device < 0 || split->device >= split->devices)
-        return covey_fail(err, COVEY_INVALID, "split: device %lld of %lld; they count from 0", (long long)split->device,
-                          (long long)split->devices);
+        return covey_fail(err, COVEY_INVALID, "split: device %lld of %lld; they count from 0",
+                          (long long)split->device, (long long)split->devices);
     COVEY_TRY(own_index(dataset, storage, &index, err));
     uint32_t *order = malloc((size_t)count * sizeof *order);
     uint32_t *ends = malloc((size_t)split->devices * sizeof *ends);
@@ -241,8 +247,8 @@ static enum covey_status read_statistics(struct covey_csv_reader *reader, uint32
             return covey_fail(err, COVEY_INVALID, "%s:%u: 'feature,mean,deviation' is expected", reader->name,
                               reader->line);
         if (!(feature >= 0 && feature < width) || feature != floor(feature))
-            return covey_fail(err, COVEY_INVALID, "%s:%u: feature %s; the inputs have %u", reader->name, reader->line,
-                              reader->fields[0], width);
+            return covey_fail(err, COVEY_INVALID, "%s:%u: feature %s; the inputs have %u", reader->name,
+                              reader->line, reader->fields[0], width);
         mean[(uint32_t)feature] = (float)average;
         /* a feature that never varied is only centred */
         inverse_deviation[(uint32_t)feature] = deviation > 0 ? (float)(1 / deviation) : 1;

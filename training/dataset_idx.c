@@ -25,11 +25,11 @@ enum covey_status covey_idx_read_header(struct covey_data_file *file, const uint
         kind++;
     if (lead[0] != 0 || lead[1] != 0 || kind == kinds)
         return covey_fail(err, COVEY_CORRUPT,
-                          "%s: is neither IDX nor NPY (it begins with %02x %02x %02x %02x)", file->path, lead[0],
-                          lead[1], lead[2], lead[3]);
+                          "%s: is neither IDX nor NPY (it begins with %02x %02x %02x %02x)", file->path,
+                          lead[0], lead[1], lead[2], lead[3]);
     if (rank < 1 || rank > COVEY_TABLE_DIMENSIONS)
-        return covey_fail(err, COVEY_UNSUPPORTED, "%s: %u dimensions; 1 to %d are supported", file->path, rank,
-                          COVEY_TABLE_DIMENSIONS);
+        return covey_fail(err, COVEY_UNSUPPORTED, "%s: %u dimensions; 1 to %d are supported", file->path,
+                          rank, COVEY_TABLE_DIMENSIONS);
     COVEY_TRY(covey_data_file_read(file, sizes, 4 * (rank - 1), err));
     out->type = idx_types[kind].type;
     out->stored = COVEY_STORED_PLAIN;

@@ -39,13 +39,15 @@ static enum covey_status add_to_plan(struct table_plan *plan, const struct covey
         memcpy(plan->shape, file->size + 1, plan->rank * sizeof *plan->shape);
     } else if (plan->table.type != file->type || plan->rank != file->dimensions - 1 ||
                memcmp(plan->shape, file->size + 1, plan->rank * sizeof *plan->shape) != 0) {
-        return covey_fail(err, COVEY_MISMATCH, "%s: its type or shape (%s, %u values an example) is not that of the "
-                                               "files before it (%s, %u values)",
+        return covey_fail(err, COVEY_MISMATCH,
+                          "%s: its type or shape (%s, %u values an example) is not that of the "
+                          "files before it (%s, %u values)",
                           file->file.path, covey_element_name(file->type), file->width,
                           covey_element_name(plan->table.type), plan->table.width);
     }
     if (file->size[0] > COVEY_DATASET_EXAMPLES - plan->rows)
-        return covey_fail(err, COVEY_LIMIT, "%s: more than %u examples together", file->file.path, COVEY_DATASET_EXAMPLES);
+        return covey_fail(err, COVEY_LIMIT, "%s: more than %u examples together", file->file.path,
+                          COVEY_DATASET_EXAMPLES);
     plan->rows += file->size[0];
     return COVEY_OK;
 }
@@ -69,8 +71,9 @@ static enum covey_status open_at(const char *folder, const char *name, char path
     return covey_table_file_open(path, out, err);
 }
 
-static enum covey_status read_tables(const struct covey_data_names *files, const char *folder, struct table_plan *plan,
-                                     struct covey_dataset_storage *storage, struct covey_error *err)
+static enum covey_status read_tables(const struct covey_data_names *files, const char *folder,
+                                     struct table_plan *plan, struct covey_dataset_storage *storage,
+                                     struct covey_error *err)
 {
     char path[COVEY_FILE_PATH_BYTES];
     size_t example = (size_t)plan->table.width * covey_element_bytes(plan->table.type), bytes;
@@ -84,9 +87,10 @@ static enum covey_status read_tables(const struct covey_data_names *files, const
         struct covey_table_file file;
         COVEY_TRY(open_at(folder, files->names[i], path, &file, err));
         uint64_t size = covey_table_file_bytes(&file);
-        enum covey_status status = size <= (uint64_t)(end - at) /* it may have been replaced since it was measured */
-                                       ? covey_table_file_read(&file, at, err)
-                                       : covey_fail(err, COVEY_CORRUPT, "%s: changed while it was read", path);
+        enum covey_status status =
+            size <= (uint64_t)(end - at) /* it may have been replaced since it was measured */
+                ? covey_table_file_read(&file, at, err)
+                : covey_fail(err, COVEY_CORRUPT, "%s: changed while it was read", path);
         covey_table_file_close(&file);
         if (status != COVEY_OK)
             return status;
@@ -128,7 +132,8 @@ static enum covey_status check_rows(const struct covey_data_names *files, uint32
 {
     if (rows == expected)
         return COVEY_OK;
-    return covey_fail(err, COVEY_MISMATCH, "%s: %u examples, the inputs have %u", files->names[0], rows, expected);
+    return covey_fail(err, COVEY_MISMATCH, "%s: %u examples, the inputs have %u", files->names[0], rows,
+                      expected);
 }
 
 static enum covey_status load_files(const struct covey_data_config *config, const char *folder,
@@ -198,8 +203,8 @@ static enum covey_status apply_where(const struct covey_data_where *where, const
         status = covey_fail(err, COVEY_INVALID, "%s: %u values an example; `where` wants one", where->file,
                             plan.table.width);
     if (status == COVEY_OK)
-        status = covey_filter_values(dataset, &plan.table, exact ? where->is : where->from, exact ? where->is : high,
-                                     where->file, storage, err);
+        status = covey_filter_values(dataset, &plan.table, exact ? where->is : where->from,
+                                     exact ? where->is : high, where->file, storage, err);
     covey_storage_destroy(own);
     return status;
 }
@@ -219,7 +224,8 @@ static enum covey_status apply_filters(const struct covey_data_config *config, c
         if (dataset->labels.width != 1)
             return covey_fail(err, COVEY_INVALID, "`classes` wants one label an example, there are %u",
                               dataset->labels.width);
-        COVEY_TRY(covey_filter_values(dataset, &dataset->labels, 0, config->classes - 1, "classes", storage, err));
+        COVEY_TRY(
+            covey_filter_values(dataset, &dataset->labels, 0, config->classes - 1, "classes", storage, err));
     }
     COVEY_TRY(covey_filter_missing(dataset, (enum covey_data_missing)config->missing, storage, err));
     if (config->split.kind != COVEY_SPLIT_NONE)
@@ -245,8 +251,9 @@ static enum covey_status check_config(const struct covey_data_config *config, st
     if (!covey_data_is_named(config))
         return covey_fail(err, COVEY_INVALID, "data: name `inputs` (IDX or NPY files) or `csv`");
     if (csv && (config->inputs.count != 0 || config->labels.count != 0 || config->targets.count != 0))
-        return covey_fail(err, COVEY_INVALID, "data: `csv` holds inputs and labels; leave `inputs`, `labels` and "
-                                              "`targets` out beside it");
+        return covey_fail(err, COVEY_INVALID,
+                          "data: `csv` holds inputs and labels; leave `inputs`, `labels` and "
+                          "`targets` out beside it");
     return COVEY_OK;
 }
 
@@ -258,8 +265,9 @@ enum covey_status covey_data_load(const struct covey_data_config *config, const 
     COVEY_TRY(check_config(config, err));
     if (covey_storage_create(&storage) != COVEY_OK)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for a data set");
-    enum covey_status status = config->csv.files.count != 0 ? load_csv(config, folder, storage, &dataset, err)
-                                                            : load_files(config, folder, storage, &dataset, err);
+    enum covey_status status = config->csv.files.count != 0
+                                   ? load_csv(config, folder, storage, &dataset, err)
+                                   : load_files(config, folder, storage, &dataset, err);
     if (status == COVEY_OK)
         status = apply_filters(config, folder, &dataset, storage, err);
     if (status != COVEY_OK) {

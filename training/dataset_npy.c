@@ -1,12 +1,14 @@
-/* NPY, NumPy's array file (numpy.lib.format, versions 1.0, 2.0 and 3.0): magic, version, length of a header that is a
- * Python dictionary of three keys, values. C order only. */
+/* NPY, NumPy's array file (numpy.lib.format, versions 1.0, 2.0 and 3.0): magic, version, length of a header
+ * that is a Python dictionary of three keys, values. C order only. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "table_file.h"
 
-#define HEADER_BYTES_MAX 4096 /* ours need about 100; fields of records, which need more, are not supported */
+#define HEADER_BYTES_MAX                                                                                     \
+    4096 /* ours need about 100; fields of records, which need more, are not supported                       \
+          */
 
 static const struct {
     const char *code; /* kind and bytes of `descr`, behind its byte order */
@@ -42,7 +44,8 @@ static bool take(struct scan *scan, char wanted)
 
 static enum covey_status fail_header(const struct scan *scan, const char *what)
 {
-    return covey_fail(scan->err, COVEY_CORRUPT, "%s: NPY header: %s at \"%.20s\"", scan->path, what, scan->at);
+    return covey_fail(scan->err, COVEY_CORRUPT, "%s: NPY header: %s at \"%.20s\"", scan->path, what,
+                      scan->at);
 }
 
 /* 'text' or "text" without escapes, cut out into out. */
@@ -66,8 +69,8 @@ static enum covey_status read_type(struct scan *scan, struct covey_table_file *o
     char word[16];
     skip_space(scan);
     if (*scan->at == '[')
-        return covey_fail(scan->err, COVEY_UNSUPPORTED, "%s: records are not supported: save one plain array a file",
-                          scan->path);
+        return covey_fail(scan->err, COVEY_UNSUPPORTED,
+                          "%s: records are not supported: save one plain array a file", scan->path);
     COVEY_TRY(read_word(scan, word, sizeof word));
     for (size_t i = 0; i < sizeof npy_types / sizeof *npy_types; i++) {
         if (word[0] == 0 || strchr("<>|=", word[0]) == NULL || strcmp(word + 1, npy_types[i].code) != 0)
@@ -77,9 +80,10 @@ static enum covey_status read_type(struct scan *scan, struct covey_table_file *o
         out->swapped = word[0] == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') && word[2] != '1';
         return COVEY_OK;
     }
-    return covey_fail(scan->err, COVEY_UNSUPPORTED,
-                      "%s: element type '%s'; supported are bool, int8 to int64, uint8 to uint32, float32, float64",
-                      scan->path, word);
+    return covey_fail(
+        scan->err, COVEY_UNSUPPORTED,
+        "%s: element type '%s'; supported are bool, int8 to int64, uint8 to uint32, float32, float64",
+        scan->path, word);
 }
 
 static enum covey_status read_shape(struct scan *scan, struct covey_table_file *out)
@@ -93,8 +97,9 @@ static enum covey_status read_shape(struct scan *scan, struct covey_table_file *
         char *end;
         unsigned long long size = strtoull(scan->at, &end, 10);
         if (end - scan->at > 10 || size > UINT32_MAX || rank == COVEY_TABLE_DIMENSIONS)
-            return covey_fail(scan->err, COVEY_LIMIT, "%s: a shape of more than %d dimensions, or of one too large",
-                              scan->path, COVEY_TABLE_DIMENSIONS);
+            return covey_fail(scan->err, COVEY_LIMIT,
+                              "%s: a shape of more than %d dimensions, or of one too large", scan->path,
+                              COVEY_TABLE_DIMENSIONS);
         out->size[rank++] = (uint32_t)size;
         scan->at = end;
         if (!take(scan, ',')) {
@@ -104,7 +109,8 @@ static enum covey_status read_shape(struct scan *scan, struct covey_table_file *
         }
     }
     if (rank == 0)
-        return covey_fail(scan->err, COVEY_INVALID, "%s: a single value, not an array of examples", scan->path);
+        return covey_fail(scan->err, COVEY_INVALID, "%s: a single value, not an array of examples",
+                          scan->path);
     out->dimensions = rank;
     return COVEY_OK;
 }
@@ -165,10 +171,11 @@ enum covey_status covey_npy_read_header(struct covey_data_file *file, const uint
     if (lead[6] < 1 || lead[6] > 3)
         return covey_fail(err, COVEY_UNSUPPORTED, "%s: NPY version %u.%u", file->path, lead[6], lead[7]);
     COVEY_TRY(covey_data_file_read(file, length, lead[6] == 1 ? 2 : 4, err));
-    uint32_t bytes = length[0] | (uint32_t)length[1] << 8 | (uint32_t)length[2] << 16 | (uint32_t)length[3] << 24;
+    uint32_t bytes =
+        length[0] | (uint32_t)length[1] << 8 | (uint32_t)length[2] << 16 | (uint32_t)length[3] << 24;
     if (bytes > HEADER_BYTES_MAX)
-        return covey_fail(err, COVEY_LIMIT, "%s: an NPY header of %u bytes; %d are allowed", file->path, bytes,
-                          HEADER_BYTES_MAX);
+        return covey_fail(err, COVEY_LIMIT, "%s: an NPY header of %u bytes; %d are allowed", file->path,
+                          bytes, HEADER_BYTES_MAX);
     COVEY_TRY(covey_data_file_read(file, text, bytes, err));
     text[bytes] = 0;
     struct scan scan = {.at = text, .path = file->path, .err = err};

@@ -1,5 +1,5 @@
-/* Shares of one data set for many devices, unlike as the real ones are. Every kind settles the owner of each example; the
- * lists follow from that. */
+/* Shares of one data set for many devices, unlike as the real ones are. Every kind settles the owner of each
+ * example; the lists follow from that. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,9 @@ struct splitter {
     double *weights;       /* (max(classes, devices)) of one draw */
 };
 
-/* The logarithm of a gamma variable: Marsaglia and Tsang, "A simple method for generating gamma variables", 2000; below 1 by
- * their boost in section 6. Small shapes give values that no double holds, hence the logarithm. */
+/* The logarithm of a gamma variable: Marsaglia and Tsang, "A simple method for generating gamma variables",
+ * 2000; below 1 by their boost in section 6. Small shapes give values that no double holds, hence the
+ * logarithm. */
 static double draw_log_gamma(struct covey_random *random, double shape)
 {
     double boost = 0;
@@ -45,7 +46,8 @@ static void draw_dirichlet(struct splitter *splitter, uint32_t n)
         splitter->weights[i] = draw_log_gamma(&splitter->random, splitter->alpha);
 }
 
-/* The largest of the weights: what the others are measured against. present: (n), 0 = not in the draw; NULL: all are. */
+/* The largest of the weights: what the others are measured against. present: (n), 0 = not in the draw; NULL:
+ * all are. */
 static double largest_weight(const struct splitter *splitter, uint32_t n, const uint32_t *present)
 {
     double most = -HUGE_VAL;
@@ -62,7 +64,8 @@ static void split_iid(struct splitter *splitter)
         splitter->owner[splitter->sorted[i]] = (uint32_t)((uint64_t)i * splitter->devices / splitter->count);
 }
 
-/* McMahan et al. 2017, section 3: sorted by label, cut in pieces, each device gets some. pieces: (devices * shards). */
+/* McMahan et al. 2017, section 3: sorted by label, cut in pieces, each device gets some. pieces: (devices *
+ * shards). */
 static void split_shards(struct splitter *splitter, uint32_t shards, uint32_t *pieces)
 {
     uint32_t piece_count = splitter->devices * shards;
@@ -94,7 +97,8 @@ static uint32_t draw_class(struct splitter *splitter, const uint32_t *left)
     return last;
 }
 
-/* Hsu, Qi, Brown 2019, section 3: a mixture for each device, drawn from what the others left. left: (classes). */
+/* Hsu, Qi, Brown 2019, section 3: a mixture for each device, drawn from what the others left. left:
+ * (classes). */
 static void split_dirichlet(struct splitter *splitter, uint32_t *left)
 {
     for (uint32_t k = 0; k < splitter->classes; k++)
@@ -151,7 +155,8 @@ static void split_uneven(struct splitter *splitter, uint32_t *sizes)
 }
 
 /* Counting sort of the examples by label, after a shuffle. cursor: (classes). */
-static void sort_by_label(struct splitter *splitter, const struct covey_dataset *dataset, uint32_t *cursor, uint32_t *shuffled)
+static void sort_by_label(struct splitter *splitter, const struct covey_dataset *dataset, uint32_t *cursor,
+                          uint32_t *shuffled)
 {
     memset(splitter->class_start, 0, (splitter->classes + 1) * sizeof *splitter->class_start);
     for (uint32_t i = 0; i < splitter->count; i++) {
@@ -182,22 +187,25 @@ static void write_lists(const struct splitter *splitter, bool as_drawn, uint32_t
     }
 }
 
-static enum covey_status check_split(const struct covey_dataset *dataset, const struct covey_data_split *split,
-                                     struct covey_error *err)
+static enum covey_status check_split(const struct covey_dataset *dataset,
+                                     const struct covey_data_split *split, struct covey_error *err)
 {
     bool by_alpha = split->kind == COVEY_SPLIT_DIRICHLET || split->kind == COVEY_SPLIT_DIRICHLET_UNEVEN;
     if (split->kind <= COVEY_SPLIT_NONE || split->kind > COVEY_SPLIT_SHARDS)
         return covey_fail(err, COVEY_INVALID, "split: name its kind");
     if (split->devices < 1 || split->devices > COVEY_DEVICES)
-        return covey_fail(err, COVEY_INVALID, "split: %lld devices; 1 to %u are possible", (long long)split->devices,
-                          COVEY_DEVICES);
+        return covey_fail(err, COVEY_INVALID, "split: %lld devices; 1 to %u are possible",
+                          (long long)split->devices, COVEY_DEVICES);
     if (by_alpha && !(split->alpha >= 1e-6 && split->alpha <= 1e6))
-        return covey_fail(err, COVEY_INVALID, "split: alpha %g; .000001 to 1000000 are possible, .5 is usual", split->alpha);
+        return covey_fail(err, COVEY_INVALID, "split: alpha %g; .000001 to 1000000 are possible, .5 is usual",
+                          split->alpha);
     if (split->kind == COVEY_SPLIT_SHARDS && (split->shards < 1 || split->shards > 1000))
-        return covey_fail(err, COVEY_INVALID, "split: %lld shards a device; 1 to 1000 are possible, 2 is usual",
+        return covey_fail(err, COVEY_INVALID,
+                          "split: %lld shards a device; 1 to 1000 are possible, 2 is usual",
                           (long long)split->shards);
     if (split->kind != COVEY_SPLIT_IID && dataset->labels.width == 0)
-        return covey_fail(err, COVEY_INVALID, "split: this kind goes by labels, and there are none; use `iid`");
+        return covey_fail(err, COVEY_INVALID,
+                          "split: this kind goes by labels, and there are none; use `iid`");
     int64_t pieces = split->kind == COVEY_SPLIT_SHARDS ? split->devices * split->shards : split->devices;
     if (dataset->count < pieces)
         return covey_fail(err, COVEY_LIMIT, "split: %u examples are too few for %lld shares", dataset->count,
@@ -239,7 +247,8 @@ enum covey_status covey_data_split(const struct covey_dataset *dataset, const st
     covey_random_init(&splitter.random, (uint64_t)split->seed, 0, 0, COVEY_PURPOSE_SPLIT);
 
     size_t most = splitter.classes > splitter.devices ? splitter.classes : splitter.devices;
-    size_t pieces = (size_t)splitter.devices * (size_t)(split->shards > 0 && split->shards <= 1000 ? split->shards : 1);
+    size_t pieces =
+        (size_t)splitter.devices * (size_t)(split->shards > 0 && split->shards <= 1000 ? split->shards : 1);
     size_t work_count = splitter.count > most ? splitter.count : most;
     splitter.sorted = calloc(splitter.count, sizeof *splitter.sorted);
     splitter.owner = calloc(splitter.count, sizeof *splitter.owner);
@@ -250,7 +259,8 @@ enum covey_status covey_data_split(const struct covey_dataset *dataset, const st
         splitter.weights == NULL || work == NULL) {
         status = covey_fail(err, COVEY_NO_MEMORY, "no memory for splitting %u examples", splitter.count);
     } else {
-        sort_by_label(&splitter, dataset, work, splitter.owner); /* owner: room for the shuffled list until it is filled */
+        sort_by_label(&splitter, dataset, work,
+                      splitter.owner); /* owner: room for the shuffled list until it is filled */
         run_split(&splitter, split, work);
         write_lists(&splitter, split->kind == COVEY_SPLIT_IID, order, ends);
     }

@@ -6,9 +6,9 @@
 
 #include "covey/dataset_load.h"
 
-static const uint8_t idx_codes[] = {[COVEY_ELEMENT_U8] = 0x08,  [COVEY_ELEMENT_I8] = 0x09,
-                                    [COVEY_ELEMENT_I16] = 0x0b, [COVEY_ELEMENT_I32] = 0x0c,
-                                    [COVEY_ELEMENT_F32] = 0x0d, [COVEY_ELEMENT_F64] = 0x0e};
+static const uint8_t idx_codes[] = {
+    [COVEY_ELEMENT_U8] = 0x08,  [COVEY_ELEMENT_I8] = 0x09,  [COVEY_ELEMENT_I16] = 0x0b,
+    [COVEY_ELEMENT_I32] = 0x0c, [COVEY_ELEMENT_F32] = 0x0d, [COVEY_ELEMENT_F64] = 0x0e};
 
 static void put_u32(uint8_t *out, uint32_t value)
 {
@@ -40,8 +40,8 @@ static bool put_row(FILE *file, const struct covey_table *table, uint32_t row)
 }
 
 static enum covey_status write_table(const struct covey_dataset *dataset, const struct covey_table *table,
-                                     const uint32_t *sizes, uint32_t rank, const uint32_t *picked, const char *path,
-                                     struct covey_error *err)
+                                     const uint32_t *sizes, uint32_t rank, const uint32_t *picked,
+                                     const char *path, struct covey_error *err)
 {
     char temporary[COVEY_FILE_PATH_BYTES];
     if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
@@ -61,8 +61,9 @@ static enum covey_status write_table(const struct covey_dataset *dataset, const 
     return status;
 }
 
-enum covey_status covey_data_write_idx(const struct covey_dataset *dataset, const uint32_t *picked, uint32_t count,
-                                       const char *inputs_path, const char *labels_path, struct covey_error *err)
+enum covey_status covey_data_write_idx(const struct covey_dataset *dataset, const uint32_t *picked,
+                                       uint32_t count, const char *inputs_path, const char *labels_path,
+                                       struct covey_error *err)
 {
     uint32_t sizes[COVEY_TENSOR_RANK + 1] = {count}, rank = 1 + dataset->rank;
     for (uint32_t i = 0; i < count; i++)
@@ -82,5 +83,6 @@ enum covey_status covey_data_write_idx(const struct covey_dataset *dataset, cons
     if (dataset->labels.width == 0)
         return covey_fail(err, COVEY_INVALID, "%s: the data set has no labels", labels_path);
     sizes[1] = dataset->labels.width;
-    return write_table(dataset, &dataset->labels, sizes, dataset->labels.width == 1 ? 1 : 2, picked, labels_path, err);
+    return write_table(dataset, &dataset->labels, sizes, dataset->labels.width == 1 ? 1 : 2, picked,
+                       labels_path, err);
 }

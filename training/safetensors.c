@@ -28,8 +28,9 @@ enum covey_status covey_safetensors_open_bytes(const char *name, struct covey_by
         return covey_fail(err, COVEY_CORRUPT, "%s: too short for a safetensors file", name);
     uint64_t length = covey_load_u64(bytes.data, BIG_ENDIAN_HERE);
     if (length > bytes.size - LENGTH_BYTES)
-        return covey_fail(err, COVEY_CORRUPT, "%s: no safetensors file, or cut: a header of %llu bytes in a file of %zu",
-                          name, (unsigned long long)length, bytes.size);
+        return covey_fail(err, COVEY_CORRUPT,
+                          "%s: no safetensors file, or cut: a header of %llu bytes in a file of %zu", name,
+                          (unsigned long long)length, bytes.size);
     if (length > COVEY_SAFETENSORS_HEADER_BYTES)
         return covey_fail(err, COVEY_LIMIT, "%s: a header of %llu bytes; %u are allowed", name,
                           (unsigned long long)length, COVEY_SAFETENSORS_HEADER_BYTES);
@@ -48,7 +49,8 @@ enum covey_status covey_safetensors_open_bytes(const char *name, struct covey_by
     return COVEY_OK;
 }
 
-enum covey_status covey_safetensors_open(const char *path, struct covey_safetensors **out, struct covey_error *err)
+enum covey_status covey_safetensors_open(const char *path, struct covey_safetensors **out,
+                                         struct covey_error *err)
 {
     struct covey_data_file file = {.descriptor = -1};
     const uint8_t *map = NULL;
@@ -85,12 +87,14 @@ size_t covey_safetensors_count(const struct covey_safetensors *file)
     return file->header.count;
 }
 
-const struct covey_safetensors_entry *covey_safetensors_entry(const struct covey_safetensors *file, size_t index)
+const struct covey_safetensors_entry *covey_safetensors_entry(const struct covey_safetensors *file,
+                                                              size_t index)
 {
     return index < file->header.count ? &file->header.entries[index] : NULL;
 }
 
-const struct covey_safetensors_entry *covey_safetensors_find(const struct covey_safetensors *file, const char *name)
+const struct covey_safetensors_entry *covey_safetensors_find(const struct covey_safetensors *file,
+                                                             const char *name)
 {
     for (size_t i = 0; i < file->header.count; i++)
         if (strcmp(file->header.entries[i].name, name) == 0)
@@ -135,8 +139,9 @@ void covey_safetensors_values(const struct covey_safetensors_entry *entry, float
     }
 }
 
-static enum covey_status match_tensor(const struct covey_tensor *tensor, const struct covey_safetensors_entry *entry,
-                                      const char *path, struct covey_error *err)
+static enum covey_status match_tensor(const struct covey_tensor *tensor,
+                                      const struct covey_safetensors_entry *entry, const char *path,
+                                      struct covey_error *err)
 {
     if (entry == NULL)
         return covey_fail(err, COVEY_NOT_FOUND, "%s: no tensor '%s'", path, tensor->name);
@@ -144,8 +149,10 @@ static enum covey_status match_tensor(const struct covey_tensor *tensor, const s
     for (uint32_t i = 0; i < tensor->rank && same; i++)
         same = entry->shape[i] == tensor->shape[i];
     if (!same || entry->count != tensor->count)
-        return covey_fail(err, COVEY_MISMATCH, "%s: tensor '%s' has %llu values in %u dimensions; the model wants %zu in %u",
-                          path, tensor->name, (unsigned long long)entry->count, entry->rank, tensor->count, tensor->rank);
+        return covey_fail(err, COVEY_MISMATCH,
+                          "%s: tensor '%s' has %llu values in %u dimensions; the model wants %zu in %u", path,
+                          tensor->name, (unsigned long long)entry->count, entry->rank, tensor->count,
+                          tensor->rank);
     return COVEY_OK;
 }
 
@@ -165,8 +172,8 @@ static enum covey_status check_finite(const struct covey_safetensors *file, cons
             one.count = 1;
             covey_safetensors_values(&one, &value);
             if (!isfinite(value))
-                return covey_fail(err, COVEY_NOT_FINITE, "%s: value %zu of tensor '%s' is NaN or infinite", path, j,
-                                  entry->name);
+                return covey_fail(err, COVEY_NOT_FINITE, "%s: value %zu of tensor '%s' is NaN or infinite",
+                                  path, j, entry->name);
         }
     }
     return COVEY_OK;
@@ -248,8 +255,9 @@ static void put_values(FILE *out, const struct covey_layout *layout, const float
     }
 }
 
-enum covey_status covey_safetensors_store(const char *path, const struct covey_layout *layout, const float *params,
-                                          const char *const *metadata, struct covey_error *err)
+enum covey_status covey_safetensors_store(const char *path, const struct covey_layout *layout,
+                                          const float *params, const char *const *metadata,
+                                          struct covey_error *err)
 {
     char temporary[COVEY_FILE_PATH_BYTES];
     uint64_t length = 0;

@@ -55,7 +55,8 @@ static int hex_value(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Behind a backslash: the character meant, or -1. Of \u only ASCII, which is all that names of tensors need. */
+/* Behind a backslash: the character meant, or -1. Of \u only ASCII, which is all that names of tensors need.
+ */
 static int read_escape(struct scan *scan)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -146,8 +147,9 @@ static enum covey_status read_type(struct scan *scan, struct covey_safetensors_e
             return COVEY_OK;
         }
     }
-    return covey_fail(scan->err, COVEY_UNSUPPORTED, "%s: tensor '%s' is of type %s; F32, F16, BF16 and F64 are read",
-                      scan->file, entry->name, word);
+    return covey_fail(scan->err, COVEY_UNSUPPORTED,
+                      "%s: tensor '%s' is of type %s; F32, F16, BF16 and F64 are read", scan->file,
+                      entry->name, word);
 }
 
 static enum covey_status read_key(struct scan *scan, struct tensor_keys *keys)
@@ -187,16 +189,17 @@ static enum covey_status check_entry(struct scan *scan, struct tensor_keys *keys
     struct covey_safetensors_entry *entry = &keys->entry;
     uint64_t count = 1;
     if (keys->seen != 7)
-        return covey_fail(scan->err, COVEY_CORRUPT, "%s: tensor '%s' lacks dtype, shape or data_offsets", scan->file,
-                          entry->name);
+        return covey_fail(scan->err, COVEY_CORRUPT, "%s: tensor '%s' lacks dtype, shape or data_offsets",
+                          scan->file, entry->name);
     for (uint32_t i = 0; i < entry->rank; i++)
         if (__builtin_mul_overflow(count, entry->shape[i], &count) || count > COVEY_MODEL_PARAMETERS)
             return covey_fail(scan->err, COVEY_LIMIT, "%s: tensor '%s' has more than %llu values", scan->file,
                               entry->name, COVEY_MODEL_PARAMETERS);
     if (keys->first > keys->last || keys->last > values.size ||
         keys->last - keys->first != count * types[entry->type].bytes)
-        return covey_fail(scan->err, COVEY_CORRUPT, "%s: the offsets of tensor '%s' do not fit its shape or the file",
-                          scan->file, entry->name);
+        return covey_fail(scan->err, COVEY_CORRUPT,
+                          "%s: the offsets of tensor '%s' do not fit its shape or the file", scan->file,
+                          entry->name);
     entry->count = count;
     entry->values = values.data + keys->first;
     return COVEY_OK;
@@ -206,7 +209,8 @@ static enum covey_status add_entry(struct scan *scan, struct covey_safetensors_h
                                    const struct covey_safetensors_entry *entry)
 {
     if (header->count == COVEY_SAFETENSORS_TENSORS)
-        return covey_fail(scan->err, COVEY_LIMIT, "%s: more than %d tensors", scan->file, COVEY_SAFETENSORS_TENSORS);
+        return covey_fail(scan->err, COVEY_LIMIT, "%s: more than %d tensors", scan->file,
+                          COVEY_SAFETENSORS_TENSORS);
     for (size_t i = 0; i < header->count; i++)
         if (strcmp(header->entries[i].name, entry->name) == 0)
             return covey_fail(scan->err, COVEY_CORRUPT, "%s: tensor '%s' twice", scan->file, entry->name);
@@ -214,7 +218,8 @@ static enum covey_status add_entry(struct scan *scan, struct covey_safetensors_h
         size_t capacity = header->capacity != 0 ? 2 * header->capacity : 16;
         struct covey_safetensors_entry *entries = realloc(header->entries, capacity * sizeof *entries);
         if (entries == NULL)
-            return covey_fail(scan->err, COVEY_NO_MEMORY, "%s: no memory for %zu tensors", scan->file, capacity);
+            return covey_fail(scan->err, COVEY_NO_MEMORY, "%s: no memory for %zu tensors", scan->file,
+                              capacity);
         header->entries = entries;
         header->capacity = capacity;
     }
@@ -254,8 +259,9 @@ static enum covey_status skip_metadata(struct scan *scan)
     return take(scan, '}') ? COVEY_OK : fail_at(scan, "',' or '}' is expected");
 }
 
-enum covey_status covey_safetensors_parse(const char *name, const char *text, size_t bytes, struct covey_bytes values,
-                                          struct covey_safetensors_header *out, struct covey_error *err)
+enum covey_status covey_safetensors_parse(const char *name, const char *text, size_t bytes,
+                                          struct covey_bytes values, struct covey_safetensors_header *out,
+                                          struct covey_error *err)
 {
     struct scan scan = {.at = text, .end = text + bytes, .start = text, .file = name, .err = err};
     char key[COVEY_SAFETENSORS_NAME_BYTES] = {0};

@@ -9,8 +9,8 @@ struct covey_safetensors_header {
     size_t count, capacity;
 };
 
-/* text: (bytes) of JSON; values: what lies behind it. Entries' `values` point into values. On failure the entries so far
- * are still the caller's to free. */
+/* text: (bytes) of JSON; values: what lies behind it. Entries' `values` point into values. On failure the
+ * entries so far are still the caller's to free. */
 COVEY_MUST_CHECK enum covey_status covey_safetensors_parse(const char *name, const char *text, size_t bytes,
                                                            struct covey_bytes values,
                                                            struct covey_safetensors_header *out,

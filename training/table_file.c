@@ -42,7 +42,8 @@ static enum covey_status check_sizes(struct covey_table_file *table, struct cove
     return COVEY_OK;
 }
 
-enum covey_status covey_table_file_open(const char *path, struct covey_table_file *out, struct covey_error *err)
+enum covey_status covey_table_file_open(const char *path, struct covey_table_file *out,
+                                        struct covey_error *err)
 {
     struct covey_table_file table = {.file = {.descriptor = -1}};
     uint8_t lead[COVEY_TABLE_LEAD_BYTES];

@@ -1,4 +1,5 @@
-/* An array in a file, IDX or NPY: its header read and checked against the file before anything is allocated. */
+/* An array in a file, IDX or NPY: its header read and checked against the file before anything is allocated.
+ */
 #ifndef COVEY_TABLE_FILE_H
 #define COVEY_TABLE_FILE_H
 
@@ -45,8 +46,10 @@ COVEY_MUST_CHECK enum covey_status covey_table_file_read(struct covey_table_file
 
 #define COVEY_TABLE_LEAD_BYTES 8
 COVEY_MUST_CHECK enum covey_status covey_idx_read_header(struct covey_data_file *file, const uint8_t *lead,
-                                                         struct covey_table_file *out, struct covey_error *err);
+                                                         struct covey_table_file *out,
+                                                         struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_npy_read_header(struct covey_data_file *file, const uint8_t *lead,
-                                                         struct covey_table_file *out, struct covey_error *err);
+                                                         struct covey_table_file *out,
+                                                         struct covey_error *err);
 
 #endif

@@ -27,7 +27,8 @@ static inline void read_through(struct covey_dataset *dataset)
     float *values = malloc(width * sizeof *values);
     int32_t *labels = malloc((dataset->labels.width + 1) * sizeof *labels);
     for (uint32_t i = 0; i < dataset->count; i++)
-        if (covey_dataset_read(dataset, NULL, i, 1, values, labels, values + dataset->inputs.width) != COVEY_OK)
+        if (covey_dataset_read(dataset, NULL, i, 1, values, labels, values + dataset->inputs.width) !=
+            COVEY_OK)
             abort();
     free(values);
     free(labels);
@@ -39,7 +40,8 @@ static inline int fuzz_table(const uint8_t *data, size_t size)
     struct covey_dataset dataset = {0};
     struct covey_error err;
     int descriptor = memory_file(data, size, path);
-    struct covey_data_config config = {.inputs = {names, 1}, .labels = {names, 1}, .missing = COVEY_MISSING_SKIP};
+    struct covey_data_config config = {
+        .inputs = {names, 1}, .labels = {names, 1}, .missing = COVEY_MISSING_SKIP};
     if (covey_data_load(&config, NULL, &dataset, &err) == COVEY_OK)
         read_through(&dataset);
     covey_dataset_deinit(&dataset);

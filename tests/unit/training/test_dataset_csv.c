@@ -7,10 +7,13 @@ TestSuite(dataset_csv, .init = folder_make, .fini = folder_remove);
 
 static char *const a_word[] = {"target"}, *const an_ignored[] = {"time"};
 static char *const words[] = {"walk", "run"};
-#define NAMES(list) {.names = (char **)(list), .count = sizeof(list) / sizeof *(list)}
+#define NAMES(list)                                                                                          \
+    {                                                                                                        \
+        .names = (char **)(list), .count = sizeof(list) / sizeof *(list)                                     \
+    }
 
-static enum covey_status load_text(const char *text, struct covey_data_config config, struct covey_dataset *out,
-                                   struct covey_error *err)
+static enum covey_status load_text(const char *text, struct covey_data_config config,
+                                   struct covey_dataset *out, struct covey_error *err)
 {
     char *path = write_text("x.csv", text);
     config.csv.files = (struct covey_data_names){.names = &path, .count = 1};
@@ -23,7 +26,8 @@ Test(dataset_csv, forms_of_the_same_table)
         "a,b,label\n1,2,0\n3.5,-4e1,1\n",
         "a;b;label\r\n1;2;0\r\n3.5;-40;1",
         "a\tb\tlabel\n1\t2\t0\n\n3.5\t-40\t1\n\n",
-        "\xef\xbb\xbf" "a,b,label\n 1 , 2,\"0\"\n\"3.5\",-40,1",
+        "\xef\xbb\xbf"
+        "a,b,label\n 1 , 2,\"0\"\n\"3.5\",-40,1",
         "\"a\",\"b\",\"label\"\n1,2,0\n3.5,-40,1\n",
         "label|b|a\n0|2|1\n1|-40|3.5\n",
     };
@@ -49,8 +53,13 @@ Test(dataset_csv, targets_words_and_no_header)
     struct covey_error err = {0};
     float x[4], y[2];
     int32_t labels[2];
-    struct covey_data_config config = {.csv = {.label = "state", .targets = NAMES(a_word), .ignore = NAMES(an_ignored), .classes = NAMES(words)}};
-    cr_assert(load_text("time,target,state,v\n12:00,7.5,run,1\n12:01,8,walk,2\n", config, &dataset, &err) == COVEY_OK, "%s", err.text);
+    struct covey_data_config config = {.csv = {.label = "state",
+                                               .targets = NAMES(a_word),
+                                               .ignore = NAMES(an_ignored),
+                                               .classes = NAMES(words)}};
+    cr_assert(load_text("time,target,state,v\n12:00,7.5,run,1\n12:01,8,walk,2\n", config, &dataset, &err) ==
+                  COVEY_OK,
+              "%s", err.text);
     cr_assert(dataset.inputs.width == 1 && dataset.targets.width == 1);
     cr_assert(covey_dataset_read(&dataset, NULL, 0, 2, x, labels, y) == COVEY_OK);
     cr_assert(x[0] == 1 && x[1] == 2 && y[0] == 7.5f && y[1] == 8 && labels[0] == 1 && labels[1] == 0);
@@ -123,7 +132,8 @@ Test(dataset_csv, errors_name_the_line)
     struct covey_data_config config = {.csv.files = {&path, 1}};
     struct covey_dataset dataset = {0};
     struct covey_error err = {0};
-    cr_assert(covey_data_load(&config, NULL, &dataset, &err) == COVEY_CORRUPT && strstr(err.text, "zero.csv:2"));
+    cr_assert(covey_data_load(&config, NULL, &dataset, &err) == COVEY_CORRUPT &&
+              strstr(err.text, "zero.csv:2"));
 }
 
 Test(dataset_csv, many_rows_in_several_files)

@@ -43,7 +43,8 @@ Test(dataset_idx, every_type_plain_and_gzip)
             struct covey_error err = {0};
             char *path = gzip ? write_gzip("x", bytes, count) : write_bytes("x", bytes, count);
             cr_assert(load_one(path, &dataset, &err) == COVEY_OK, "type %02x: %s", types[t], err.text);
-            cr_assert(dataset.count == 2 && dataset.inputs.width == 3 && dataset.rank == 1 && dataset.shape[0] == 3);
+            cr_assert(dataset.count == 2 && dataset.inputs.width == 3 && dataset.rank == 1 &&
+                      dataset.shape[0] == 3);
             float x[6];
             cr_assert(covey_dataset_read(&dataset, NULL, 0, 2, x, NULL, NULL) == COVEY_OK);
             for (int i = 0; i < 6; i++)
@@ -96,8 +97,8 @@ Test(dataset_idx, refused_before_memory_is_taken)
             enum covey_status status = load_one(path, &dataset, &err);
             cr_assert(status == cases[i].status, "%s (gzip %d): %s: %s", cases[i].what, gzip,
                       covey_status_text(status), err.text);
-            cr_assert(dataset.storage == NULL && strstr(err.text, test_folder) != NULL, "%s: '%s' names no file",
-                      cases[i].what, err.text);
+            cr_assert(dataset.storage == NULL && strstr(err.text, test_folder) != NULL,
+                      "%s: '%s' names no file", cases[i].what, err.text);
             unlink(path);
         }
     }
@@ -125,9 +126,11 @@ Test(dataset_idx, damaged_gzip)
     fclose(file);
     struct covey_dataset dataset = {0};
     struct covey_error err = {0};
-    cr_assert(load_one(write_bytes("cut.gz", packed, count - 20), &dataset, &err) == COVEY_CORRUPT, "%s", err.text);
+    cr_assert(load_one(write_bytes("cut.gz", packed, count - 20), &dataset, &err) == COVEY_CORRUPT, "%s",
+              err.text);
     packed[count / 2] ^= 0x55;
-    cr_assert(load_one(write_bytes("bad.gz", packed, count), &dataset, &err) == COVEY_CORRUPT, "%s", err.text);
+    cr_assert(load_one(write_bytes("bad.gz", packed, count), &dataset, &err) == COVEY_CORRUPT, "%s",
+              err.text);
     cr_assert(load_one(folder_path("none"), &dataset, &err) == COVEY_NOT_FOUND);
     cr_assert(load_one(test_folder, &dataset, &err) == COVEY_INVALID);
 }
@@ -171,7 +174,8 @@ Test(dataset_idx, written_and_read_again)
             cr_assert(covey_data_load(&config, NULL, &whole, &err) == COVEY_OK, "%s", err.text);
             const uint32_t picked[] = {1, 0, 1};
             char *out = folder_path("part-x"), *out_labels = folder_path("part-y");
-            cr_assert(covey_data_write_idx(&whole, picked, 3, out, out_labels, &err) == COVEY_OK, "%s", err.text);
+            cr_assert(covey_data_write_idx(&whole, picked, 3, out, out_labels, &err) == COVEY_OK, "%s",
+                      err.text);
             config = (struct covey_data_config){.inputs = {&out, 1}, .labels = {&out_labels, 1}};
             cr_assert(covey_data_load(&config, NULL, &part, &err) == COVEY_OK, "%s", err.text);
             float a[3], b[3];

@@ -1,4 +1,5 @@
-/* The `data:` block: several files, filters, ranges, views; and the real sets when COVEY_DATA says where they are. */
+/* The `data:` block: several files, filters, ranges, views; and the real sets when COVEY_DATA says where they
+ * are. */
 #include "dataset_files.h"
 
 #include <math.h>
@@ -29,7 +30,8 @@ static void expect(const struct covey_dataset *dataset, const uint8_t *wanted, u
         float x;
         int32_t label;
         cr_assert(covey_dataset_read(dataset, NULL, i, 1, &x, &label, NULL) == COVEY_OK);
-        cr_assert(x == wanted[i] && label == wanted[i] + 20, "example %u is %g, label %d", i, (double)x, label);
+        cr_assert(x == wanted[i] && label == wanted[i] + 20, "example %u is %g, label %d", i, (double)x,
+                  label);
         cr_assert(covey_dataset_label(dataset, i) == label);
     }
 }
@@ -67,7 +69,8 @@ Test(dataset_load, ranges)
     static const struct {
         int64_t skip, take;
         uint32_t first, count;
-    } cases[] = {{0, 0, 0, 20}, {0, 5, 0, 5}, {17, 0, 17, 3}, {17, 2, 17, 2}, {0, 50, 0, 20}, {19, 50, 19, 1}};
+    } cases[] = {{0, 0, 0, 20},  {0, 5, 0, 5},   {17, 0, 17, 3},
+                 {17, 2, 17, 2}, {0, 50, 0, 20}, {19, 50, 19, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct covey_dataset dataset = {0};
         struct covey_data_config config = two_tables(&input, &labels);
@@ -124,7 +127,8 @@ Test(dataset_load, several_files_one_behind_the_other)
     cr_assert(covey_data_load(&config, test_folder, &dataset, &err) == COVEY_MISMATCH);
     uint8_t wider[] = {0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 2, 1, 2};
     write_bytes("c", wider, sizeof wider);
-    cr_assert(covey_data_load(&config, test_folder, &dataset, &err) == COVEY_MISMATCH && strstr(err.text, "/c:"));
+    cr_assert(covey_data_load(&config, test_folder, &dataset, &err) == COVEY_MISMATCH &&
+              strstr(err.text, "/c:"));
 }
 
 Test(dataset_load, views)
@@ -148,13 +152,16 @@ Test(dataset_load, the_block_as_yaml)
 {
     char *input, *labels;
     two_tables(&input, &labels);
-    static const char text[] = "inputs: [x]\nlabels: [y]\nclasses: 35\nskip: 2\ntake: 3\n"
-                               "where: [{file: x, from: 4}]\nsplit: {kind: shards, devices: 2, device: 0, shards: 1}\n";
+    static const char text[] =
+        "inputs: [x]\nlabels: [y]\nclasses: 35\nskip: 2\ntake: 3\n"
+        "where: [{file: x, from: 4}]\nsplit: {kind: shards, devices: 2, device: 0, shards: 1}\n";
     static const struct covey_data_config defaults;
     struct covey_data_config config = defaults;
     struct covey_dataset dataset = {0};
     struct covey_error err = {0};
-    cr_assert(covey_yaml_load_text("data", text, strlen(text), covey_data_fields, &config, sizeof config, &err) == COVEY_OK, "%s", err.text);
+    cr_assert(covey_yaml_load_text("data", text, strlen(text), covey_data_fields, &config, sizeof config,
+                                   &err) == COVEY_OK,
+              "%s", err.text);
     cr_assert(config.split.kind == COVEY_SPLIT_SHARDS && config.where_count == 1 && config.take == 3);
     cr_assert(covey_data_load(&config, test_folder, &dataset, &err) == COVEY_OK, "%s", err.text);
     cr_assert(dataset.count == 3);
@@ -162,7 +169,8 @@ Test(dataset_load, the_block_as_yaml)
     covey_yaml_free(covey_data_fields, &config, &defaults);
     static const char wrong[] = "inputs: [x]\nclases: 6\n";
     config = defaults;
-    cr_assert(covey_yaml_load_text("data", wrong, strlen(wrong), covey_data_fields, &config, sizeof config, &err) == COVEY_INVALID);
+    cr_assert(covey_yaml_load_text("data", wrong, strlen(wrong), covey_data_fields, &config, sizeof config,
+                                   &err) == COVEY_INVALID);
     cr_assert(strstr(err.text, "data:2") != NULL && strstr(err.text, "classes") != NULL, "%s", err.text);
 }
 
@@ -180,11 +188,15 @@ Test(dataset_load, real_activity_set)
     const char *folder = data_folder();
     if (folder == NULL)
         return;
-    char path[512], features[2][64] = {"subject-01/features-idx2-float.gz", "subject-03/features-idx2-float.gz"};
+    char path[512],
+        features[2][64] = {"subject-01/features-idx2-float.gz", "subject-03/features-idx2-float.gz"};
     char labels[2][64] = {"subject-01/labels-idx1-ubyte.gz", "subject-03/labels-idx1-ubyte.gz"};
     char *feature_names[] = {features[0], features[1]}, *label_names[] = {labels[0], labels[1]};
     snprintf(path, sizeof path, "%s/har-smartphones", folder);
-    struct covey_data_config config = {.inputs = {feature_names, 2}, .labels = {label_names, 2}, .classes = 6, .statistics = "feature-stats.csv"};
+    struct covey_data_config config = {.inputs = {feature_names, 2},
+                                       .labels = {label_names, 2},
+                                       .classes = 6,
+                                       .statistics = "feature-stats.csv"};
     struct covey_dataset dataset = {0};
     struct covey_error err = {0};
     cr_assert(covey_data_load(&config, path, &dataset, &err) == COVEY_OK, "%s", err.text);
@@ -201,7 +213,8 @@ Test(dataset_load, real_activity_set)
         }
     }
     double n = dataset.count * 114.0;
-    cr_assert(fabs(sum / n) < 0.5 && squares / n > 0.3 && squares / n < 3, "mean %g, square %g", sum / n, squares / n);
+    cr_assert(fabs(sum / n) < 0.5 && squares / n > 0.3 && squares / n < 3, "mean %g, square %g", sum / n,
+              squares / n);
     covey_dataset_deinit(&dataset);
 }
 
@@ -213,7 +226,8 @@ Test(dataset_load, real_images_by_writer)
     char path[512], *images = "train-images-idx3-ubyte.gz", *labels = "train-labels-idx1-ubyte.gz";
     snprintf(path, sizeof path, "%s/mnist", folder);
     struct covey_data_where where = {.file = "train-hsf-idx1-ubyte.gz", .is = 4};
-    struct covey_data_config config = {.inputs = {&images, 1}, .labels = {&labels, 1}, .where = &where, .where_count = 1};
+    struct covey_data_config config = {
+        .inputs = {&images, 1}, .labels = {&labels, 1}, .where = &where, .where_count = 1};
     struct covey_dataset dataset = {0};
     struct covey_error err = {0};
     cr_assert(covey_data_load(&config, path, &dataset, &err) == COVEY_OK, "%s", err.text);

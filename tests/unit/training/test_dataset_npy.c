@@ -45,11 +45,12 @@ Test(dataset_npy, types)
                  cases[i].descr);
         struct covey_dataset dataset = {0};
         struct covey_error err = {0};
-        cr_assert(load_one(write_npy(header, cases[i].bytes, cases[i].count), &dataset, &err) == COVEY_OK, "%s: %s",
-                  cases[i].descr, err.text);
+        cr_assert(load_one(write_npy(header, cases[i].bytes, cases[i].count), &dataset, &err) == COVEY_OK,
+                  "%s: %s", cases[i].descr, err.text);
         float x[2];
         cr_assert(covey_dataset_read(&dataset, NULL, 0, 2, x, NULL, NULL) == COVEY_OK);
-        cr_assert(x[0] == 1 && x[1] == cases[i].second, "%s: %g %g", cases[i].descr, (double)x[0], (double)x[1]);
+        cr_assert(x[0] == 1 && x[1] == cases[i].second, "%s: %g %g", cases[i].descr, (double)x[0],
+                  (double)x[1]);
         uint64_t mapped, heap;
         covey_dataset_memory(&dataset, &mapped, &heap);
         cr_assert((mapped != 0) == cases[i].mapped);
@@ -70,7 +71,8 @@ Test(dataset_npy, shapes)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct covey_dataset dataset = {0};
         struct covey_error err = {0};
-        cr_assert(load_one(write_npy(cases[i].header, "abcdef", 6), &dataset, &err) == COVEY_OK, "%s", err.text);
+        cr_assert(load_one(write_npy(cases[i].header, "abcdef", 6), &dataset, &err) == COVEY_OK, "%s",
+                  err.text);
         cr_assert(dataset.count == cases[i].count && dataset.inputs.width == cases[i].width &&
                   dataset.rank == cases[i].rank);
         covey_dataset_deinit(&dataset);
@@ -110,7 +112,8 @@ Test(dataset_npy, refused)
         struct covey_dataset dataset = {0};
         struct covey_error err = {0};
         enum covey_status status = load_one(write_npy(cases[i].header, "abcdef", 6), &dataset, &err);
-        cr_assert(status == cases[i].status, "%s: %s: %s", cases[i].header, covey_status_text(status), err.text);
+        cr_assert(status == cases[i].status, "%s: %s: %s", cases[i].header, covey_status_text(status),
+                  err.text);
     }
     struct covey_dataset dataset = {0};
     const uint8_t long_header[] = "\x93NUMPY\x02\0\xff\xff\xff\x7f{";
@@ -119,7 +122,7 @@ Test(dataset_npy, refused)
     cr_assert(load_one(write_bytes("version", version, sizeof version), &dataset, NULL) == COVEY_UNSUPPORTED);
     const uint8_t large[] = {0, 0, 0, 0, 1, 0, 0, 0};
     struct covey_error err = {0};
-    cr_assert(load_one(write_npy("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", large, 8), &dataset,
-                       &err) == COVEY_RANGE,
+    cr_assert(load_one(write_npy("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", large, 8),
+                       &dataset, &err) == COVEY_RANGE,
               "%s", err.text);
 }

@@ -39,7 +39,8 @@ Test(dataset_split, every_example_once)
         uint32_t order[COUNT], again[COUNT], ends[COUNT], again_ends[COUNT];
         char seen[COUNT] = {0};
         struct covey_error err = {0};
-        cr_assert(covey_data_split(&dataset, &splits[s], order, ends, &err) == COVEY_OK, "%zu: %s", s, err.text);
+        cr_assert(covey_data_split(&dataset, &splits[s], order, ends, &err) == COVEY_OK, "%zu: %s", s,
+                  err.text);
         for (uint32_t i = 0; i < COUNT; i++) {
             cr_assert(order[i] < COUNT && !seen[order[i]], "split %zu", s);
             seen[order[i]] = 1;
@@ -55,7 +56,8 @@ Test(dataset_split, every_example_once)
         struct covey_data_split other = splits[s];
         other.seed++;
         cr_assert(covey_data_split(&dataset, &other, again, again_ends, &err) == COVEY_OK);
-        cr_assert(memcmp(order, again, sizeof order) != 0 || (splits[s].devices == 1 && s == 99), "split %zu", s);
+        cr_assert(memcmp(order, again, sizeof order) != 0 || (splits[s].devices == 1 && s == 99), "split %zu",
+                  s);
     }
 }
 
@@ -114,8 +116,11 @@ Test(dataset_split, refused)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_assert(covey_data_split(&dataset, &wrong[i], order, ends, NULL) != COVEY_OK, "case %zu", i);
-    cr_assert(covey_data_split(&plain, &(struct covey_data_split){.kind = COVEY_SPLIT_SHARDS, .devices = 2, .shards = 1}, order, ends, NULL) == COVEY_INVALID);
+    cr_assert(covey_data_split(
+                  &plain, &(struct covey_data_split){.kind = COVEY_SPLIT_SHARDS, .devices = 2, .shards = 1},
+                  order, ends, NULL) == COVEY_INVALID);
     int8_t negative[] = {0, -1, 1, 1, 1};
     plain.labels = (struct covey_table){.values = negative, .type = COVEY_ELEMENT_I8, .width = 1};
-    cr_assert(covey_data_split(&plain, &(struct covey_data_split){.kind = COVEY_SPLIT_IID, .devices = 2}, order, ends, NULL) == COVEY_INVALID);
+    cr_assert(covey_data_split(&plain, &(struct covey_data_split){.kind = COVEY_SPLIT_IID, .devices = 2},
+                               order, ends, NULL) == COVEY_INVALID);
 }

@@ -12,8 +12,10 @@ static struct covey_layout two_tensors(void)
     struct covey_layout layout;
     covey_layout_init(&layout);
     const uint32_t weight[] = {2, 3}, bias[] = {2};
-    cr_assert(covey_layout_add(&layout, "fc.weight", 2, weight, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_SHARED, NULL) == COVEY_OK);
-    cr_assert(covey_layout_add(&layout, "fc.bias", 1, bias, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_PERSONAL, NULL) == COVEY_OK);
+    cr_assert(covey_layout_add(&layout, "fc.weight", 2, weight, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_SHARED,
+                               NULL) == COVEY_OK);
+    cr_assert(covey_layout_add(&layout, "fc.bias", 1, bias, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_PERSONAL,
+                               NULL) == COVEY_OK);
     covey_layout_finish(&layout);
     return layout;
 }
@@ -60,14 +62,10 @@ Test(safetensors, types)
         size_t count;
         double value;
     } cases[] = {
-        {"F32", {0, 0, 0xc0, 0xbf}, 4, -1.5},
-        {"F64", {0, 0, 0, 0, 0, 0, 0xf8, 0xbf}, 8, -1.5},
-        {"BF16", {0xc0, 0xbf}, 2, -1.5},
-        {"F16", {0x00, 0xbe}, 2, -1.5},
-        {"F16", {0x01, 0x00}, 2, 0x1p-24},
-        {"F16", {0xff, 0x83}, 2, -1023 * 0x1p-24},
-        {"F16", {0xff, 0x7b}, 2, 65504},
-        {"F16", {0x00, 0x80}, 2, 0},
+        {"F32", {0, 0, 0xc0, 0xbf}, 4, -1.5}, {"F64", {0, 0, 0, 0, 0, 0, 0xf8, 0xbf}, 8, -1.5},
+        {"BF16", {0xc0, 0xbf}, 2, -1.5},      {"F16", {0x00, 0xbe}, 2, -1.5},
+        {"F16", {0x01, 0x00}, 2, 0x1p-24},    {"F16", {0xff, 0x83}, 2, -1023 * 0x1p-24},
+        {"F16", {0xff, 0x7b}, 2, 65504},      {"F16", {0x00, 0x80}, 2, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char header[128];
@@ -75,8 +73,11 @@ Test(safetensors, types)
         float value;
         struct covey_safetensors *file;
         struct covey_error err = {0};
-        snprintf(header, sizeof header, "{ \"a\\u002fb\" : {\"data_offsets\":[0, %zu],\"shape\":[1,1], \"dtype\":\"%s\"} } ", cases[i].count, cases[i].type);
-        cr_assert(open_text(header, cases[i].bytes, cases[i].count, bytes, &file, &err) == COVEY_OK, "%s", err.text);
+        snprintf(header, sizeof header,
+                 "{ \"a\\u002fb\" : {\"data_offsets\":[0, %zu],\"shape\":[1,1], \"dtype\":\"%s\"} } ",
+                 cases[i].count, cases[i].type);
+        cr_assert(open_text(header, cases[i].bytes, cases[i].count, bytes, &file, &err) == COVEY_OK, "%s",
+                  err.text);
         const struct covey_safetensors_entry *entry = covey_safetensors_find(file, "a/b");
         cr_assert(entry != NULL);
         covey_safetensors_values(entry, &value);
@@ -105,11 +106,14 @@ Test(safetensors, refused)
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,4]}}", COVEY_CORRUPT},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", COVEY_CORRUPT},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", COVEY_CORRUPT},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[18446744073709551616],\"data_offsets\":[0,4]}}", COVEY_CORRUPT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[18446744073709551616],\"data_offsets\":[0,4]}}",
+         COVEY_CORRUPT},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}", COVEY_LIMIT},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", COVEY_CORRUPT},
         {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}", COVEY_UNSUPPORTED},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", COVEY_CORRUPT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":"
+         "[1],\"data_offsets\":[0,4]}}",
+         COVEY_CORRUPT},
         {"{\"a\\q\":{}}", COVEY_CORRUPT},
         {"{\"a\\u00\":{}}", COVEY_CORRUPT},
         {"{\"__metadata__\":{\"a\":[[[[[[1]]]]]]}}", COVEY_CORRUPT},
@@ -120,11 +124,13 @@ Test(safetensors, refused)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct covey_error err = {0};
         enum covey_status status = open_text(cases[i].header, "abcd", 4, bytes, &file, &err);
-        cr_assert(status == cases[i].status, "%s: %s: %s", cases[i].header, covey_status_text(status), err.text);
+        cr_assert(status == cases[i].status, "%s: %s: %s", cases[i].header, covey_status_text(status),
+                  err.text);
     }
     const uint8_t length[] = {255, 255, 255, 255, 255, 255, 255, 127, '{', '}'};
     for (size_t n = 0; n <= sizeof length; n++)
-        cr_assert(covey_safetensors_open_bytes("m", (struct covey_bytes){length, n}, &file, NULL) == COVEY_CORRUPT);
+        cr_assert(covey_safetensors_open_bytes("m", (struct covey_bytes){length, n}, &file, NULL) ==
+                  COVEY_CORRUPT);
 }
 
 Test(safetensors, must_fit_the_layout)
@@ -136,20 +142,26 @@ Test(safetensors, must_fit_the_layout)
     cr_assert(covey_safetensors_store(path, &layout, params, NULL, &err) == COVEY_OK);
     const uint32_t turned[] = {3, 2}, bias[] = {2}, more[] = {1};
     covey_layout_init(&other);
-    cr_assert(covey_layout_add(&other, "fc.weight", 2, turned, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_SHARED, NULL) == COVEY_OK);
+    cr_assert(covey_layout_add(&other, "fc.weight", 2, turned, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_SHARED,
+                               NULL) == COVEY_OK);
     covey_layout_finish(&other);
-    cr_assert(covey_safetensors_load(path, &other, back, NULL, &err) == COVEY_MISMATCH && strstr(err.text, "fc.weight"));
+    cr_assert(covey_safetensors_load(path, &other, back, NULL, &err) == COVEY_MISMATCH &&
+              strstr(err.text, "fc.weight"));
     covey_layout_deinit(&other);
     covey_layout_init(&other);
-    cr_assert(covey_layout_add(&other, "fc.bias", 1, bias, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_SHARED, NULL) == COVEY_OK);
-    cr_assert(covey_layout_add(&other, "extra", 1, more, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_SHARED, NULL) == COVEY_OK);
+    cr_assert(covey_layout_add(&other, "fc.bias", 1, bias, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_SHARED, NULL) ==
+              COVEY_OK);
+    cr_assert(covey_layout_add(&other, "extra", 1, more, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_SHARED, NULL) ==
+              COVEY_OK);
     covey_layout_finish(&other);
-    cr_assert(covey_safetensors_load(path, &other, back, NULL, &err) == COVEY_NOT_FOUND && strstr(err.text, "extra"));
+    cr_assert(covey_safetensors_load(path, &other, back, NULL, &err) == COVEY_NOT_FOUND &&
+              strstr(err.text, "extra"));
     cr_assert(back[0] == 0, "params were touched");
     covey_layout_deinit(&other);
     params[3] = NAN;
     cr_assert(covey_safetensors_store(path, &layout, params, NULL, &err) == COVEY_OK);
-    cr_assert(covey_safetensors_load(path, &layout, back, NULL, &err) == COVEY_NOT_FINITE && strstr(err.text, "fc.weight"));
+    cr_assert(covey_safetensors_load(path, &layout, back, NULL, &err) == COVEY_NOT_FINITE &&
+              strstr(err.text, "fc.weight"));
     cr_assert(back[0] == 0, "params were touched");
     covey_layout_deinit(&layout);
 }
@@ -165,7 +177,10 @@ Test(safetensors, real_files)
     static const struct {
         const char *name;
         uint64_t parameters;
-    } files[] = {{"resnet8-cifar10", 77706}, {"dscnn-kws", 22604}, {"mobilenet025-vww96", 210850}, {"autoencoder-toycar", 265864}};
+    } files[] = {{"resnet8-cifar10", 77706},
+                 {"dscnn-kws", 22604},
+                 {"mobilenet025-vww96", 210850},
+                 {"autoencoder-toycar", 265864}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[512];
         struct covey_safetensors *file;
@@ -175,7 +190,8 @@ Test(safetensors, real_files)
         uint64_t parameters = 0;
         for (size_t j = 0; j < covey_safetensors_count(file); j++)
             parameters += covey_safetensors_entry(file, j)->count;
-        cr_assert(parameters == files[i].parameters, "%s: %llu", files[i].name, (unsigned long long)parameters);
+        cr_assert(parameters == files[i].parameters, "%s: %llu", files[i].name,
+                  (unsigned long long)parameters);
         covey_safetensors_close(file);
     }
 }
