@@ -15,7 +15,7 @@ struct covey_data_file {
     const char *path; /* borrowed, for messages */
     int descriptor;
     struct covey_gzip *gzip; /* NULL for a plain file */
-    uint64_t size; /* plain: exactly; gzip: the most that these bytes can inflate to */
+    uint64_t size;           /* plain: exactly; gzip: the most that these bytes can inflate to */
     uint64_t position;
 };
 
