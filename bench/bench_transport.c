@@ -163,8 +163,11 @@ static struct sample measure(const struct scenario *scenario, const struct optio
         goto cleanup;
     relay_set(relay, &scenario->network);
     link.ops->traffic(link.link, &before);
+    char path[64]; /* the server remembers what it has taken: a new path each time */
+    snprintf(path, sizeof path, "f/bench/a/%016llx",
+             (unsigned long long)(covey_random_id(scenario->name) ^ seed << 8));
     struct covey_request upload = {.method = COVEY_PUT,
-                                   .path = "f/bench/a/0123456789abcdef",
+                                   .path = path,
                                    .content_format = 60,
                                    .body = body,
                                    .window_blocks = options->window};

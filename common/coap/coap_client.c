@@ -377,7 +377,8 @@ static enum covey_status start_call(struct covey_link *link, const struct covey_
     }
     covey_coap_call_go_on(call, &link->partial, now_us);
     if (call->reply_limit_bytes > COVEY_BLOCK_BYTES)
-        covey_coap_partial_deinit(&link->partial); /* another large body is wanted now: the old one is history */
+        covey_coap_partial_deinit(
+            &link->partial); /* another large body is wanted now: the old one is history */
     append_call(link, call);
     if (out_id != NULL)
         *out_id = call->id;

@@ -22,3 +22,8 @@ foreach(target IN ITEMS coap_datagram coap_intake coap_call blockwise)
 endforeach()
 covey_add_test(test_transports LINKS covey_common Threads::Threads LABELS threads
     SOURCES integration/test_transports.c integration/coap_rig.c)
+if(TARGET covey-server) # a whole round with the real server
+    covey_add_test(test_plain_client LINKS covey_common LABELS integration SOURCES integration/test_plain_client.c TIMEOUT 240)
+    target_compile_definitions(test_plain_client PRIVATE COVEY_DEPS_DIR="${COVEY_DEPS}")
+    add_dependencies(test_plain_client covey-server)
+endif()
