@@ -300,3 +300,47 @@ Test(server, sessions_leave_nothing, .timeout = 120)
     cr_assert_eq(atomic_load(&rig->present), 0);
     rig_stop(rig);
 }
+
+static void serve_nothing(void *user, const struct covey_incoming *in, struct covey_exchange *exchange)
+{
+    (void)user;
+    (void)in;
+    covey_exchange_respond(exchange,
+                           &(struct covey_response){.code = COVEY_CODE_VALID, .content_format = -1});
+}
+
+/* More devices than a shard may have: the longest silent one goes, the newcomer is served. */
+Test(server, sessions_are_bounded, .timeout = 60)
+{
+    struct rig *rig = rig_start(NULL, 100, 1); /* for its credentials */
+    struct covey_host_handle host;
+    struct covey_coap_host_config config = {.address = "localhost",
+                                            .credentials = &rig->server_credentials,
+                                            .service = {.serve = serve_nothing},
+                                            .shard_sessions = 4,
+                                            .shard_handshakes = 2};
+    struct covey_error err = {0};
+    cr_assert_eq(covey_coap_host_create(&config, &host, &err), COVEY_OK, "%s", err.text);
+    char address[64], name[32];
+    snprintf(address, sizeof address, "localhost:%u", covey_coap_host_port(host.host, 0));
+    struct device *devices[12];
+    struct answer answer;
+    for (int i = 0; i < 12; i++) {
+        snprintf(name, sizeof name, "device-%d", i);
+        struct covey_credentials credentials = rig_psk(name);
+        devices[i] = device_start(&credentials);
+        cr_assert(device_connect(devices[i], address), "%d: %s", i, devices[i]->reason.text);
+        cr_assert(device_ask(devices[i], &(struct covey_request){.method = COVEY_GET, .path = "x"}, &answer,
+                             LIMIT_MS));
+        cr_assert_eq(answer.code, COVEY_CODE_VALID);
+    }
+    struct covey_coap_host_figures figures;
+    covey_coap_host_figures(host.host, &figures);
+    cr_assert_leq(figures.sessions, 4 + 2 + 1);
+    cr_assert_geq(figures.sessions, 4);
+    cr_assert(await_down(devices[0], 5), "the first one was told");
+    for (int i = 0; i < 12; i++)
+        device_stop(devices[i]);
+    host.ops->destroy(host.host);
+    rig_stop(rig);
+}

@@ -27,3 +27,5 @@ if(TARGET covey-server) # a whole round with the real server
     target_compile_definitions(test_plain_client PRIVATE COVEY_DEPS_DIR="${COVEY_DEPS}")
     add_dependencies(test_plain_client covey-server)
 endif()
+covey_add_test(test_coap_call LINKS covey_common SOURCES unit/common/test_coap_call.c)
+target_include_directories(test_coap_call PRIVATE ${PROJECT_SOURCE_DIR}/common/coap)
