@@ -34,4 +34,7 @@ target_include_directories(test_training_plan PRIVATE ${PROJECT_SOURCE_DIR}/trai
 covey_add_fuzz(model_yaml LINKS Covey::training)
 covey_add_fuzz(model_plan LINKS Covey::training)
 covey_add_test(test_trainer_threads LINKS Covey::training LABELS threads SOURCES ${unit_training}/test_trainer_threads.c)
-covey_add_test(test_learning LINKS Covey::training TIMEOUT 600 SOURCES ${unit_training}/test_learning.c)
+covey_add_test(test_learning LINKS Covey::training TIMEOUT 600 LABELS plain-only SOURCES ${unit_training}/test_learning.c)
+covey_add_test(test_training_memory LINKS Covey::training SOURCES ${unit_training}/test_training_memory.c)
+target_link_options(test_training_memory PRIVATE
+    -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=aligned_alloc)

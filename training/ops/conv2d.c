@@ -5,6 +5,7 @@
 
 #include "../op_call.h"
 #include "../real_vector.h"
+#include "conv2d_depthwise.h"
 
 /* The part of a kernel row or column that falls on the image. */
 struct overlap {
@@ -68,6 +69,10 @@ static real value_at(const struct covey_op *op, const real *image, const real *w
  * width, units) */
 static void forward(const struct covey_op *op, const struct covey_op_call *call)
 {
+    if (covey_is_depthwise(op)) {
+        REAL(covey_depthwise_forward)(op, call);
+        return;
+    }
     const struct covey_window *window = &op->window;
     const size_t image_count = op->in[0].count, units = op->units;
     real *out = call->out;
@@ -104,6 +109,10 @@ static void spread(const struct covey_op *op, const struct covey_op_call *call, 
 /* One unit of one image after the other, so that its weights stay in the cache. */
 static void backward(const struct covey_op *op, const struct covey_op_call *call)
 {
+    if (covey_is_depthwise(op)) {
+        REAL(covey_depthwise_backward)(op, call);
+        return;
+    }
     const struct covey_window *window = &op->window;
     const size_t units = op->units;
     if (call->dx[0] != NULL)
@@ -129,9 +138,16 @@ static void backward(const struct covey_op *op, const struct covey_op_call *call
         }
 }
 
+static size_t scratch_bytes(const struct covey_op *op, size_t batch)
+{
+    (void)batch;
+    return covey_is_depthwise(op) ? REAL(covey_depthwise_scratch_bytes)(op) : 0;
+}
+
 const struct covey_op_kernels REAL(covey_plain_conv2d) = {
     .name = "plain",
     .needs = COVEY_NEEDS_INPUT,
+    .scratch_bytes = scratch_bytes,
     .forward = forward,
     .backward = backward,
 };
