@@ -159,9 +159,8 @@ static void loss(const struct covey_network *network, size_t count, size_t batch
     const real scale = (real)(1.0 / ((double)batch * plan->target_count));
     if (plan->model->loss == COVEY_LOSS_SOFTMAX_CROSS_ENTROPY)
         REAL(covey_softmax_cross_entropy)
-        (y, covey_network_labels(network), targets, plan->classes, scale, dy, tally);
-    else
-        REAL(covey_mean_squared_error)(y, covey_network_targets(network), targets, scale, dy, tally);
+    (y, covey_network_labels(network), targets, plan->classes, scale, dy, tally);
+    else REAL(covey_mean_squared_error)(y, covey_network_targets(network), targets, scale, dy, tally);
 }
 
 /* The state of one tensor, for the optimiser. */

@@ -10,8 +10,9 @@
 
 #include "network.h"
 
-#define CHUNK_EXAMPLES 64 /* computed at once unless asked otherwise: enough for full speed of the kernels   \
-                           */
+#define CHUNK_EXAMPLES                                                                                       \
+    64 /* computed at once unless asked otherwise: enough for full speed of the kernels                      \
+        */
 
 static uint32_t least(uint32_t a, uint32_t b)
 {

@@ -5,7 +5,7 @@
 
 #include "../op_call.h"
 #include "../real_vector.h"
-#include "conv2d_depthwise.h"
+#include "depthwise.h"
 
 /* The part of a kernel row or column that falls on the image. */
 struct overlap {

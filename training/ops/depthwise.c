@@ -1,4 +1,4 @@
-#include "conv2d_depthwise.h"
+#include "depthwise.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Depthwise convolution, one filter a channel: its runs are one value long, so the loops go over channels
  * instead. Part of conv2d.c's row. */
-#ifndef COVEY_CONV2D_DEPTHWISE_H
-#define COVEY_CONV2D_DEPTHWISE_H
+#ifndef COVEY_DEPTHWISE_H
+#define COVEY_DEPTHWISE_H
 
 #include "../op_call.h"
 
