@@ -165,7 +165,11 @@ enum covey_status server_config_load(const char *folder, struct server_config *o
     struct server_config config = defaults;
     if ((size_t)snprintf(file, sizeof file, "%s/%s", folder, COVEY_SERVER_FILE) >= sizeof file)
         return covey_fail(err, COVEY_LIMIT, "%.60s...: a path too long", folder);
-    COVEY_TRY(covey_yaml_load_file(file, config_fields, &config, sizeof config, err));
+    if (covey_yaml_load_file(file, config_fields, &config, sizeof config, err) != COVEY_OK) {
+        if (err != NULL)
+            err->status = COVEY_INVALID; /* one that is not there is wrong usage too */
+        return COVEY_INVALID;
+    }
     (void)snprintf(config.folder, sizeof config.folder, "%s", folder);
     for (uint32_t i = 0; i < config.federation_count; i++) {
         fill_data(&config.federations[i].evaluation.validation);

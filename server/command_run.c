@@ -47,6 +47,7 @@ struct run {
     atomic_bool over;
     enum covey_status status;
     struct covey_error err;
+    uint64_t started_ms;
     struct timespec denied_at; /* when the deny-list last changed */
 };
 
@@ -97,6 +98,13 @@ static void print_round(const struct run *run, const struct covey_round_report *
     (void)command_print(&json);
 }
 
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static int64_t peak_rss_bytes(void)
 {
     struct rusage usage;
@@ -132,7 +140,7 @@ static void print_end(struct run *run, uint32_t index, const struct covey_traffi
     covey_json_int(&json, "bytes_down", (int64_t)traffic->bytes_down);
     covey_json_int(&json, "bytes_up_fp32", (int64_t)view.bytes_up_fp32);
     covey_json_int(&json, "peak_rss_bytes", peak_rss_bytes());
-    covey_json_real(&json, "seconds", end->seconds);
+    covey_json_real(&json, "seconds", (double)(monotonic_ms() - run->started_ms) / 1000);
     covey_json_close(&json, '}');
     (void)command_print(&json);
 }
@@ -244,14 +252,13 @@ static void say_what_stays(const struct run *run, const struct server_config *no
 static void say_what_stays_of(const struct run *run, const struct federation_config *old,
                               const struct federation_config *now)
 {
-    struct covey_recipe was, is;
-    federation_recipe(old, &was);
-    federation_recipe(now, &is);
     say_fixed(run, !same_text(old->model, now->model) || !same_text(old->initial, now->initial), "model");
     say_fixed(run, !same_text(old->codec, now->codec), "codec");
     say_fixed(run, !same_text(old->downlink, now->downlink), "downlink");
     say_fixed(run, !same_text(old->strategy, now->strategy), "strategy");
-    say_fixed(run, memcmp(&was, &is, sizeof was) != 0, "train");
+    /* numbers of eight bytes each: no padding between them */
+    say_fixed(run, old->seed != now->seed || memcmp(&old->train, &now->train, sizeof old->train) != 0,
+              "train");
     say_fixed(run, old->stop.watch != now->stop.watch, "stop.watch");
 }
 
@@ -357,7 +364,12 @@ static enum covey_status start_server(struct run *run, struct covey_error *err)
         .on_round = on_round,
         .on_end = on_end,
     };
-    return covey_server_create(&options, &run->server, err);
+    COVEY_TRY(covey_server_create(&options, &run->server, err));
+    for (uint32_t i = 0; i < run->config.federation_count; i++) { /* only needed for the first model */
+        free(run->kits[i].initial);
+        run->kits[i].initial = NULL;
+    }
+    return COVEY_OK;
 }
 
 static enum covey_status start_host(struct run *run, struct covey_error *err)
@@ -505,6 +517,7 @@ int command_run(const struct command *command, int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
 
     run->dir = argv[optind];
+    run->started_ms = monotonic_ms();
     pthread_mutex_init(&run->mutex, NULL);
     covey_progress_init(&run->progress, STDERR_FILENO, run->quiet);
     enum covey_status status = server_config_load(run->dir, &run->config, &err);
