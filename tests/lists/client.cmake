@@ -11,3 +11,11 @@ endforeach()
 foreach(name IN ITEMS test_client test_download)
     covey_add_client_test(${name} LABELS threads SOURCES unit/client/client_rig.c unit/client/tiny_server.c)
 endforeach()
+
+# The client's own peak of memory against what its `plan` said; with --small, by hand or by scripts/test, the static one's.
+if(NOT COVEY_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+    find_program(COVEY_PYTHON python3 REQUIRED)
+    add_test(NAME device_memory COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/integration/device_memory.py
+        ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/covey-client ${PROJECT_BINARY_DIR}/device_memory)
+    set_tests_properties(device_memory PROPERTIES TIMEOUT 400)
+endif()
