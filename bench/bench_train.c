@@ -1,9 +1,9 @@
-/* covey-bench train: training steps of one model on one thread, beside a large square matrix product (SGEMM) by the same
- * BLAS in the same run. Both are timed in turn, and medians are given.
+/* covey-bench train: training steps of one model on one thread, beside a large square matrix product (SGEMM)
+ * by the same BLAS in the same run. Both are timed in turn, and medians are given.
  *
- * GFLOP/s counts what the operations are by definition, 2 a multiply-add, three times forward but for gradients that
- * nobody wants: the kernels skip multiplications by gradients that ReLU or pooling made zero, but the count stays. So
- * a convolutional network can be above 100 % of SGEMM. */
+ * GFLOP/s counts what the operations are by definition, 2 a multiply-add, three times forward but for
+ * gradients that nobody wants: the kernels skip multiplications by gradients that ReLU or pooling made zero,
+ * but the count stays. So a convolutional network can be above 100 % of SGEMM. */
 #include <fcntl.h>
 #include <malloc.h>
 #include <math.h>
@@ -26,7 +26,8 @@
 #define SLICE_NS 100000000u /* of training between two products */
 
 static const char usage[] =
-    "usage: covey-bench train [--model NAME] [--batch N] [--engine fast|plain] [--examples N] [--seconds N] [--json]\n"
+    "usage: covey-bench train [--model NAME] [--batch N] [--engine fast|plain] [--examples N] [--seconds N] "
+    "[--json]\n"
     "  NAME: 2nn (default), mcmahan-cnn, logreg, har, har-cnn, any other, or a path to a YAML\n";
 
 struct bench {
@@ -51,7 +52,8 @@ static bool load_images(struct covey_dataset *out, const char **name)
 {
     static const char *const sets[] = {"mnist", "fashion-mnist"};
     const char *roots[] = {getenv("COVEY_DATA"), "/usr/share/datasets"};
-    char *inputs[] = {(char[]){"t10k-images-idx3-ubyte.gz"}}, *labels[] = {(char[]){"t10k-labels-idx1-ubyte.gz"}};
+    char *inputs[] = {(char[]){"t10k-images-idx3-ubyte.gz"}},
+         *labels[] = {(char[]){"t10k-labels-idx1-ubyte.gz"}};
     const struct covey_data_config config = {.inputs = {inputs, 1}, .labels = {labels, 1}};
     char folder[PATH_BYTES];
 
@@ -90,7 +92,8 @@ static bool take_images(struct bench *b, uint32_t count)
 static bool make_examples(struct bench *b, uint32_t count, uint32_t width, uint32_t classes)
 {
     struct covey_random random;
-    float *x = malloc((size_t)count * width * sizeof *x), *centres = malloc((size_t)classes * width * sizeof *x);
+    float *x = malloc((size_t)count * width * sizeof *x),
+          *centres = malloc((size_t)classes * width * sizeof *x);
 
     free(b->inputs);
     b->inputs = x;
@@ -133,7 +136,8 @@ static enum covey_status make_data(struct bench *b, uint32_t count, struct covey
 
 static enum covey_status make_trainer(struct bench *b, struct covey_error *err)
 {
-    struct covey_training_options options = {.engine = b->engine, .recipe = &b->recipe, .examples = b->data.count};
+    struct covey_training_options options = {
+        .engine = b->engine, .recipe = &b->recipe, .examples = b->data.count};
     const struct covey_layout *layout;
 
     COVEY_TRY(covey_trainer_create(b->model, &options, &b->trainer, err));
@@ -145,15 +149,16 @@ static enum covey_status make_trainer(struct bench *b, struct covey_error *err)
     return covey_model_initialise(b->model, layout, 1, b->initial, err);
 }
 
-static enum covey_status choose_engine(const char *name, const struct covey_engine **out, struct covey_error *err)
+static enum covey_status choose_engine(const char *name, const struct covey_engine **out,
+                                       struct covey_error *err)
 {
     if (strcmp(name, "plain") == 0)
         *out = &covey_engine_plain;
     else if (strcmp(name, covey_engine_name(covey_engine_default())) == 0 || strcmp(name, "default") == 0)
         *out = covey_engine_default();
     else
-        return covey_fail(err, COVEY_INVALID, "there is no engine '%s' in this build; there are plain and %s", name,
-                          covey_engine_name(covey_engine_default()));
+        return covey_fail(err, COVEY_INVALID, "there is no engine '%s' in this build; there are plain and %s",
+                          name, covey_engine_name(covey_engine_default()));
     return COVEY_OK;
 }
 
@@ -187,8 +192,8 @@ static void tear_down(struct bench *b)
 
 /* ---- measuring ---- */
 
-/* Rounds of local training, each from the initial weights, for about a slice's time: weights and activations stay what
- * they are in real rounds. */
+/* Rounds of local training, each from the initial weights, for about a slice's time: weights and activations
+ * stay what they are in real rounds. */
 static enum covey_status train_slice(struct bench *b, double *examples_per_s, struct covey_error *err)
 {
     struct covey_training_run run = {.seed = 1};
@@ -211,8 +216,8 @@ static double product_gflops(const float *a, const float *b, float *c)
 {
     const uint64_t start = bench_now_ns();
 
-    covey_sgemm(COVEY_PLAIN, COVEY_PLAIN, SGEMM_SIZE, SGEMM_SIZE, SGEMM_SIZE, 1, a, SGEMM_SIZE, b, SGEMM_SIZE, 0, c,
-                SGEMM_SIZE);
+    covey_sgemm(COVEY_PLAIN, COVEY_PLAIN, SGEMM_SIZE, SGEMM_SIZE, SGEMM_SIZE, 1, a, SGEMM_SIZE, b, SGEMM_SIZE,
+                0, c, SGEMM_SIZE);
     return 2.0 * SGEMM_SIZE * SGEMM_SIZE * SGEMM_SIZE / (double)(bench_now_ns() - start);
 }
 
@@ -253,7 +258,8 @@ static enum covey_status measure(struct bench *b, uint64_t seconds, struct covey
     b->peak_rss_bytes = peak_rss_bytes(); /* before the matrices */
     float *matrices = malloc(3 * values * sizeof(float));
     if (!matrices)
-        return covey_fail(err, COVEY_NO_MEMORY, "no memory for three matrices of %d x %d", SGEMM_SIZE, SGEMM_SIZE);
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for three matrices of %d x %d", SGEMM_SIZE,
+                          SGEMM_SIZE);
     for (size_t i = 0; i < 2 * values; i++)
         matrices[i] = (float)(i % 1000) * 0.001f - 0.5f;
     product_gflops(matrices, matrices + values, matrices + 2 * values);
@@ -318,10 +324,10 @@ static void print_json(const struct bench *b, const struct report *r)
 
 static void print_text(const struct bench *b, const struct report *r)
 {
-    printf("%s, batch %u, plain SGD, one thread, %u examples of %s\n", b->model->name, r->batch, b->data.count,
-           b->data_name);
-    printf("  %.0f examples/s (median of %zu; %.0f to %.0f), %.1f GFLOP/s\n", r->examples_per_s, b->slices, r->slowest,
-           r->fastest, r->gflops);
+    printf("%s, batch %u, plain SGD, one thread, %u examples of %s\n", b->model->name, r->batch,
+           b->data.count, b->data_name);
+    printf("  %.0f examples/s (median of %zu; %.0f to %.0f), %.1f GFLOP/s\n", r->examples_per_s, b->slices,
+           r->slowest, r->fastest, r->gflops);
     printf("  %.0f %% of SGEMM's %.1f GFLOP/s (%s); engine %s, %s; peak memory %.1f MiB\n",
            100 * r->gflops / r->sgemm_gflops, r->sgemm_gflops, r->blas, r->engine, r->instruction_set,
            (double)b->peak_rss_bytes / 1048576);

@@ -22,10 +22,10 @@ static struct NAME(matrix) NAME(view)(enum covey_transpose t, const REAL *values
     return t == COVEY_PLAIN ? (struct NAME(matrix)){values, ld, 1} : (struct NAME(matrix)){values, 1, ld};
 }
 
-/* out: (depth, width): rows row..row+count (at most width) of a beside each other, zeros after the last. Walks along
- * whichever side of a lies contiguous in memory. */
-static void NAME(pack_panel)(struct NAME(matrix) a, size_t row, size_t count, size_t from, size_t depth, size_t width,
-                             REAL *out)
+/* out: (depth, width): rows row..row+count (at most width) of a beside each other, zeros after the last.
+ * Walks along whichever side of a lies contiguous in memory. */
+static void NAME(pack_panel)(struct NAME(matrix) a, size_t row, size_t count, size_t from, size_t depth,
+                             size_t width, REAL *out)
 {
     const REAL *source = a.values + row * a.row_step + from * a.column_step;
 
@@ -41,11 +41,12 @@ static void NAME(pack_panel)(struct NAME(matrix) a, size_t row, size_t count, si
                 out[p * width + r] = source[r * a.row_step + p * a.column_step];
 }
 
-static void NAME(pack)(struct NAME(matrix) a, size_t row, size_t count, size_t from, size_t depth, size_t width,
-                       REAL *out)
+static void NAME(pack)(struct NAME(matrix) a, size_t row, size_t count, size_t from, size_t depth,
+                       size_t width, REAL *out)
 {
     for (size_t panel = 0; panel < count; panel += width, out += depth * width)
-        NAME(pack_panel)(a, row + panel, count - panel < width ? count - panel : width, from, depth, width, out);
+        NAME(pack_panel)
+    (a, row + panel, count - panel < width ? count - panel : width, from, depth, width, out);
 }
 
 /* out: (TILE_ROWS, TILE_COLUMNS) = a panel of op(a) by a panel of op(b). */
@@ -80,8 +81,9 @@ static void NAME(scale)(size_t m, size_t n, REAL beta, REAL *c, size_t ldc)
             c[r * ldc + j] = beta == 0 ? 0 : beta * c[r * ldc + j];
 }
 
-static void NAME(gemm)(enum covey_transpose ta, enum covey_transpose tb, size_t m, size_t n, size_t k, REAL alpha,
-                       const REAL *a, size_t lda, const REAL *b, size_t ldb, REAL beta, REAL *c, size_t ldc)
+static void NAME(gemm)(enum covey_transpose ta, enum covey_transpose tb, size_t m, size_t n, size_t k,
+                       REAL alpha, const REAL *a, size_t lda, const REAL *b, size_t ldb, REAL beta, REAL *c,
+                       size_t ldc)
 {
     REAL packed_a[BLOCK_ROWS * BLOCK_DEPTH], packed_b[BLOCK_DEPTH * TILE_COLUMNS];
     REAL tile[TILE_ROWS * TILE_COLUMNS];
@@ -100,8 +102,9 @@ static void NAME(gemm)(enum covey_transpose ta, enum covey_transpose tb, size_t 
                 NAME(pack)(op_b, j, columns, p, depth, TILE_COLUMNS, packed_b);
                 for (size_t r = 0; r < rows; r += TILE_ROWS) {
                     NAME(tile)(depth, packed_a + r * depth, packed_b, tile);
-                    NAME(store)(tile, rows - r < TILE_ROWS ? rows - r : TILE_ROWS, columns, alpha,
-                                c + (i + r) * ldc + j, ldc);
+                    NAME(store)
+                    (tile, rows - r < TILE_ROWS ? rows - r : TILE_ROWS, columns, alpha, c + (i + r) * ldc + j,
+                     ldc);
                 }
             }
         }

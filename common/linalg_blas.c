@@ -28,8 +28,8 @@ void covey_sgemm(enum covey_transpose ta, enum covey_transpose tb, size_t m, siz
         covey_sgemm_plain(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
         return;
     }
-    cblas_sgemm(CblasRowMajor, transpose(ta), transpose(tb), dimension(m), dimension(n), dimension(k), alpha, a,
-                dimension(lda), b, dimension(ldb), beta, c, dimension(ldc));
+    cblas_sgemm(CblasRowMajor, transpose(ta), transpose(tb), dimension(m), dimension(n), dimension(k), alpha,
+                a, dimension(lda), b, dimension(ldb), beta, c, dimension(ldc));
 }
 
 void covey_linalg_start(void)

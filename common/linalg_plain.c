@@ -1,5 +1,5 @@
-/* The plain kernels: no dependency, the same bits everywhere; reference for the fast ones, and all there is on
- * a small device. The stack they take is at most 37 KiB for f32, 69 KiB for f64. */
+/* The plain kernels: no dependency, the same bits everywhere; reference for the fast ones, and all there is
+ * on a small device. The stack they take is at most 37 KiB for f32, 69 KiB for f64. */
 #include "covey/linalg.h"
 
 #include <string.h>

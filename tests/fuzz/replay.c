@@ -1,5 +1,5 @@
-/* Runs a fuzz target over saved inputs: every file of the folders given, each also truncated at every length up to 64
- * bytes, so that ctest replays what the fuzzer once found. */
+/* Runs a fuzz target over saved inputs: every file of the folders given, each also truncated at every length
+ * up to 64 bytes, so that ctest replays what the fuzzer once found. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

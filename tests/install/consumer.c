@@ -10,7 +10,8 @@ int main(void)
     struct covey_error err = {0};
     struct covey_model_summary summary;
     struct covey_model_description *model = calloc(1, sizeof *model);
-    if (model == NULL || covey_crypto_start(&err) != COVEY_OK || covey_model_load("2nn", model, &err) != COVEY_OK ||
+    if (model == NULL || covey_crypto_start(&err) != COVEY_OK ||
+        covey_model_load("2nn", model, &err) != COVEY_OK ||
         covey_model_summarise(model, &summary, &err) != COVEY_OK) {
         (void)fprintf(stderr, "%s\n", err.text);
         free(model);

@@ -10,7 +10,7 @@ struct scratch {
     float *w, *dw;               /* (cells, channels): transposed */
     float *db;                   /* (channels) */
     float *x, *dx;               /* one padded image each */
-    float *raw;                  /* (pixels, channels): of one image, before pooling and ReLU; then its gradient */
+    float *raw; /* (pixels, channels): of one image, before pooling and ReLU; then its gradient */
 };
 
 static struct scratch take(const struct covey_conv_shape *s, struct covey_arena *arena)
@@ -55,8 +55,8 @@ static struct covey_depthwise begin(const struct covey_conv_shape *s, const stru
                                     .y = t->raw};
 }
 
-static void forward(const struct covey_op *op, const struct covey_conv_shape *s, const struct covey_op_call *call,
-                    struct covey_arena *arena)
+static void forward(const struct covey_op *op, const struct covey_conv_shape *s,
+                    const struct covey_op_call *call, struct covey_arena *arena)
 {
     struct scratch t = take(s, arena);
     struct covey_depthwise d = begin(s, call, &t);
@@ -69,8 +69,8 @@ static void forward(const struct covey_op *op, const struct covey_conv_shape *s,
     }
 }
 
-static void backward_image(const struct covey_conv_shape *s, const struct covey_op_call *call, const struct scratch *t,
-                           const struct covey_depthwise *d, size_t n)
+static void backward_image(const struct covey_conv_shape *s, const struct covey_op_call *call,
+                           const struct scratch *t, const struct covey_depthwise *d, size_t n)
 {
     covey_conv_spread(s, call, n, t->raw);
     for (size_t p = 0; p < s->pixels; p++)
@@ -85,8 +85,8 @@ static void backward_image(const struct covey_conv_shape *s, const struct covey_
         covey_conv_crop(s, t->dx, covey_conv_input_gradient(s, call, n));
 }
 
-static void backward(const struct covey_op *op, const struct covey_conv_shape *s, const struct covey_op_call *call,
-                     struct covey_arena *arena)
+static void backward(const struct covey_op *op, const struct covey_conv_shape *s,
+                     const struct covey_op_call *call, struct covey_arena *arena)
 {
     struct scratch t = take(s, arena);
     struct covey_depthwise d = begin(s, call, &t);
@@ -106,7 +106,8 @@ static void backward(const struct covey_op *op, const struct covey_conv_shape *s
         covey_conv_apply(call, call->dw[1], t.db, 1, s->channels, s->channels);
 }
 
-static void count_scratch(const struct covey_op *op, const struct covey_conv_shape *s, struct covey_arena *arena)
+static void count_scratch(const struct covey_op *op, const struct covey_conv_shape *s,
+                          struct covey_arena *arena)
 {
     (void)op;
     take(s, arena);

@@ -1,12 +1,13 @@
 /* Convolution without groups.
  *
- * Forward: weights are packed by blocks of channels; then each tile of pixels runs once along the kernel's rows, its
- * sums in registers, and pooling follows while the image is in the cache.
+ * Forward: weights are packed by blocks of channels; then each tile of pixels runs once along the kernel's
+ * rows, its sums in registers, and pooling follows while the image is in the cache.
  *
- * Backward: an output gradient at pixel p and unit u adds itself times the patch of x under p to dw[u], and itself times
- * w[u] to the patch of dx under p. In padded images and weights a patch is `kernel height` runs of values, so both are
- * the same sum over a list: for dw of the places where unit u has a gradient, for dx of the units that have one at p.
- * ReLU and pooling leave a gradient in one place in eight or so, and only those are listed. */
+ * Backward: an output gradient at pixel p and unit u adds itself times the patch of x under p to dw[u], and
+ * itself times w[u] to the patch of dx under p. In padded images and weights a patch is `kernel height` runs
+ * of values, so both are the same sum over a list: for dw of the places where unit u has a gradient, for dx
+ * of the units that have one at p. ReLU and pooling leave a gradient in one place in eight or so, and only
+ * those are listed. */
 #include <string.h>
 
 #include "conv_ways.h"
@@ -23,10 +24,10 @@ static size_t round_up(size_t n, size_t to)
 
 struct forward_scratch {
     uint32_t *offsets; /* (pixels, rounded up to whole tiles) */
-    uint32_t *codes;   /* (cells of the pooling window): offsets in the padded input, as backward wants them */
-    float *w, *b;      /* packed; (rounded units) */
-    float *x;          /* one padded image */
-    float *raw;        /* (rounded pixels, rounded units) */
+    uint32_t *codes; /* (cells of the pooling window): offsets in the padded input, as backward wants them */
+    float *w, *b;    /* packed; (rounded units) */
+    float *x;        /* one padded image */
+    float *raw;      /* (rounded pixels, rounded units) */
 };
 
 static struct forward_scratch take_forward(const struct covey_conv_shape *s, struct covey_arena *arena)
@@ -73,7 +74,8 @@ static void pack_weights(const struct covey_conv_shape *s, const float *w, float
 }
 
 /* All pixels of one image for one block of channels, by as many kernel rows at once as fit. */
-static void convolve_block(const struct covey_conv_shape *s, const struct forward_scratch *f, size_t from, size_t width)
+static void convolve_block(const struct covey_conv_shape *s, const struct forward_scratch *f, size_t from,
+                           size_t width)
 {
     const struct covey_vector_kernels *v = covey_vector_kernels();
     size_t row_bytes = s->run * width * sizeof(float), at_once = PASS_BYTES / row_bytes + 1;
@@ -97,8 +99,8 @@ static void convolve_block(const struct covey_conv_shape *s, const struct forwar
     }
 }
 
-static void forward(const struct covey_op *op, const struct covey_conv_shape *s, const struct covey_op_call *call,
-                    struct covey_arena *arena)
+static void forward(const struct covey_op *op, const struct covey_conv_shape *s,
+                    const struct covey_op_call *call, struct covey_arena *arena)
 {
     const struct covey_vector_kernels *v = covey_vector_kernels();
     struct forward_scratch f = take_forward(s, arena);
@@ -132,11 +134,11 @@ static uint32_t is_set(float value)
 }
 
 struct backward_scratch {
-    size_t run;       /* rounded up to whole vectors: of the rows of w and dw */
-    float *x, *dx;    /* one padded image each */
-    float *w, *dw;    /* (units, kernel height, run), zeros behind each row of w */
-    float *db;        /* (units) */
-    size_t cells;     /* of the pooling window */
+    size_t run;    /* rounded up to whole vectors: of the rows of w and dw */
+    float *x, *dx; /* one padded image each */
+    float *w, *dw; /* (units, kernel height, run), zeros behind each row of w */
+    float *db;     /* (units) */
+    size_t cells;  /* of the pooling window */
     uint32_t *cell_offsets;
     struct covey_entry *by_unit; /* (units, pooled_pixels): where in x, and the gradient */
     struct covey_entry *by_cell; /* (cells, units), of one pooled pixel: where in w, and the gradient */
@@ -145,7 +147,8 @@ struct backward_scratch {
 
 static struct backward_scratch take_backward(const struct covey_conv_shape *s, struct covey_arena *arena)
 {
-    size_t run = round_up(s->run, covey_vector_kernels()->lanes), cells = s->pool_kernel[0] * s->pool_kernel[1];
+    size_t run = round_up(s->run, covey_vector_kernels()->lanes),
+           cells = s->pool_kernel[0] * s->pool_kernel[1];
     size_t weights = s->units * s->kernel[0] * run;
 
     return (struct backward_scratch){
@@ -198,8 +201,8 @@ static void list_by_unit(const struct covey_conv_shape *s, const struct backward
 }
 
 /* The same by cell of the pooling window. */
-static void list_by_cell(const struct covey_conv_shape *s, const struct backward_scratch *b, const float *restrict dy,
-                         const uint32_t *restrict where)
+static void list_by_cell(const struct covey_conv_shape *s, const struct backward_scratch *b,
+                         const float *restrict dy, const uint32_t *restrict where)
 {
     uint32_t weights = (uint32_t)(s->kernel[0] * b->run);
     size_t units = s->units;
@@ -252,8 +255,8 @@ static void gather_weights(const struct covey_conv_shape *s, const struct backwa
 }
 
 /* Zeroes dy of image n where ReLU stood in the way, and sums it up for the bias. */
-static void mask(const struct covey_conv_shape *s, const struct covey_op_call *call, const struct backward_scratch *b,
-                 size_t n)
+static void mask(const struct covey_conv_shape *s, const struct covey_op_call *call,
+                 const struct backward_scratch *b, size_t n)
 {
     size_t count = s->pooled_pixels * s->units;
     float *dy = call->dy + n * count;
@@ -294,8 +297,8 @@ static void backward_image(const struct covey_conv_shape *s, const struct covey_
     }
 }
 
-static void backward(const struct covey_op *op, const struct covey_conv_shape *s, const struct covey_op_call *call,
-                     struct covey_arena *arena)
+static void backward(const struct covey_op *op, const struct covey_conv_shape *s,
+                     const struct covey_op_call *call, struct covey_arena *arena)
 {
     struct backward_scratch b = take_backward(s, arena);
 
@@ -309,7 +312,8 @@ static void backward(const struct covey_op *op, const struct covey_conv_shape *s
         covey_conv_apply(call, call->dw[1], b.db, 1, s->units, s->units);
 }
 
-static void count_scratch(const struct covey_op *op, const struct covey_conv_shape *s, struct covey_arena *arena)
+static void count_scratch(const struct covey_op *op, const struct covey_conv_shape *s,
+                          struct covey_arena *arena)
 {
     struct covey_arena there = *arena, back = *arena;
 

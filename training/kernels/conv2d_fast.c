@@ -15,7 +15,8 @@ static const struct covey_conv_way *way_of(const struct covey_op *op)
 {
     if (op->groups == 1)
         return &covey_conv_direct;
-    return op->groups == op->channels && op->units == op->channels ? &covey_conv_depthwise : &covey_conv_grouped;
+    return op->groups == op->channels && op->units == op->channels ? &covey_conv_depthwise
+                                                                   : &covey_conv_grouped;
 }
 
 static struct covey_dense_rows rows_of(const struct covey_op *op, const struct covey_op_call *call)

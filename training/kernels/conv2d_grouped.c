@@ -6,10 +6,10 @@
 #include "conv_ways.h"
 
 struct scratch {
-    float *x, *dx;  /* one padded image each */
-    float *columns; /* (pixels, depth) of one group */
-    float *raw;     /* (pixels, units) */
-    float *db;      /* (units) */
+    float *x, *dx;   /* one padded image each */
+    float *columns;  /* (pixels, depth) of one group */
+    float *raw;      /* (pixels, units) */
+    float *db;       /* (units) */
     uint32_t *codes; /* (cells of the pooling window) */
 };
 
@@ -26,7 +26,8 @@ static struct group group_of(const struct covey_op *op, const struct covey_conv_
                           s->kernel[0] * s->kernel[1] * channels};
 }
 
-static struct scratch take(const struct covey_op *op, const struct covey_conv_shape *s, struct covey_arena *arena)
+static struct scratch take(const struct covey_op *op, const struct covey_conv_shape *s,
+                           struct covey_arena *arena)
 {
     return (struct scratch){
         .x = covey_arena_take(arena, s->padded_count, sizeof(float)),
@@ -39,14 +40,15 @@ static struct scratch take(const struct covey_op *op, const struct covey_conv_sh
 }
 
 /* Where cell (row, column) of the kernel at a pixel finds the group's first channel in the padded image. */
-static size_t patch(const struct covey_conv_shape *s, size_t pixel, size_t row, size_t column, size_t first_channel)
+static size_t patch(const struct covey_conv_shape *s, size_t pixel, size_t row, size_t column,
+                    size_t first_channel)
 {
     return covey_conv_origin(s, pixel / s->out_width, pixel % s->out_width) + row * s->row_step +
            column * s->channels + first_channel;
 }
 
-static void fill_columns(const struct covey_conv_shape *s, const struct group *g, size_t first, const float *x,
-                         float *columns)
+static void fill_columns(const struct covey_conv_shape *s, const struct group *g, size_t first,
+                         const float *x, float *columns)
 {
     for (size_t p = 0; p < s->pixels; p++)
         for (size_t i = 0; i < s->kernel[0]; i++)
@@ -54,8 +56,8 @@ static void fill_columns(const struct covey_conv_shape *s, const struct group *g
                 memcpy(columns, x + patch(s, p, i, j, first), g->channels * sizeof *columns);
 }
 
-static void add_columns(const struct covey_conv_shape *s, const struct group *g, size_t first, const float *columns,
-                        float *dx)
+static void add_columns(const struct covey_conv_shape *s, const struct group *g, size_t first,
+                        const float *columns, float *dx)
 {
     for (size_t p = 0; p < s->pixels; p++)
         for (size_t i = 0; i < s->kernel[0]; i++)
@@ -66,8 +68,8 @@ static void add_columns(const struct covey_conv_shape *s, const struct group *g,
             }
 }
 
-static void forward(const struct covey_op *op, const struct covey_conv_shape *s, const struct covey_op_call *call,
-                    struct covey_arena *arena)
+static void forward(const struct covey_op *op, const struct covey_conv_shape *s,
+                    const struct covey_op_call *call, struct covey_arena *arena)
 {
     struct scratch t = take(op, s, arena);
     struct group g = group_of(op, s);
@@ -116,15 +118,15 @@ static void weight_gradient(const struct covey_op *op, const struct covey_conv_s
     covey_conv_pad(s, covey_conv_input(s, call, n), t->x);
     for (size_t k = 0; k < op->groups && call->dw[0]; k++) {
         fill_columns(s, &g, k * g.channels, t->x, t->columns);
-        covey_sgemm(COVEY_TRANSPOSED, COVEY_PLAIN, g.units, g.depth, s->pixels, call->alpha, t->raw + k * g.units,
-                    s->units, t->columns, g.depth, n == 0 ? call->beta : 1, call->dw[0] + k * g.units * g.depth,
-                    g.depth);
+        covey_sgemm(COVEY_TRANSPOSED, COVEY_PLAIN, g.units, g.depth, s->pixels, call->alpha,
+                    t->raw + k * g.units, s->units, t->columns, g.depth, n == 0 ? call->beta : 1,
+                    call->dw[0] + k * g.units * g.depth, g.depth);
     }
 }
 
 /* All of dx before the first of dw, which may be w. */
-static void backward(const struct covey_op *op, const struct covey_conv_shape *s, const struct covey_op_call *call,
-                     struct covey_arena *arena)
+static void backward(const struct covey_op *op, const struct covey_conv_shape *s,
+                     const struct covey_op_call *call, struct covey_arena *arena)
 {
     struct scratch t = take(op, s, arena);
 
@@ -140,7 +142,8 @@ static void backward(const struct covey_op *op, const struct covey_conv_shape *s
         covey_conv_apply(call, call->dw[1], t.db, 1, s->units, s->units);
 }
 
-static void count_scratch(const struct covey_op *op, const struct covey_conv_shape *s, struct covey_arena *arena)
+static void count_scratch(const struct covey_op *op, const struct covey_conv_shape *s,
+                          struct covey_arena *arena)
 {
     take(op, s, arena);
 }

@@ -1,5 +1,6 @@
-/* One convolution as the fast kernels see it: padded images, whose every row under the kernel is one run of values.
- * Signals (length, 1, channels) are turned into images (1, length, channels), so that a run is as long as can be. */
+/* One convolution as the fast kernels see it: padded images, whose every row under the kernel is one run of
+ * values. Signals (length, 1, channels) are turned into images (1, length, channels), so that a run is as
+ * long as can be. */
 #ifndef COVEY_CONV_SHAPE_H
 #define COVEY_CONV_SHAPE_H
 
@@ -12,13 +13,14 @@
 struct covey_conv_shape {
     size_t height, width, channels, units; /* of the input; output channels */
     size_t kernel[2], stride[2], top, left;
-    size_t out_height, out_width;          /* before pooling */
+    size_t out_height, out_width; /* before pooling */
     bool relu, pool;
     size_t pool_kernel[2], pool_stride[2];
-    size_t pool_height, pool_width;        /* after pooling; without: as out */
+    size_t pool_height, pool_width; /* after pooling; without: as out */
 
     /* derived: how everything lies in memory, in values */
-    size_t padded_height, padded_width, padded_count; /* what the kernel reaches; count has room for a vector more */
+    size_t padded_height, padded_width,
+        padded_count;     /* what the kernel reaches; count has room for a vector more */
     size_t row_step;      /* of the padded image: padded_width * channels */
     size_t run;           /* kernel width * channels (without groups) */
     size_t image_count;   /* height * width * channels */
@@ -34,8 +36,8 @@ static inline size_t covey_conv_origin(const struct covey_conv_shape *s, size_t 
     return row * s->stride[0] * s->row_step + column * s->stride[1] * s->channels;
 }
 
-/* x: (height, width, channels) -> padded, zeros around. Between calls on the same padded the border stays zero:
- * clear first, once. */
+/* x: (height, width, channels) -> padded, zeros around. Between calls on the same padded the border stays
+ * zero: clear first, once. */
 void covey_conv_clear(const struct covey_conv_shape *s, float *padded);
 void covey_conv_pad(const struct covey_conv_shape *s, const float *x, float *padded);
 

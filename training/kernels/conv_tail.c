@@ -9,8 +9,8 @@ uint32_t *covey_conv_where(const struct covey_conv_shape *s, const struct covey_
     return s->pool && call->saved ? (uint32_t *)call->saved + n * s->pooled_pixels * s->units : NULL;
 }
 
-void covey_conv_finish(const struct covey_conv_shape *s, const struct covey_op_call *call, size_t n, const float *raw,
-                       size_t step, const uint32_t *codes)
+void covey_conv_finish(const struct covey_conv_shape *s, const struct covey_op_call *call, size_t n,
+                       const float *raw, size_t step, const uint32_t *codes)
 {
     struct covey_pool_forward p = {
         .width = s->out_width,
@@ -30,14 +30,16 @@ void covey_conv_finish(const struct covey_conv_shape *s, const struct covey_op_c
     covey_vector_kernels()->pool_forward(&p);
 }
 
-void covey_conv_fill_codes(const struct covey_conv_shape *s, size_t pixel_step, size_t row_step, uint32_t *codes)
+void covey_conv_fill_codes(const struct covey_conv_shape *s, size_t pixel_step, size_t row_step,
+                           uint32_t *codes)
 {
     for (size_t i = 0; i < s->pool_kernel[0]; i++)
         for (size_t j = 0; j < s->pool_kernel[1]; j++)
             *codes++ = (uint32_t)(i * row_step + j * pixel_step);
 }
 
-static void unpool(const struct covey_conv_shape *s, const float *dy, const float *y, const uint32_t *where, float *raw)
+static void unpool(const struct covey_conv_shape *s, const float *dy, const float *y, const uint32_t *where,
+                   float *raw)
 {
     memset(raw, 0, s->pixels * s->units * sizeof *raw);
     for (size_t i = 0; i < s->pool_height; i++)
@@ -48,7 +50,8 @@ static void unpool(const struct covey_conv_shape *s, const float *dy, const floa
         }
 }
 
-void covey_conv_spread(const struct covey_conv_shape *s, const struct covey_op_call *call, size_t n, float *raw)
+void covey_conv_spread(const struct covey_conv_shape *s, const struct covey_op_call *call, size_t n,
+                       float *raw)
 {
     size_t count = s->pooled_pixels * s->units;
     const float *dy = call->dy + n * count, *y = call->out + n * count;
@@ -60,8 +63,8 @@ void covey_conv_spread(const struct covey_conv_shape *s, const struct covey_op_c
             raw[i] = s->relu && !(y[i] > 0) ? 0 : dy[i];
 }
 
-void covey_conv_apply(const struct covey_op_call *call, float *dw, const float *sum, size_t rows, size_t length,
-                      size_t step)
+void covey_conv_apply(const struct covey_op_call *call, float *dw, const float *sum, size_t rows,
+                      size_t length, size_t step)
 {
     for (size_t r = 0; r < rows; r++, dw += length, sum += step)
         if (call->beta == 0)

@@ -1,5 +1,5 @@
-/* Few rows, as in small batches: the weights are what moves, and the vector kernels move them once a pass, computing
- * dx and the new weights from the same visit. Many rows: matrix products by BLAS. */
+/* Few rows, as in small batches: the weights are what moves, and the vector kernels move them once a pass,
+ * computing dx and the new weights from the same visit. Many rows: matrix products by BLAS. */
 #include "dense_rows.h"
 
 #include <string.h>
@@ -24,8 +24,13 @@ static void rectify(float *y, size_t count)
 void covey_dense_rows_forward(const struct covey_dense_rows *d)
 {
     if (d->rows <= FEW_ROWS) {
-        struct covey_dense_forward few = {.examples = d->rows, .features = d->features, .units = d->units,
-                                          .x = d->x, .w = d->w, .b = d->b, .y = d->y};
+        struct covey_dense_forward few = {.examples = d->rows,
+                                          .features = d->features,
+                                          .units = d->units,
+                                          .x = d->x,
+                                          .w = d->w,
+                                          .b = d->b,
+                                          .y = d->y};
         covey_vector_kernels()->dense_forward(&few);
     } else {
         if (d->b)
@@ -57,8 +62,15 @@ static void update_bias(const struct covey_dense_rows *d, float *sums)
 
 static void backward_few(const struct covey_dense_rows *d, float *scaled)
 {
-    struct covey_dense_backward few = {.examples = d->rows, .features = d->features, .units = d->units, .x = d->x,
-                                       .w = d->w, .dy = d->dy, .dy_scaled = scaled, .dx = d->dx, .dw = d->dw,
+    struct covey_dense_backward few = {.examples = d->rows,
+                                       .features = d->features,
+                                       .units = d->units,
+                                       .x = d->x,
+                                       .w = d->w,
+                                       .dy = d->dy,
+                                       .dy_scaled = scaled,
+                                       .dx = d->dx,
+                                       .dw = d->dw,
                                        .beta = d->beta};
 
     for (size_t i = 0; i < d->rows * d->units; i++)
@@ -69,11 +81,11 @@ static void backward_few(const struct covey_dense_rows *d, float *scaled)
 static void backward_many(const struct covey_dense_rows *d)
 {
     if (d->dx)
-        covey_sgemm(COVEY_PLAIN, COVEY_PLAIN, d->rows, d->features, d->units, 1, d->dy, d->units, d->w, d->features,
-                    0, d->dx, d->features);
+        covey_sgemm(COVEY_PLAIN, COVEY_PLAIN, d->rows, d->features, d->units, 1, d->dy, d->units, d->w,
+                    d->features, 0, d->dx, d->features);
     if (d->dw)
-        covey_sgemm(COVEY_TRANSPOSED, COVEY_PLAIN, d->units, d->features, d->rows, d->alpha, d->dy, d->units, d->x,
-                    d->features, d->beta, d->dw, d->features);
+        covey_sgemm(COVEY_TRANSPOSED, COVEY_PLAIN, d->units, d->features, d->rows, d->alpha, d->dy, d->units,
+                    d->x, d->features, d->beta, d->dw, d->features);
 }
 
 size_t covey_dense_rows_scratch(size_t rows, size_t units)

@@ -1,4 +1,5 @@
-/* Dense layers over any number of rows, for the operation itself and for convolutions that are one in disguise. */
+/* Dense layers over any number of rows, for the operation itself and for convolutions that are one in
+ * disguise. */
 #ifndef COVEY_DENSE_ROWS_H
 #define COVEY_DENSE_ROWS_H
 
@@ -9,11 +10,11 @@
 struct covey_dense_rows {
     size_t rows, features, units;
     const float *x, *w, *b;
-    float *y;        /* forward: overwritten; backward: read when relu */
+    float *y; /* forward: overwritten; backward: read when relu */
     bool relu;
-    float *dy;       /* overwritten by backward */
-    float *dx;       /* NULL: not wanted */
-    float *dw, *db;  /* NULL: not wanted; may be w and b */
+    float *dy;      /* overwritten by backward */
+    float *dx;      /* NULL: not wanted */
+    float *dw, *db; /* NULL: not wanted; may be w and b */
     float alpha, beta;
 };
 

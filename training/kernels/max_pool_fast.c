@@ -12,8 +12,8 @@ static bool is_plain(const struct covey_op *op)
 {
     const struct covey_window *w = &op->window;
 
-    return (w->pad[0] | w->pad[1] | w->pad[2] | w->pad[3]) != 0 || w->kernel[0] > CELLS || w->kernel[1] > CELLS ||
-           w->kernel[0] * w->kernel[1] > CELLS;
+    return (w->pad[0] | w->pad[1] | w->pad[2] | w->pad[3]) != 0 || w->kernel[0] > CELLS ||
+           w->kernel[1] > CELLS || w->kernel[0] * w->kernel[1] > CELLS;
 }
 
 static size_t saved_bytes(const struct covey_op *op, size_t batch)
@@ -21,7 +21,8 @@ static size_t saved_bytes(const struct covey_op *op, size_t batch)
     return covey_plain_max_pool_f32.saved_bytes(op, batch);
 }
 
-/* saved: for each output its input's place, from the first of the window (plain: from the first of the image). */
+/* saved: for each output its input's place, from the first of the window (plain: from the first of the
+ * image). */
 static void forward(const struct covey_op *op, const struct covey_op_call *call)
 {
     const struct covey_window *w = &op->window;
@@ -54,7 +55,8 @@ static void forward(const struct covey_op *op, const struct covey_op_call *call)
 static void backward_image(const struct covey_op *op, const float *dy, const uint32_t *where, float *dx)
 {
     const struct covey_window *w = &op->window;
-    const size_t row_step = (size_t)w->stride[0] * op->width * op->channels, step = (size_t)w->stride[1] * op->channels;
+    const size_t row_step = (size_t)w->stride[0] * op->width * op->channels,
+                 step = (size_t)w->stride[1] * op->channels;
 
     for (size_t i = 0; i < w->height; i++)
         for (size_t j = 0; j < w->width; j++, dy += op->channels, where += op->channels) {

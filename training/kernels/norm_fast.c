@@ -1,7 +1,8 @@
-/* Group norm and batch norm of the fast table, by sums and factors of channels. As in ops/norm.c, a set of values is
- * normalised to h = (x - mean) inverse, y = w h + b; dx = inverse (g - mean(g) - h mean(g h)) with g = w dy. By channel
- * that is y = of_x x + constant and dx = of_x x + of_dy dy + constant. Group norm does so for each example, its sets
- * being groups of channels; batch norm once for the batch, every channel being a set. */
+/* Group norm and batch norm of the fast table, by sums and factors of channels. As in ops/norm.c, a set of
+ * values is normalised to h = (x - mean) inverse, y = w h + b; dx = inverse (g - mean(g) - h mean(g h)) with
+ * g = w dy. By channel that is y = of_x x + constant and dx = of_x x + of_dy dy + constant. Group norm does
+ * so for each example, its sets being groups of channels; batch norm once for the batch, every channel being
+ * a set. */
 #include <math.h>
 #include <string.h>
 
@@ -27,7 +28,8 @@ struct factors {
 static struct factors take(const struct covey_op *op, struct covey_arena *arena)
 {
     struct factors f;
-    float **const all[] = {&f.mean, &f.inverse, &f.first, &f.second, &f.of_x, &f.of_dy, &f.constant, &f.dw, &f.db};
+    float **const all[] = {&f.mean,  &f.inverse,  &f.first, &f.second, &f.of_x,
+                           &f.of_dy, &f.constant, &f.dw,    &f.db};
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         *all[i] = covey_arena_take(arena, op->features, sizeof(float));
@@ -65,7 +67,8 @@ static void average_sets(const struct sheet *s, float *sums)
     }
 }
 
-/* Mean, then variance about it: two passes, as one loses digits when the mean is large. variance goes to f->second. */
+/* Mean, then variance about it: two passes, as one loses digits when the mean is large. variance goes to
+ * f->second. */
 static void measure(const struct sheet *s, const struct factors *f)
 {
     struct covey_channel_sums sums = {s->rows, s->channels, s->x, NULL, NULL, f->first, f->second};
@@ -84,9 +87,11 @@ static void invert(const struct covey_op *op, size_t channels, const float *vari
         inverse[c] = 1.0f / sqrtf(variance[c] + op->epsilon);
 }
 
-static void normalise(const struct sheet *s, const struct factors *f, const float *w, const float *b, float *y)
+static void normalise(const struct sheet *s, const struct factors *f, const float *w, const float *b,
+                      float *y)
 {
-    const struct covey_channel_blend blend = {s->rows, s->channels, s->x, NULL, f->of_x, NULL, f->constant, y};
+    const struct covey_channel_blend blend = {s->rows, s->channels, s->x,        NULL,
+                                              f->of_x, NULL,        f->constant, y};
 
     for (size_t c = 0; c < s->channels; c++) {
         f->of_x[c] = w[c] * s->inverse[c];
@@ -96,11 +101,12 @@ static void normalise(const struct sheet *s, const struct factors *f, const floa
 }
 
 /* constant: the statistics do not depend on x. Adds to f->dw and f->db. */
-static void differentiate(const struct sheet *s, const struct factors *f, const float *w, const float *dy, float *dx,
-                          bool constant)
+static void differentiate(const struct sheet *s, const struct factors *f, const float *w, const float *dy,
+                          float *dx, bool constant)
 {
     const struct covey_channel_sums sums = {s->rows, s->channels, s->x, s->mean, dy, f->first, f->second};
-    const struct covey_channel_blend blend = {s->rows, s->channels, s->x, dy, f->of_x, f->of_dy, f->constant, dx};
+    const struct covey_channel_blend blend = {s->rows, s->channels, s->x,        dy,
+                                              f->of_x, f->of_dy,    f->constant, dx};
 
     covey_vector_kernels()->channel_sums(&sums);
     for (size_t c = 0; c < s->channels; c++) {
@@ -129,7 +135,8 @@ static void begin_gradients(const struct covey_op *op, const struct factors *f)
     memset(f->db, 0, op->features * sizeof(float));
 }
 
-static void end_gradients(const struct covey_op *op, const struct covey_op_call *call, const struct factors *f)
+static void end_gradients(const struct covey_op *op, const struct covey_op_call *call,
+                          const struct factors *f)
 {
     const float *const sums[2] = {f->dw, f->db};
 
@@ -145,13 +152,17 @@ static size_t group_saved_bytes(const struct covey_op *op, size_t batch)
     return batch * 2 * op->features * sizeof(float);
 }
 
-static struct sheet example_sheet(const struct covey_op *op, const struct covey_op_call *call, const struct factors *f,
-                                  size_t n)
+static struct sheet example_sheet(const struct covey_op *op, const struct covey_op_call *call,
+                                  const struct factors *f, size_t n)
 {
     float *saved = call->training ? (float *)call->saved + n * 2 * op->features : NULL;
 
-    return (struct sheet){op->rows, op->features, op->features / op->groups, call->in[0] + n * op->in[0].count,
-                          saved ? saved : f->mean, saved ? saved + op->features : f->inverse};
+    return (struct sheet){op->rows,
+                          op->features,
+                          op->features / op->groups,
+                          call->in[0] + n * op->in[0].count,
+                          saved ? saved : f->mean,
+                          saved ? saved + op->features : f->inverse};
 }
 
 static void group_forward(const struct covey_op *op, const struct covey_op_call *call)
@@ -179,8 +190,8 @@ static void group_backward(const struct covey_op *op, const struct covey_op_call
     end_gradients(op, call, &f);
 }
 
-/* ---- batch norm ---- saved: mean and inverse by channel. Frozen, it normalises by its running statistics in training
- * too, and leaves them. */
+/* ---- batch norm ---- saved: mean and inverse by channel. Frozen, it normalises by its running statistics in
+ * training too, and leaves them. */
 
 static size_t batch_saved_bytes(const struct covey_op *op, size_t batch)
 {
@@ -193,11 +204,16 @@ static bool learns_statistics(const struct covey_op *op)
     return op->parameters[2].role == COVEY_ROLE_BUFFER;
 }
 
-static struct sheet batch_sheet(const struct covey_op *op, const struct covey_op_call *call, const struct factors *f)
+static struct sheet batch_sheet(const struct covey_op *op, const struct covey_op_call *call,
+                                const struct factors *f)
 {
     float *saved = call->training ? call->saved : NULL;
 
-    return (struct sheet){call->batch * op->rows, op->features, 1, call->in[0], saved ? saved : f->mean,
+    return (struct sheet){call->batch * op->rows,
+                          op->features,
+                          1,
+                          call->in[0],
+                          saved ? saved : f->mean,
                           saved ? saved + op->features : f->inverse};
 }
 

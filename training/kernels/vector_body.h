@@ -1,6 +1,6 @@
-/* A vector of LANES floats and what GCC's vector types leave to be said. Included by vectors_*.c, which define LANES
- * (4, 8 or 16) and how the first few lanes are loaded and stored, LOAD_PART and STORE_PART, and how a value is kept in
- * a register, IN_REGISTER; everything is local to that file. */
+/* A vector of LANES floats and what GCC's vector types leave to be said. Included by vectors_*.c, which
+ * define LANES (4, 8 or 16) and how the first few lanes are loaded and stored, LOAD_PART and STORE_PART, and
+ * how a value is kept in a register, IN_REGISTER; everything is local to that file. */
 #include "vector_kernels.h"
 
 #include <string.h>
@@ -12,7 +12,8 @@ typedef float loose_vec __attribute__((vector_size(4 * LANES), aligned(4), may_a
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* UNROLL: before loops over a tile, whose bounds are constants once inlined; rolled up, the tile would live in memory. */
+/* UNROLL: before loops over a tile, whose bounds are constants once inlined; rolled up, the tile would live
+ * in memory. */
 #if defined(__clang__)
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -56,7 +57,8 @@ INLINE void store_up_to(float *p, vec v, size_t count)
         store(p, v);
 }
 
-/* Loaded once: else the compiler reads memory again for each use, and loads are what these loops run out of. */
+/* Loaded once: else the compiler reads memory again for each use, and loads are what these loops run out of.
+ */
 INLINE vec in_register(vec v)
 {
     IN_REGISTER(v);

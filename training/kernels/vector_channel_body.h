@@ -1,18 +1,18 @@
-/* Loops over matrices of (rows, channels), a block of channels at a time down all rows; and loops over plain arrays.
- * Expects vector_body.h. */
+/* Loops over matrices of (rows, channels), a block of channels at a time down all rows; and loops over plain
+ * arrays. Expects vector_body.h. */
 
 #define BLOCK_VECTORS 4 /* of channels at once: enough sums to hide the latency of an addition */
 
 /* Runs ONE(c, vectors, part) across all channels: blocks, then vectors, then what is left. */
-#define BY_CHANNELS(channels, ONE)                                                                                   \
-    do {                                                                                                             \
-        size_t c = 0;                                                                                                \
-        for (; c + BLOCK_VECTORS * LANES <= (channels); c += BLOCK_VECTORS * LANES)                                  \
-            ONE(c, BLOCK_VECTORS, LANES);                                                                            \
-        for (; c + LANES <= (channels); c += LANES)                                                                  \
-            ONE(c, 1, LANES);                                                                                        \
-        if (c < (channels))                                                                                          \
-            ONE(c, 1, (channels)-c);                                                                                 \
+#define BY_CHANNELS(channels, ONE)                                                                           \
+    do {                                                                                                     \
+        size_t c = 0;                                                                                        \
+        for (; c + BLOCK_VECTORS * LANES <= (channels); c += BLOCK_VECTORS * LANES)                          \
+            ONE(c, BLOCK_VECTORS, LANES);                                                                    \
+        for (; c + LANES <= (channels); c += LANES)                                                          \
+            ONE(c, 1, LANES);                                                                                \
+        if (c < (channels))                                                                                  \
+            ONE(c, 1, (channels)-c);                                                                         \
     } while (0)
 
 INLINE void sums_block(const struct covey_channel_sums *s, size_t c, size_t vectors, size_t part)
@@ -24,18 +24,18 @@ INLINE void sums_block(const struct covey_channel_sums *s, size_t c, size_t vect
         mean[v] = s->mean ? load_up_to(s->mean + c + v * LANES, part) : (vec){0};
     for (size_t r = 0; r < s->rows; r++)
         UNROLL
-        for (size_t v = 0; v < vectors; v++) {
-            size_t at = r * s->channels + c + v * LANES;
-            vec x = load_up_to(s->x + at, part) - mean[v];
-            if (s->dy) {
-                vec dy = load_up_to(s->dy + at, part);
-                first[v] += dy;
-                second[v] += dy * x;
-            } else {
-                first[v] += x;
-                second[v] += x * x;
-            }
+    for (size_t v = 0; v < vectors; v++) {
+        size_t at = r * s->channels + c + v * LANES;
+        vec x = load_up_to(s->x + at, part) - mean[v];
+        if (s->dy) {
+            vec dy = load_up_to(s->dy + at, part);
+            first[v] += dy;
+            second[v] += dy * x;
+        } else {
+            first[v] += x;
+            second[v] += x * x;
         }
+    }
     UNROLL
     for (size_t v = 0; v < vectors; v++) {
         store_up_to(s->first + c + v * LANES, first[v], part);
@@ -62,13 +62,13 @@ INLINE void blend_block(const struct covey_channel_blend *b, size_t c, size_t ve
     }
     for (size_t r = 0; r < b->rows; r++)
         UNROLL
-        for (size_t v = 0; v < vectors; v++) {
-            size_t at = r * b->channels + c + v * LANES;
-            vec out = of_x[v] * load_up_to(b->x + at, part) + constant[v];
-            if (b->dy)
-                out += of_dy[v] * load_up_to(b->dy + at, part);
-            store_up_to(b->out + at, out, part);
-        }
+    for (size_t v = 0; v < vectors; v++) {
+        size_t at = r * b->channels + c + v * LANES;
+        vec out = of_x[v] * load_up_to(b->x + at, part) + constant[v];
+        if (b->dy)
+            out += of_dy[v] * load_up_to(b->dy + at, part);
+        store_up_to(b->out + at, out, part);
+    }
 }
 
 static void channel_blend(const struct covey_channel_blend *b)
@@ -107,5 +107,6 @@ static void clip_backward(size_t count, float most, const float *y, const float 
     for (; i + LANES <= count; i += LANES)
         store(dx + i, clip_gradient(load(y + i), load(dy + i), most));
     if (i < count)
-        store_part(dx + i, clip_gradient(load_part(y + i, count - i), load_part(dy + i, count - i), most), count - i);
+        store_part(dx + i, clip_gradient(load_part(y + i, count - i), load_part(dy + i, count - i), most),
+                   count - i);
 }

@@ -25,8 +25,8 @@ INLINE void conv_tile(const struct covey_conv_tiles *t, size_t vectors, const ui
             UNROLL
             for (size_t p = 0; p < TILE_PIXELS; p++)
                 UNROLL
-                for (size_t v = 0; v < vectors; v++)
-                    acc[p][v] += x[p][j] * weight[v];
+            for (size_t v = 0; v < vectors; v++)
+                acc[p][v] += x[p][j] * weight[v];
         }
         UNROLL
         for (size_t p = 0; p < TILE_PIXELS; p++)
@@ -35,8 +35,8 @@ INLINE void conv_tile(const struct covey_conv_tiles *t, size_t vectors, const ui
     UNROLL
     for (size_t p = 0; p < TILE_PIXELS; p++)
         UNROLL
-        for (size_t v = 0; v < vectors; v++)
-            store(out + p * t->out_step + v * LANES, acc[p][v]);
+    for (size_t v = 0; v < vectors; v++)
+        store(out + p * t->out_step + v * LANES, acc[p][v]);
 }
 
 INLINE void conv_tiles_by(const struct covey_conv_tiles *t, size_t vectors)
@@ -75,30 +75,31 @@ INLINE void gather_tile(const struct covey_gather *g, size_t rows, size_t vector
     UNROLL
     for (size_t r = 0; r < rows; r++)
         UNROLL
-        for (size_t v = 0; v < vectors; v++)
-            acc[r * vectors + v] = load(out + r * g->out_step + v * LANES);
+    for (size_t v = 0; v < vectors; v++)
+        acc[r * vectors + v] = load(out + r * g->out_step + v * LANES);
     for (; entry < end; entry++) {
         const float *source = x + entry->offset;
         float value = entry->value;
         UNROLL
         for (size_t r = 0; r < rows; r++)
             UNROLL
-            for (size_t v = 0; v < vectors; v++)
-                acc[r * vectors + v] += value * load(source + r * g->x_step + v * LANES);
+        for (size_t v = 0; v < vectors; v++)
+            acc[r * vectors + v] += value * load(source + r * g->x_step + v * LANES);
     }
     UNROLL
     for (size_t r = 0; r < rows; r++)
         UNROLL
-        for (size_t v = 0; v < vectors; v++)
-            store(out + r * g->out_step + v * LANES, acc[r * vectors + v]);
+    for (size_t v = 0; v < vectors; v++)
+        store(out + r * g->out_step + v * LANES, acc[r * vectors + v]);
 }
 
-#define GATHER_CASE(rows, vectors)                                                                                   \
-    case (rows) * 16 + (vectors):                                                                                    \
-        gather_tile(g, rows, vectors, x, out);                                                                       \
+#define GATHER_CASE(rows, vectors)                                                                           \
+    case (rows)*16 + (vectors):                                                                              \
+        gather_tile(g, rows, vectors, x, out);                                                               \
         break;
 
-static void gather_tile_of(const struct covey_gather *g, size_t rows, size_t vectors, const float *x, float *out)
+static void gather_tile_of(const struct covey_gather *g, size_t rows, size_t vectors, const float *x,
+                           float *out)
 {
     switch (rows * 16 + vectors) {
         GATHER_CASE(1, 1)
@@ -152,7 +153,8 @@ static void gather(const struct covey_gather *g)
 /* ---- pooling with ReLU ---- */
 
 /* The maximum of one window for up to LANES channels. part: LANES or fewer. */
-INLINE void pool_cell(const struct covey_pool_forward *p, size_t part, const float *x, float *y, uint32_t *where)
+INLINE void pool_cell(const struct covey_pool_forward *p, size_t part, const float *x, float *y,
+                      uint32_t *where)
 {
     vec best = load_up_to(x, part);
     ivec cell = (ivec){0} + (int32_t)p->codes[0];

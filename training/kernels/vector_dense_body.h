@@ -1,17 +1,17 @@
-/* Dense layers for few examples, where weights are streamed from L2 or L3 once a pass and the rest stays in L1.
- * Expects vector_body.h and the sizes of its register tiles:
- *   FORWARD_UNITS x FORWARD_EXAMPLES sums in forward, INPUT_EXAMPLES x INPUT_VECTORS of dx, WEIGHT_UNITS x
- *   WEIGHT_VECTORS of dw. */
+/* Dense layers for few examples, where weights are streamed from L2 or L3 once a pass and the rest stays in
+ * L1. Expects vector_body.h and the sizes of its register tiles: FORWARD_UNITS x FORWARD_EXAMPLES sums in
+ * forward, INPUT_EXAMPLES x INPUT_VECTORS of dx, WEIGHT_UNITS x WEIGHT_VECTORS of dw. */
 
 #define L1_BLOCK_BYTES 32000 /* of x, or x and dx, worked on at once */
 #define BLOCK_UNITS 16       /* rows of w that backward keeps near between its two uses of them */
 #define LINE 16              /* floats in a cache line */
 
-/* Weights come from L2 or beyond, row by row with a jump between: asked for while the rows before are worked on. */
+/* Weights come from L2 or beyond, row by row with a jump between: asked for while the rows before are worked
+ * on. */
 #define PREFETCH(p) __builtin_prefetch(p, 0, 3)
 
-/* Values of a block of features such that `examples` rows of `arrays` arrays fit, in whole vectors, all blocks of
- * nearly the same size. */
+/* Values of a block of features such that `examples` rows of `arrays` arrays fit, in whole vectors, all
+ * blocks of nearly the same size. */
 static size_t block_features(size_t features, size_t examples, size_t arrays)
 {
     size_t most = L1_BLOCK_BYTES / sizeof(float) / (examples * arrays), blocks, size;
@@ -26,8 +26,8 @@ static size_t block_features(size_t features, size_t examples, size_t arrays)
 /* ---- forward ---- */
 
 /* y[e][u] += w[u] . x[e] over count features. next: a row of w that will be wanted soon. */
-INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w, const float *next, const float *x,
-                     size_t step, float *y, size_t y_step)
+INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w, const float *next,
+                     const float *x, size_t step, float *y, size_t y_step)
 {
     vec acc[FORWARD_EXAMPLES * FORWARD_UNITS + 3] = {0}; /* (examples, units) */
     float sums[FORWARD_EXAMPLES * FORWARD_UNITS + 3];
@@ -66,13 +66,13 @@ INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w
     UNROLL
     for (size_t e = 0; e < examples; e++)
         UNROLL
-        for (size_t u = 0; u < units; u++)
-            y[e * y_step + u] += sums[e * units + u];
+    for (size_t u = 0; u < units; u++)
+        y[e * y_step + u] += sums[e * units + u];
 }
 
-#define DOT_CASE(units, examples)                                                                                    \
-    case (units) * 16 + (examples):                                                                                  \
-        dot_tile(units, examples, count, w, next, x, step, y, y_step);                                                     \
+#define DOT_CASE(units, examples)                                                                            \
+    case (units)*16 + (examples):                                                                            \
+        dot_tile(units, examples, count, w, next, x, step, y, y_step);                                       \
         break;
 
 static void dot_tile_of(size_t units, size_t examples, size_t count, const float *w, const float *next,
@@ -100,9 +100,10 @@ static void forward_block(const struct covey_dense_forward *d, size_t from, size
         size_t units = d->units - u < FORWARD_UNITS ? d->units - u : FORWARD_UNITS;
         for (size_t e = 0, tile = 0; e < d->examples; e += FORWARD_EXAMPLES, tile++) {
             size_t examples = d->examples - e < FORWARD_EXAMPLES ? d->examples - e : FORWARD_EXAMPLES;
-            const float *w = d->w + u * step + from, *next = w + (FORWARD_UNITS + tile % FORWARD_UNITS) * step;
-            dot_tile_of(units, examples, count, w, next, d->x + e * step + from, step, d->y + e * d->units + u,
-                        d->units);
+            const float *w = d->w + u * step + from,
+                        *next = w + (FORWARD_UNITS + tile % FORWARD_UNITS) * step;
+            dot_tile_of(units, examples, count, w, next, d->x + e * step + from, step,
+                        d->y + e * d->units + u, d->units);
         }
     }
 }
@@ -122,10 +123,10 @@ static void dense_forward(const struct covey_dense_forward *d)
 
 /* ---- backward ---- */
 
-/* dx (examples, vectors of columns) (+)= dy w over `units` rows of w. dy: (examples, dy_step). part: values of the
- * last vector, LANES for all of them. */
-INLINE void input_tile(size_t examples, size_t vectors, size_t part, size_t units, const float *w, size_t step,
-                       const float *dy, size_t dy_step, float *dx, int add)
+/* dx (examples, vectors of columns) (+)= dy w over `units` rows of w. dy: (examples, dy_step). part: values
+ * of the last vector, LANES for all of them. */
+INLINE void input_tile(size_t examples, size_t vectors, size_t part, size_t units, const float *w,
+                       size_t step, const float *dy, size_t dy_step, float *dx, int add)
 {
     vec acc[INPUT_EXAMPLES][INPUT_VECTORS] = {0};
 
@@ -138,22 +139,22 @@ INLINE void input_tile(size_t examples, size_t vectors, size_t part, size_t unit
         UNROLL
         for (size_t e = 0; e < examples; e++)
             UNROLL
-            for (size_t v = 0; v < vectors; v++)
-                acc[e][v] += dy[e * dy_step + u] * row[v];
+        for (size_t v = 0; v < vectors; v++)
+            acc[e][v] += dy[e * dy_step + u] * row[v];
     }
     UNROLL
     for (size_t e = 0; e < examples; e++)
         UNROLL
-        for (size_t v = 0; v < vectors; v++) {
-            float *out = dx + e * step + v * LANES;
-            size_t count = v + 1 == vectors ? part : LANES;
-            store_up_to(out, add ? load_up_to(out, count) + acc[e][v] : acc[e][v], count);
-        }
+    for (size_t v = 0; v < vectors; v++) {
+        float *out = dx + e * step + v * LANES;
+        size_t count = v + 1 == vectors ? part : LANES;
+        store_up_to(out, add ? load_up_to(out, count) + acc[e][v] : acc[e][v], count);
+    }
 }
 
 /* dw (units, vectors of columns) = dy' x + beta dw */
-INLINE void weight_tile(size_t units, size_t vectors, size_t part, size_t examples, const float *x, size_t step,
-                        const float *dy, size_t dy_step, float beta, float *dw)
+INLINE void weight_tile(size_t units, size_t vectors, size_t part, size_t examples, const float *x,
+                        size_t step, const float *dy, size_t dy_step, float beta, float *dw)
 {
     vec acc[WEIGHT_UNITS][WEIGHT_VECTORS] = {0};
 
@@ -165,50 +166,51 @@ INLINE void weight_tile(size_t units, size_t vectors, size_t part, size_t exampl
         UNROLL
         for (size_t u = 0; u < units; u++)
             UNROLL
-            for (size_t v = 0; v < vectors; v++)
-                acc[u][v] += dy[u] * row[v];
+        for (size_t v = 0; v < vectors; v++)
+            acc[u][v] += dy[u] * row[v];
     }
     UNROLL
     for (size_t u = 0; u < units; u++)
         UNROLL
-        for (size_t v = 0; v < vectors; v++) {
-            float *out = dw + u * step + v * LANES;
-            size_t count = v + 1 == vectors ? part : LANES;
-            if (v * LANES % LINE == 0)
-                PREFETCH(out + WEIGHT_UNITS * step);
-            if (beta == 1)
-                acc[u][v] += load_up_to(out, count);
-            else if (beta != 0)
-                acc[u][v] += beta * load_up_to(out, count);
-            store_up_to(out, acc[u][v], count);
-        }
+    for (size_t v = 0; v < vectors; v++) {
+        float *out = dw + u * step + v * LANES;
+        size_t count = v + 1 == vectors ? part : LANES;
+        if (v * LANES % LINE == 0)
+            PREFETCH(out + WEIGHT_UNITS * step);
+        if (beta == 1)
+            acc[u][v] += load_up_to(out, count);
+        else if (beta != 0)
+            acc[u][v] += beta * load_up_to(out, count);
+        store_up_to(out, acc[u][v], count);
+    }
 }
 
 /* A tile across a block of columns: whole ones, then what is left, vector by vector, then value by value. */
-#define ACROSS(tile_vectors, call)                                                                                   \
-    do {                                                                                                             \
-        size_t column = 0;                                                                                           \
-        for (; column + (tile_vectors) * LANES <= count; column += (tile_vectors) * LANES)                           \
-            call(tile_vectors, LANES);                                                                               \
-        for (; column + LANES <= count; column += LANES)                                                             \
-            call(1, LANES);                                                                                          \
-        if (column < count)                                                                                          \
-            call(1, count - column);                                                                                 \
+#define ACROSS(tile_vectors, call)                                                                           \
+    do {                                                                                                     \
+        size_t column = 0;                                                                                   \
+        for (; column + (tile_vectors)*LANES <= count; column += (tile_vectors)*LANES)                       \
+            call(tile_vectors, LANES);                                                                       \
+        for (; column + LANES <= count; column += LANES)                                                     \
+            call(1, LANES);                                                                                  \
+        if (column < count)                                                                                  \
+            call(1, count - column);                                                                         \
     } while (0)
 
-INLINE void input_rows(const struct covey_dense_backward *d, size_t examples, size_t e, size_t unit, size_t units,
-                       size_t from, size_t count)
+INLINE void input_rows(const struct covey_dense_backward *d, size_t examples, size_t e, size_t unit,
+                       size_t units, size_t from, size_t count)
 {
     const float *w = d->w + unit * d->features + from, *dy = d->dy + e * d->units + unit;
     float *dx = d->dx + e * d->features + from;
 
-#define INPUT(vectors, part)                                                                                         \
+#define INPUT(vectors, part)                                                                                 \
     input_tile(examples, vectors, part, units, w + column, d->features, dy, d->units, dx + column, unit > 0)
     ACROSS(INPUT_VECTORS, INPUT);
 #undef INPUT
 }
 
-static void input_block(const struct covey_dense_backward *d, size_t unit, size_t units, size_t from, size_t count)
+static void input_block(const struct covey_dense_backward *d, size_t unit, size_t units, size_t from,
+                        size_t count)
 {
     size_t e = 0;
 
@@ -230,18 +232,20 @@ static void input_block(const struct covey_dense_backward *d, size_t unit, size_
     }
 }
 
-INLINE void weight_rows(const struct covey_dense_backward *d, size_t units, size_t unit, size_t from, size_t count)
+INLINE void weight_rows(const struct covey_dense_backward *d, size_t units, size_t unit, size_t from,
+                        size_t count)
 {
     const float *x = d->x + from, *dy = d->dy_scaled + unit;
     float *dw = d->dw + unit * d->features + from, beta = d->beta;
 
-#define WEIGHT(vectors, part)                                                                                        \
+#define WEIGHT(vectors, part)                                                                                \
     weight_tile(units, vectors, part, d->examples, x + column, d->features, dy, d->units, beta, dw + column)
     ACROSS(WEIGHT_VECTORS, WEIGHT);
 #undef WEIGHT
 }
 
-static void weight_block(const struct covey_dense_backward *d, size_t unit, size_t units, size_t from, size_t count)
+static void weight_block(const struct covey_dense_backward *d, size_t unit, size_t units, size_t from,
+                         size_t count)
 {
     size_t u = unit, end = unit + units;
 

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* y = x w' + b: x (examples, features), w (units, features), b (units) or NULL, y (examples, units), overwritten. */
+/* y = x w' + b: x (examples, features), w (units, features), b (units) or NULL, y (examples, units),
+ * overwritten. */
 struct covey_dense_forward {
     size_t examples, features, units;
     const float *x, *w, *b;
@@ -25,10 +26,10 @@ struct covey_dense_backward {
     float beta;
 };
 
-/* Direct convolution: out[i][c] += sum over r < rows, j < run of x[offsets[i] + r * row_step + j] * w[r][j][c], for
- * `pixels` pixels (a multiple of pixel_tile) and the `vectors` * lanes channels of one block of w (rows, run,
- * vectors * lanes). init: what out begins with, (vectors * lanes), or NULL to add to what is there. out: (pixels,
- * out_step), its first vectors * lanes columns. */
+/* Direct convolution: out[i][c] += sum over r < rows, j < run of x[offsets[i] + r * row_step + j] *
+ * w[r][j][c], for `pixels` pixels (a multiple of pixel_tile) and the `vectors` * lanes channels of one block
+ * of w (rows, run, vectors * lanes). init: what out begins with, (vectors * lanes), or NULL to add to what is
+ * there. out: (pixels, out_step), its first vectors * lanes columns. */
 struct covey_conv_tiles {
     size_t pixels, vectors, rows, run, row_step, out_step;
     const uint32_t *offsets;
@@ -42,8 +43,8 @@ struct covey_entry {
     float value;
 };
 
-/* out[r * out_step + j] += sum over entries of value * x[offset + r * x_step + j], r < rows, j < run. Reads and writes
- * whole vectors: up to lanes - 1 values past each run, and adds there what is found at x. */
+/* out[r * out_step + j] += sum over entries of value * x[offset + r * x_step + j], r < rows, j < run. Reads
+ * and writes whole vectors: up to lanes - 1 values past each run, and adds there what is found at x. */
 struct covey_gather {
     size_t count, rows, run, x_step, out_step;
     const struct covey_entry *entries;
@@ -51,12 +52,12 @@ struct covey_gather {
     float *out;
 };
 
-/* Max pooling and ReLU of one image: x (height * width, x_step), channels of them used -> y (out, channels), and
- * where (out, channels): codes[i] of the cell i of the window, row by row, that held the maximum (the first of equals).
- * where NULL: not wanted. A window of 1 x 1 is ReLU, or a copy, alone. */
+/* Max pooling and ReLU of one image: x (height * width, x_step), channels of them used -> y (out, channels),
+ * and where (out, channels): codes[i] of the cell i of the window, row by row, that held the maximum (the
+ * first of equals). where NULL: not wanted. A window of 1 x 1 is ReLU, or a copy, alone. */
 struct covey_pool_forward {
-    size_t width, channels, x_step;          /* of x */
-    size_t out_height, out_width;            /* of y */
+    size_t width, channels, x_step; /* of x */
+    size_t out_height, out_width;   /* of y */
     size_t kernel[2], stride[2];
     int relu;
     const float *x;
@@ -65,20 +66,20 @@ struct covey_pool_forward {
     uint32_t *where;
 };
 
-/* Depthwise convolution of one padded image, channels last: w (cells, channels) transposed, cells = kernel height *
- * kernel width, offsets[cell] and pixels[i] in values. forward: y (pixels, channels) = b + sum. */
+/* Depthwise convolution of one padded image, channels last: w (cells, channels) transposed, cells = kernel
+ * height * kernel width, offsets[cell] and pixels[i] in values. forward: y (pixels, channels) = b + sum. */
 struct covey_depthwise {
     size_t pixels, cells, channels;
     const uint32_t *offsets; /* of a cell of the kernel from the first */
     const uint32_t *origins; /* of an output pixel's first cell */
     const float *x, *w, *b;  /* b NULL: none */
     float *y;
-    const float *dy;         /* (pixels, channels) */
-    float *dx, *dw;          /* as x and w; added to */
+    const float *dy; /* (pixels, channels) */
+    float *dx, *dw;  /* as x and w; added to */
 };
 
-/* Sums down the rows of x (rows, channels) less mean (channels; NULL: nothing): without dy first = sum of x, second = sum
- * of x^2; with dy (rows, channels) first = sum of dy, second = sum of dy x. */
+/* Sums down the rows of x (rows, channels) less mean (channels; NULL: nothing): without dy first = sum of x,
+ * second = sum of x^2; with dy (rows, channels) first = sum of dy, second = sum of dy x. */
 struct covey_channel_sums {
     size_t rows, channels;
     const float *x, *mean, *dy;

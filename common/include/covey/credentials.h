@@ -12,16 +12,20 @@
 
 enum covey_side { COVEY_SIDE_SERVER, COVEY_SIDE_DEVICE };
 
-/* Borrowed by the transport for as long as it lives. PEM texts count their terminating zero, as Mbed TLS wants. */
+/* Borrowed by the transport for as long as it lives. PEM texts count their terminating zero, as Mbed TLS
+ * wants. */
 struct covey_credentials {
     enum covey_side side;
 
-    /* certificates: own chain and key, and the CA that the OTHER side's certificate must come from; empty when PSK only */
+    /* certificates: own chain and key, and the CA that the OTHER side's certificate must come from; empty
+     * when PSK only */
     struct covey_bytes chain_pem, key_pem, peer_ca_pem;
-    char server_name[COVEY_NAME_BYTES]; /* device: DNS name that the server's certificate must carry; also the SNI */
+    char server_name[COVEY_NAME_BYTES]; /* device: DNS name that the server's certificate must carry; also the
+                                           SNI */
 
-    /* Runs after the chain was found valid (or not: flags), for the leaf: extended key usage, name, deny-list. OK, or DENIED
-     * with the reason; *name: who it is. Set by covey_certificate_policy of security/. Thread-safe. */
+    /* Runs after the chain was found valid (or not: flags), for the leaf: extended key usage, name,
+     * deny-list. OK, or DENIED with the reason; *name: who it is. Set by covey_certificate_policy of
+     * security/. Thread-safe. */
     enum covey_status (*check_peer)(void *user, struct covey_bytes leaf_der, uint32_t verify_flags,
                                     char name[COVEY_NAME_BYTES], struct covey_error *err);
     void *check_user;

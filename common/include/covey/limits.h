@@ -18,11 +18,11 @@
 #define COVEY_BATCH_EXAMPLES 4096
 
 /* messages */
-#define COVEY_HASH_BYTES 32                      /* SHA-256 */
-#define COVEY_ASSIGNMENT_BYTES 8                 /* id of an assignment; 16 hexadecimal digits in a path */
-#define COVEY_PLAN_BYTES 512                     /* one datagram with room to spare */
-#define COVEY_DESCRIPTION_BYTES (64u << 10)      /* model description in CBOR */
-#define COVEY_MANIFEST_BYTES 2048                /* signed */
+#define COVEY_HASH_BYTES 32                 /* SHA-256 */
+#define COVEY_ASSIGNMENT_BYTES 8            /* id of an assignment; 16 hexadecimal digits in a path */
+#define COVEY_PLAN_BYTES 512                /* one datagram with room to spare */
+#define COVEY_DESCRIPTION_BYTES (64u << 10) /* model description in CBOR */
+#define COVEY_MANIFEST_BYTES 2048           /* signed */
 #define COVEY_METRICS_BYTES 4096
 #define COVEY_BODY_BYTES ((1ull << 30) + (1u << 20)) /* whatever travels in blocks */
 #define COVEY_CBOR_DEPTH 8
@@ -45,9 +45,9 @@
 /* training */
 #define COVEY_LOCAL_EPOCHS 1000
 #define COVEY_DATASET_EXAMPLES (1u << 28)
-#define COVEY_TENSOR_VALUES (1u << 28)        /* of one tensor, of one example */
-#define COVEY_EXAMPLE_FLOPS (1ull << 40)      /* of one example's forward pass */
-#define COVEY_WORKSPACE_BYTES (16ull << 30)   /* of one trainer */
+#define COVEY_TENSOR_VALUES (1u << 28)      /* of one tensor, of one example */
+#define COVEY_EXAMPLE_FLOPS (1ull << 40)    /* of one example's forward pass */
+#define COVEY_WORKSPACE_BYTES (16ull << 30) /* of one trainer */
 
 /* files */
 #define COVEY_YAML_BYTES (1u << 20)

@@ -8,8 +8,8 @@
 
 enum covey_transpose { COVEY_PLAIN, COVEY_TRANSPOSED };
 
-/* c = alpha op(a) op(b) + beta c. op(a): (m,k), op(b): (k,n), c: (m,n). lda/ldb/ldc: values between the rows as
- * stored. beta = 0 overwrites c, whatever it holds. */
+/* c = alpha op(a) op(b) + beta c. op(a): (m,k), op(b): (k,n), c: (m,n). lda/ldb/ldc: values between the rows
+ * as stored. beta = 0 overwrites c, whatever it holds. */
 void covey_sgemm(enum covey_transpose ta, enum covey_transpose tb, size_t m, size_t n, size_t k, float alpha,
                  const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc);
 void covey_sgemm_plain(enum covey_transpose ta, enum covey_transpose tb, size_t m, size_t n, size_t k,

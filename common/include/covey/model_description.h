@@ -43,17 +43,17 @@ struct covey_op_description {
     uint32_t input_count;
     char inputs[COVEY_OP_INPUTS][COVEY_NAME_BYTES]; /* names of earlier operations, or "input" */
 
-    uint32_t units;  /* dense, gru: outputs; conv2d: output channels; embedding: width */
-    uint32_t vocabulary; /* embedding: number of tokens */
+    uint32_t units;                /* dense, gru: outputs; conv2d: output channels; embedding: width */
+    uint32_t vocabulary;           /* embedding: number of tokens */
     uint32_t kernel[2], stride[2]; /* conv2d, pools: height, width; 0 reads as 1 (pool stride: as kernel) */
     enum covey_padding padding;
     uint32_t pad[4]; /* explicit: top, bottom, left, right */
     uint32_t groups; /* conv2d: channel groups (= channels: depthwise); group_norm: groups */
     uint8_t no_bias;
-    uint8_t last_only; /* gru: only the last step's state, (units) instead of (time, units) */
-    float rate;        /* dropout: probability of zero */
-    float epsilon;     /* norms */
-    float momentum;    /* batch_norm: share of the new batch in the running statistics */
+    uint8_t last_only;      /* gru: only the last step's state, (units) instead of (time, units) */
+    float rate;             /* dropout: probability of zero */
+    float epsilon;          /* norms */
+    float momentum;         /* batch_norm: share of the new batch in the running statistics */
     enum covey_role role;   /* of its weights: trainable or frozen */
     enum covey_scope scope; /* of its weights */
 };
@@ -66,7 +66,8 @@ struct covey_model_description {
     uint32_t input_rank;
     uint32_t input_shape[COVEY_TENSOR_RANK];
     uint8_t input_is_token; /* values are ids for an embedding */
-    float input_scale, input_shift; /* x = scale * raw + shift, applied as examples are read; 1, 0 by default */
+    float input_scale,
+        input_shift; /* x = scale * raw + shift, applied as examples are read; 1, 0 by default */
     enum covey_loss loss;
     uint32_t op_count;
     struct covey_op_description ops[COVEY_MODEL_OPS]; /* the last one is the output */

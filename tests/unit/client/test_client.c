@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client_rig.h"
+#include "client_state.h"
 #include "covey/codec.h"
 #include "covey/hash.h"
 
@@ -220,6 +221,55 @@ Test(client, held_back_by_its_policy)
     for (int i = 0; i < 40; i++)
         client_rig_step(&rig);
     cr_assert(rig.reported == 0 && client_rig_view(&rig).work == COVEY_WORK_PERMIT);
+}
+
+Test(client, polling_sleeps_when_it_is_done)
+{
+    client_rig_start(&rig, "mode: poll\n", false);
+    tiny_server_assign(&rig.server, 1, "int8"); /* nobody observes: it lies there to be asked for */
+    open_client();
+    client_rig_until(&rig, rig.reported == 1);
+    client_rig_until(&rig, client_rig_view(&rig).link == COVEY_CLIENT_ASLEEP);
+    cr_assert(!rig.server.host.ops->present(rig.server.host.host, "device"), "asleep, and still connected");
+}
+
+/* The codec that the stored residual belongs to; "" when there is none. */
+static void residual_codec(char out[COVEY_CODEC_NAME_BYTES])
+{
+    struct covey_client_state *state = NULL;
+    char folder[128];
+    snprintf(folder, sizeof folder, "%s/state", rig.folder);
+    cr_assert(covey_client_state_look(folder, "digits", NULL, &state, NULL) == COVEY_OK);
+    const struct covey_state_residual *residual = covey_client_state_residual(state);
+    snprintf(out, COVEY_CODEC_NAME_BYTES, "%s", residual != NULL ? residual->codec : "");
+    covey_client_state_close(state);
+}
+
+Test(client, the_residual_goes_with_its_codec)
+{
+    static const struct {
+        const char *codec, *kept;
+    } rounds[] = {{"int8", "int8"}, {"int4", "int4"}, {"int4", "int4"}, {"fp16", "fp16"}};
+    char codec[COVEY_CODEC_NAME_BYTES];
+    client_rig_start(&rig, "", false);
+    open_client();
+    for (uint8_t i = 0; i < 4; i++) {
+        tiny_server_assign(&rig.server, (uint8_t)(i + 1), rounds[i].codec);
+        client_rig_until(&rig, rig.reported == i + 1u);
+        residual_codec(codec);
+        cr_assert(strcmp(codec, rounds[i].kept) == 0, "round %u: '%s'", i + 1, codec);
+    }
+}
+
+Test(client, no_residual_where_it_is_not_wanted)
+{
+    char codec[COVEY_CODEC_NAME_BYTES];
+    client_rig_start(&rig, "error_feedback: off\n", false);
+    open_client();
+    tiny_server_assign(&rig.server, 1, "int4");
+    client_rig_until(&rig, rig.reported == 1);
+    residual_codec(codec);
+    cr_assert(codec[0] == 0, "'%s'", codec);
 }
 
 /* Opened, stepped for a while, and closed in the middle of whatever it does; again and again. */

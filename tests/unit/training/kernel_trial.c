@@ -54,9 +54,11 @@ static bool set_up(const struct kernel_trial *t, struct setting *s)
         return false;
     s->fused = s->op;
     s->middle = s->out = t->batch * s->op.out.count;
-    if (s->has_relu && (covey_op_resolve(&relu, 1, &s->op.out, &s->relu, NULL) || !covey_op_fuse(&s->fused, &s->relu)))
+    if (s->has_relu &&
+        (covey_op_resolve(&relu, 1, &s->op.out, &s->relu, NULL) || !covey_op_fuse(&s->fused, &s->relu)))
         return false;
-    if (s->has_pool && (covey_op_resolve(&pool, 1, &s->op.out, &s->pool, NULL) || !covey_op_fuse(&s->fused, &s->pool)))
+    if (s->has_pool &&
+        (covey_op_resolve(&pool, 1, &s->op.out, &s->pool, NULL) || !covey_op_fuse(&s->fused, &s->pool)))
         return false;
     if (s->has_pool)
         s->out = t->batch * s->pool.out.count;
@@ -110,7 +112,8 @@ static void free_call(struct covey_op_call *call)
     free(call->scratch);
 }
 
-static struct gradients weights_of(const struct setting *s, const struct request *r, struct covey_op_call *call)
+static struct gradients weights_of(const struct setting *s, const struct request *r,
+                                   struct covey_op_call *call)
 {
     struct gradients g = {r->want_dx ? nans(s->in * sizeof(float)) : NULL, NULL, NULL};
 
@@ -142,7 +145,8 @@ static struct gradients run_fast(const struct setting *s, const struct request *
 }
 
 /* A parameterless operation behind: y, or dx from dy. */
-static void run_behind(const struct setting *s, const struct covey_op *op, float *x, float *y, float *dy, float *dx)
+static void run_behind(const struct setting *s, const struct covey_op *op, float *x, float *y, float *dy,
+                       float *dx)
 {
     const struct covey_op_kernels *row = covey_kernels_plain_f32.rows[op->kind];
     struct covey_op_call call = call_of(s, op, row, x, y);
@@ -191,8 +195,8 @@ static struct gradients run_plain(const struct setting *s, const struct request 
 
 /* ---- comparison ---- */
 
-/* Relative to an RMS of at least .1, since a tensor of one value may cancel to nearly nothing; values given are of
- * RMS .6. */
+/* Relative to an RMS of at least .1, since a tensor of one value may cancel to nearly nothing; values given
+ * are of RMS .6. */
 static double nmse(const float *a, const float *expected, size_t count)
 {
     double error = 0, power = 1e-2 * (double)count;
@@ -240,7 +244,8 @@ bool kernel_trial_run(const struct kernel_trial *trial, struct kernel_errors *ou
     if (!set_up(trial, &s))
         return false;
     compare(&s, &(struct request){true, true, false, 1, 0}, &out->out, &out->dx, &out->dw, &out->db);
-    compare(&s, &(struct request){true, true, true, -.1f, .5f}, NULL, &out->dx_then, &out->updated, &bias_updated);
+    compare(&s, &(struct request){true, true, true, -.1f, .5f}, NULL, &out->dx_then, &out->updated,
+            &bias_updated);
     compare(&s, &(struct request){true, false, false, 1, 0}, NULL, &out->dx_alone, NULL, NULL);
     compare(&s, &(struct request){false, true, false, -.3f, 1}, NULL, NULL, &out->dw_alone, &bias_alone);
     out->updated = out->updated + bias_updated;

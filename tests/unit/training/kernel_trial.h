@@ -25,8 +25,9 @@ struct kernel_errors {
     double dw_alone; /* nobody wants dx */
 };
 
-/* False when the fast row does not take what the trial wants fused, or the operation is refused. Scratch, saved and
- * outputs begin as NaN; every array is as large as promised and no larger, so that a sanitizer sees overruns. */
+/* False when the fast row does not take what the trial wants fused, or the operation is refused. Scratch,
+ * saved and outputs begin as NaN; every array is as large as promised and no larger, so that a sanitizer sees
+ * overruns. */
 bool kernel_trial_run(const struct kernel_trial *trial, struct kernel_errors *out);
 
 /* The largest of all errors, NaN if any is. */

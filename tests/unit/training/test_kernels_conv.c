@@ -1,19 +1,14 @@
-/* The fast conv2d row against the plain one: each of its ways, with any kernel, stride, padding and groups. */
+/* The fast conv2d row against the plain one: each of its ways, with any kernel, stride, padding and groups.
+ */
 #include <criterion/criterion.h>
 
 #include "kernel_trial.h"
 
 #define TOLERANCE 1e-11 /* NMSE; both are f32, summed in another order */
 
-#define IMAGE(h, w, c)                                                                                               \
-    .input = {                                                                                                       \
-        .rank = 3, .size = {h, w, c}, .count = (size_t)(h) * (w) * (c)                                               \
-    }
-#define SIGNAL(t, c)                                                                                                 \
-    .input = {                                                                                                       \
-        .rank = 2, .size = {t, c}, .count = (size_t)(t) * (c)                                                        \
-    }
-#define CONV(units_, kh, kw, ...)                                                                                    \
+#define IMAGE(h, w, c) .input = {.rank = 3, .size = {h, w, c}, .count = (size_t)(h) * (w) * (c)}
+#define SIGNAL(t, c) .input = {.rank = 2, .size = {t, c}, .count = (size_t)(t) * (c)}
+#define CONV(units_, kh, kw, ...)                                                                            \
     .op = {.kind = COVEY_OP_CONV2D, .units = units_, .kernel = {kh, kw}, __VA_ARGS__}
 #define SAME .padding = COVEY_PADDING_SAME
 #define PADDED(...) .padding = COVEY_PADDING_EXPLICIT, .pad = {__VA_ARGS__}
@@ -43,7 +38,12 @@ static const struct kernel_trial trials[] = {
     {"long runs", CONV(3, 3, 7, SAME), IMAGE(5, 9, 23), true, {0}, 2},
     {"many channels", CONV(40, 3, 3, SAME), IMAGE(4, 4, 48), true, {2, 2}, 1},
     {"large kernel", CONV(4, 9, 8, SAME), IMAGE(9, 9, 3), false, {0}, 1},
-    {"tall signal with stride", CONV(5, 4, 1, STRIDE(3, 1), PADDED(2, 1, 0, 0)), SIGNAL(29, 3), true, {2, 1}, 4},
+    {"tall signal with stride",
+     CONV(5, 4, 1, STRIDE(3, 1), PADDED(2, 1, 0, 0)),
+     SIGNAL(29, 3),
+     true,
+     {2, 1},
+     4},
     {"kernel of two by two", CONV(12, 2, 2, SAME), IMAGE(5, 5, 2), true, {0}, 3},
     {"kernel of four rows", CONV(12, 4, 3, SAME), IMAGE(7, 6, 3), true, {2, 2}, 3},
     {"rows too long for two at once", CONV(3, 6, 4, SAME), IMAGE(8, 8, 7), true, {2, 2}, 2},
@@ -52,15 +52,29 @@ static const struct kernel_trial trials[] = {
     {"pointwise, relu, few", CONV(19, 1, 1, STRIDE(1, 1)), IMAGE(3, 2, 21), true, {0}, 2},
     /* depthwise */
     {"depthwise", CONV(8, 3, 3, SAME, .groups = 8), IMAGE(6, 7, 8), true, {0}, 2},
-    {"depthwise, strided, tail", CONV(21, 3, 3, SAME, STRIDE(2, 2), .groups = 21), IMAGE(7, 8, 21), false, {0}, 3},
+    {"depthwise, strided, tail",
+     CONV(21, 3, 3, SAME, STRIDE(2, 2), .groups = 21),
+     IMAGE(7, 8, 21),
+     false,
+     {0},
+     3},
     {"depthwise, pooled", CONV(5, 2, 4, SAME, .groups = 5, .no_bias = 1), IMAGE(9, 8, 5), true, {2, 2}, 2},
     {"depthwise signal", CONV(33, 5, 1, SAME, .groups = 33), SIGNAL(20, 33), true, {2, 1}, 2},
     /* groups */
     {"two groups", CONV(6, 3, 3, SAME, .groups = 2), IMAGE(6, 5, 8), true, {0}, 2},
     {"groups, multiplier", CONV(12, 3, 2, SAME, .groups = 4), IMAGE(5, 6, 4), false, {0}, 2},
-    {"groups, pooled, strided", CONV(9, 3, 3, STRIDE(2, 1), PADDED(1, 1, 2, 0), .groups = 3), IMAGE(9, 6, 6), true,
-     {2, 2}, 3},
-    {"groups of a signal, no bias", CONV(8, 4, 1, SAME, .groups = 2, .no_bias = 1), SIGNAL(17, 6), true, {0}, 2},
+    {"groups, pooled, strided",
+     CONV(9, 3, 3, STRIDE(2, 1), PADDED(1, 1, 2, 0), .groups = 3),
+     IMAGE(9, 6, 6),
+     true,
+     {2, 2},
+     3},
+    {"groups of a signal, no bias",
+     CONV(8, 4, 1, SAME, .groups = 2, .no_bias = 1),
+     SIGNAL(17, 6),
+     true,
+     {0},
+     2},
 };
 
 Test(kernels_conv, follows_the_plain_row)
@@ -70,7 +84,7 @@ Test(kernels_conv, follows_the_plain_row)
 
         cr_assert(kernel_trial_run(&trials[i], &e), "%s: refused", trials[i].name);
         cr_expect(kernel_errors_worst(&e) <= TOLERANCE,
-                  "%s: y %.1e dx %.1e dw %.1e db %.1e updated %.1e dx %.1e alone %.1e %.1e", trials[i].name, e.out,
-                  e.dx, e.dw, e.db, e.updated, e.dx_then, e.dx_alone, e.dw_alone);
+                  "%s: y %.1e dx %.1e dw %.1e db %.1e updated %.1e dx %.1e alone %.1e %.1e", trials[i].name,
+                  e.out, e.dx, e.dw, e.db, e.updated, e.dx_then, e.dx_alone, e.dw_alone);
     }
 }

@@ -1,4 +1,5 @@
-/* The fast dense row against the plain one: every tail of the register tiles, both sides of where BLAS takes over. */
+/* The fast dense row against the plain one: every tail of the register tiles, both sides of where BLAS takes
+ * over. */
 #include <criterion/criterion.h>
 
 #include "kernel_trial.h"
@@ -12,8 +13,8 @@ static void check(const struct kernel_trial *trial)
     cr_assert(kernel_trial_run(trial, &e), "%s: refused", trial->name);
     cr_expect(kernel_errors_worst(&e) <= TOLERANCE,
               "%s, batch %zu, %u -> %u: y %.1e dx %.1e dw %.1e db %.1e updated %.1e dx %.1e alone %.1e %.1e",
-              trial->name, trial->batch, trial->input.size[trial->input.rank - 1], trial->op.units, e.out, e.dx, e.dw,
-              e.db, e.updated, e.dx_then, e.dx_alone, e.dw_alone);
+              trial->name, trial->batch, trial->input.size[trial->input.rank - 1], trial->op.units, e.out,
+              e.dx, e.dw, e.db, e.updated, e.dx_then, e.dx_alone, e.dw_alone);
 }
 
 static struct kernel_trial dense(size_t batch, uint32_t features, uint32_t units, bool relu)
@@ -40,7 +41,8 @@ Test(kernels_dense, every_tail)
 
 Test(kernels_dense, layers_of_the_named_models)
 {
-    static const uint32_t layers[][2] = {{784, 10}, {784, 200}, {200, 200}, {200, 10}, {3136, 512}, {114, 64}};
+    static const uint32_t layers[][2] = {{784, 10}, {784, 200},  {200, 200},
+                                         {200, 10}, {3136, 512}, {114, 64}};
     static const size_t batches[] = {1, 10, 32};
 
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)

@@ -1,5 +1,5 @@
-/* The inner loops of every instruction set that this CPU has, and of AVX-512's source on any CPU, each against sums in
- * double. Arrays are as large as promised and no larger. */
+/* The inner loops of every instruction set that this CPU has, and of AVX-512's source on any CPU, each
+ * against sums in double. Arrays are as large as promised and no larger. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@ static const struct covey_vector_kernels *table_at(size_t i)
     const struct covey_vector_kernels *tables[] = {&covey_vectors_base, &covey_vectors_wide, best, NULL};
 
 #if defined(__x86_64__)
-    if (i == 3 && best != &covey_vectors_avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (i == 3 && best != &covey_vectors_avx2 && __builtin_cpu_supports("avx2") &&
+        __builtin_cpu_supports("fma"))
         return &covey_vectors_avx2;
 #endif
     return i < 4 ? tables[i] : NULL;
@@ -32,15 +33,17 @@ static float *numbers(size_t count, unsigned seed)
     return values;
 }
 
-static void expect_near(const struct covey_vector_kernels *k, const char *what, float got, double expected, double sum)
+static void expect_near(const struct covey_vector_kernels *k, const char *what, float got, double expected,
+                        double sum)
 {
-    cr_assert(fabs((double)got - expected) <= 1e-6 * (sum + 1), "%s, %s: %.9g, not %.9g", k->name, what, (double)got,
-              expected);
+    cr_assert(fabs((double)got - expected) <= 1e-6 * (sum + 1), "%s, %s: %.9g, not %.9g", k->name, what,
+              (double)got, expected);
 }
 
 /* ---- dense ---- */
 
-static void check_dense_forward(const struct covey_vector_kernels *k, size_t examples, size_t features, size_t units)
+static void check_dense_forward(const struct covey_vector_kernels *k, size_t examples, size_t features,
+                                size_t units)
 {
     float *x = numbers(examples * features, 1), *w = numbers(units * features, 2), *b = numbers(units, 3);
     float *y = numbers(examples * units, 4);
@@ -57,10 +60,11 @@ static void check_dense_forward(const struct covey_vector_kernels *k, size_t exa
     free(x), free(w), free(b), free(y);
 }
 
-static void check_dense_backward(const struct covey_vector_kernels *k, size_t examples, size_t features, size_t units,
-                                 float beta)
+static void check_dense_backward(const struct covey_vector_kernels *k, size_t examples, size_t features,
+                                 size_t units, float beta)
 {
-    float *x = numbers(examples * features, 1), *w = numbers(units * features, 2), *dy = numbers(examples * units, 3);
+    float *x = numbers(examples * features, 1), *w = numbers(units * features, 2),
+          *dy = numbers(examples * units, 3);
     float *scaled = numbers(examples * units, 3), *dx = numbers(examples * features, 5);
     float *old = numbers(units * features, 2);
     struct covey_dense_backward d = {examples, features, units, x, w, dy, scaled, dx, w, beta};
@@ -87,8 +91,8 @@ static void check_dense_backward(const struct covey_vector_kernels *k, size_t ex
 
 Test(kernels_vectors, dense)
 {
-    static const size_t sizes[][3] = {{1, 1, 1}, {5, 16, 2}, {10, 33, 7}, {4, 47, 18}, {3, 100, 37}, {12, 70, 5},
-                                      {10, 1700, 35}, {48, 200, 6}};
+    static const size_t sizes[][3] = {{1, 1, 1},    {5, 16, 2},  {10, 33, 7},    {4, 47, 18},
+                                      {3, 100, 37}, {12, 70, 5}, {10, 1700, 35}, {48, 200, 6}};
 
     for (size_t t = 0; table_at(t); t++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -117,16 +121,18 @@ Test(kernels_vectors, dense_without_bias_or_dx_overwrites_with_beta_zero)
 
 static void check_conv_tiles(const struct covey_vector_kernels *k, size_t vectors, size_t rows, size_t run)
 {
-    const size_t pixels = 2 * k->pixel_tile, width = vectors * k->lanes, row_step = run + 9, out_step = width + 3;
-    float *x = numbers(pixels * 4 + rows * row_step, 1), *w = numbers(rows * run * width, 2), *b = numbers(width, 3);
+    const size_t pixels = 2 * k->pixel_tile, width = vectors * k->lanes, row_step = run + 9,
+                 out_step = width + 3;
+    float *x = numbers(pixels * 4 + rows * row_step, 1), *w = numbers(rows * run * width, 2),
+          *b = numbers(width, 3);
     float *out = numbers(pixels * out_step, 4), *old = numbers(pixels * out_step, 4);
     uint32_t *offsets = malloc(pixels * sizeof *offsets);
 
     for (size_t p = 0; p < pixels; p++)
         offsets[p] = (uint32_t)((p * 7) % (pixels * 4 - 8));
     for (int add = 0; add < 2; add++) {
-        const struct covey_conv_tiles t = {pixels, vectors, rows, run, row_step, out_step, offsets, x, w,
-                                           add ? NULL : b, out};
+        const struct covey_conv_tiles t = {pixels, vectors, rows,           run, row_step, out_step, offsets,
+                                           x,      w,       add ? NULL : b, out};
         memcpy(out, old, pixels * out_step * sizeof *out);
         k->conv_tiles(&t);
         for (size_t p = 0; p < pixels; p++)
@@ -134,7 +140,8 @@ static void check_conv_tiles(const struct covey_vector_kernels *k, size_t vector
                 double sum = (double)(add || c >= width ? old[p * out_step + c] : b[c]);
                 for (size_t r = 0; r < rows && c < width; r++)
                     for (size_t j = 0; j < run; j++)
-                        sum += (double)x[offsets[p] + r * row_step + j] * (double)w[(r * run + j) * width + c];
+                        sum +=
+                            (double)x[offsets[p] + r * row_step + j] * (double)w[(r * run + j) * width + c];
                 expect_near(k, "convolution", out[p * out_step + c], sum, sqrt((double)(rows * run)));
             }
     }
@@ -154,7 +161,8 @@ Test(kernels_vectors, conv_tiles)
 static void check_gather(const struct covey_vector_kernels *k, size_t count, size_t rows, size_t run)
 {
     const size_t whole = (run + k->lanes - 1) / k->lanes * k->lanes, x_step = whole + 3, out_step = whole + 5;
-    float *x = numbers(50 + rows * x_step, 1), *out = numbers(rows * out_step, 2), *old = numbers(rows * out_step, 2);
+    float *x = numbers(50 + rows * x_step, 1), *out = numbers(rows * out_step, 2),
+          *old = numbers(rows * out_step, 2);
     struct covey_entry *entries = malloc((count + 1) * sizeof *entries);
 
     for (size_t i = 0; i < count; i++)
@@ -195,7 +203,8 @@ static void check_pool(const struct covey_vector_kernels *k, size_t channels, si
     for (size_t c = 0; c < kh * kw; c++)
         codes[c] = (uint32_t)(c * 3 + 5);
     x[0] = x[step] = 0.75f; /* the first of equals */
-    const struct covey_pool_forward p = {width, channels, step, 2, 3, {kh, kw}, {kh, kw}, relu, x, y, codes, where};
+    const struct covey_pool_forward p = {width,    channels, step, 2, 3,     {kh, kw},
+                                         {kh, kw}, relu,     x,    y, codes, where};
     k->pool_forward(&p);
     for (size_t o = 0; o < 6; o++)
         for (size_t c = 0; c < channels; c++) {
@@ -243,7 +252,8 @@ static void check_depthwise(const struct covey_vector_kernels *k, size_t channel
 {
     enum { PIXELS = 5, CELLS = 3 };
     const uint32_t offsets[CELLS] = {0, (uint32_t)channels, (uint32_t)(3 * channels)};
-    const uint32_t origins[PIXELS] = {0, (uint32_t)channels, (uint32_t)(2 * channels), (uint32_t)(5 * channels), 0};
+    const uint32_t origins[PIXELS] = {0, (uint32_t)channels, (uint32_t)(2 * channels),
+                                      (uint32_t)(5 * channels), 0};
     float *x = numbers(9 * channels, 1), *w = numbers(CELLS * channels, 2), *b = numbers(channels, 3);
     float *y = numbers(PIXELS * channels, 4), *dy = numbers(PIXELS * channels, 5);
     float *dx = calloc(9 * channels, sizeof *dx), *dw = calloc(CELLS * channels, sizeof *dw);
@@ -305,7 +315,8 @@ static void check_channels(const struct covey_vector_kernels *k, size_t rows, si
         expect_near(k, "sum", first[c], one, (double)rows);
         expect_near(k, "product", second[c], two, (double)rows);
     }
-    free(x), free(dy), free(mean), free(of_x), free(of_dy), free(constant), free(first), free(second), free(out);
+    free(x), free(dy), free(mean), free(of_x), free(of_dy), free(constant), free(first), free(second),
+        free(out);
 }
 
 Test(kernels_vectors, sums_and_blends_by_channel)

@@ -1,5 +1,5 @@
-/* The vector kernels with AVX-512's lanes and tiles, but for any CPU: the compiler splits the vectors. So the source
- * of vectors_avx512.c is tested where there is no AVX-512. */
+/* The vector kernels with AVX-512's lanes and tiles, but for any CPU: the compiler splits the vectors. So the
+ * source of vectors_avx512.c is tested where there is no AVX-512. */
 #include <stddef.h>
 
 typedef float wide __attribute__((vector_size(64)));
