@@ -3,11 +3,9 @@
  *   RUN/scenario.yaml   with all defaults filled in
  *   RUN/rounds.jsonl    an object a round
  *   RUN/rounds.csv      the same as a table
- *   RUN/devices.csv     who took part: device, class, link, examples, chosen, done, late, dropped, bytes, joules
- *                       (fleets over COVEY_OUTCOME_DEVICES: a histogram in its place)
- *   RUN/summary.json    the last line of --json, and more
- *   RUN/model.safetensors
- *   RUN/checkpoint      to go on from (--resume)
+ *   RUN/devices.csv     who took part: device, class, link, examples, chosen, done, late, dropped, bytes,
+ * joules (fleets over COVEY_OUTCOME_DEVICES: a histogram in its place) RUN/summary.json    the last line of
+ * --json, and more RUN/model.safetensors RUN/checkpoint      to go on from (--resume)
  *
  * Written by the run as it goes (a line a round, flushed), read by everything else. */
 #ifndef COVEY_OUTCOME_H
@@ -31,10 +29,10 @@ struct covey_sim_round {
     uint32_t chosen, updates, late, dropped, refused;
     uint64_t examples;
     double train_loss;
-    double loss, metric, best;        /* on the test part, when evaluated; best: so far */
-    double virtual_s;                 /* clock at its end */
-    double wall_s;                    /* since the run began */
-    uint64_t bytes_up, bytes_down;    /* every datagram */
+    double loss, metric, best;     /* on the test part, when evaluated; best: so far */
+    double virtual_s;              /* clock at its end */
+    double wall_s;                 /* since the run began */
+    uint64_t bytes_up, bytes_down; /* every datagram */
     uint64_t update_bytes_up, bytes_up_fp32;
     double joules;
 };
@@ -44,19 +42,19 @@ struct covey_sim_summary {
     struct covey_hash scenario_hash, model;
     char cpu[96], blas[96]; /* beside the hash: it holds on these */
     uint32_t rounds, abandoned, devices, threads, ranks;
-    double accuracy;         /* of the last model on the test part: the metric that the model is judged by */
+    double accuracy; /* of the last model on the test part: the metric that the model is judged by */
     double best;
     double target;           /* NaN: none */
     double rounds_to_target; /* first crossing of the best so far, interpolated; NaN: not reached */
     double virtual_s_to_target;
     uint64_t bytes_up_to_target;
     uint64_t updates, late, dropped, refused;
-    double updates_per_s;    /* accepted, by wall clock, from the first round's opening */
+    double updates_per_s; /* accepted, by wall clock, from the first round's opening */
     uint64_t bytes_up, bytes_down, update_bytes_up, bytes_up_fp32;
     double joules, virtual_s, wall_s;
     double training_cpu_s, other_cpu_s; /* thread time inside the trainer, and all else */
     uint64_t peak_rss_bytes;
-    double worst_decile;     /* mean metric of the worst tenth of the devices judged; NaN */
+    double worst_decile; /* mean metric of the worst tenth of the devices judged; NaN */
     double participation_gini;
     double battery_share_a_day; /* mean, of those with a battery; NaN */
     bool interrupted;
@@ -71,7 +69,8 @@ struct covey_outcome;
 /* Makes the folder. resume_round: keep the lines up to that round (0: start anew). */
 COVEY_MUST_CHECK enum covey_status covey_outcome_create(const char *folder, uint32_t resume_round,
                                                         struct covey_outcome **out, struct covey_error *err);
-COVEY_MUST_CHECK enum covey_status covey_outcome_round(struct covey_outcome *outcome, const struct covey_sim_round *round,
+COVEY_MUST_CHECK enum covey_status covey_outcome_round(struct covey_outcome *outcome,
+                                                       const struct covey_sim_round *round,
                                                        struct covey_error *err);
 /* What each device did; (count). */
 struct covey_device_tally {
@@ -83,9 +82,10 @@ struct covey_device_tally {
     float metric; /* of the last model on its own examples; NaN: not judged */
 };
 COVEY_MUST_CHECK enum covey_status covey_outcome_devices(struct covey_outcome *outcome,
-                                                         const struct covey_device_tally *tallies, uint32_t count,
-                                                         const char *const *device_classes,
-                                                         const char *const *link_classes, struct covey_error *err);
+                                                         const struct covey_device_tally *tallies,
+                                                         uint32_t count, const char *const *device_classes,
+                                                         const char *const *link_classes,
+                                                         struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_outcome_summary(struct covey_outcome *outcome,
                                                          const struct covey_sim_summary *summary,
                                                          struct covey_error *err);

@@ -11,9 +11,9 @@
  *   selection: {fraction: .1}
  *   stop: {rounds: 50}
  *
- * Only name, data and model are required. Times are in virtual time. A scenario that cannot be run is refused when it is loaded,
- * with file, line and a hint: unknown key, wrong type, more devices in a cohort than there are, data that is
- * not there (and the scripts/data command that brings it). */
+ * Only name, data and model are required. Times are in virtual time. A scenario that cannot be run is refused
+ * when it is loaded, with file, line and a hint: unknown key, wrong type, more devices in a cohort than there
+ * are, data that is not there (and the scripts/data command that brings it). */
 #ifndef COVEY_SCENARIO_H
 #define COVEY_SCENARIO_H
 
@@ -38,12 +38,12 @@ enum covey_partition_kind {
     COVEY_PARTITION_DIRICHLET_UNEVEN, /* over labels and quantities */
     COVEY_PARTITION_NATURAL,          /* a device for each owner: person, writer, speaker, station, role */
     COVEY_PARTITION_FILES,            /* a device for each file of data.files */
-    COVEY_PARTITION_DRAWN             /* `examples` each, drawn with replacement by the device's seed: nothing kept */
+    COVEY_PARTITION_DRAWN /* `examples` each, drawn with replacement by the device's seed: nothing kept */
 };
 
 struct covey_partition_config {
-    int64_t kind;     /* enum covey_partition_kind */
-    int64_t devices;  /* of natural and files: at most so many, the first ones; 0 = all there are */
+    int64_t kind;    /* enum covey_partition_kind */
+    int64_t devices; /* of natural and files: at most so many, the first ones; 0 = all there are */
     int64_t shards;
     double alpha;
     int64_t examples; /* drawn: each; others: at most so many of a share are kept, 0 = all */
@@ -51,21 +51,24 @@ struct covey_partition_config {
 
 enum covey_availability_kind {
     COVEY_AVAILABLE_ALWAYS,
-    COVEY_AVAILABLE_DAY_NIGHT, /* in [from_hour, to_hour) of its local day; time zones spread over `spread_hours` */
-    COVEY_AVAILABLE_CHARGING,  /* one window a day: begins about from_hour, lasts about `hours`, both jittered */
+    COVEY_AVAILABLE_DAY_NIGHT, /* in [from_hour, to_hour) of its local day; time zones spread over
+                                  `spread_hours` */
+    COVEY_AVAILABLE_CHARGING,  /* one window a day: begins about from_hour, lasts about `hours`, both jittered
+                                */
     COVEY_AVAILABLE_TRACE      /* lines "device,from_s,to_s" of a CSV; repeated with its own period */
 };
 
-/* A class of devices: `share` of the fleet (shares are relative). 0 or NULL: the class's own figure from the catalogue. */
+/* A class of devices: `share` of the fleet (shares are relative). 0 or NULL: the class's own figure from the
+ * catalogue. */
 struct covey_device_class_config {
     char *class_name; /* key `class`: pi-zero-2, pi-3, pi-4, pi-5, cortex-m7, host ... (sim/device.c) */
     double share;
-    double examples_per_s;   /* of this scenario's model; replaces the calibration */
+    double examples_per_s; /* of this scenario's model; replaces the calibration */
     double memory_bytes;
     double joules_per_gflop, idle_watts;
-    double battery_wh;       /* 0 with the catalogue's 0: mains */
+    double battery_wh;              /* 0 with the catalogue's 0: mains */
     double slow_share, slow_factor; /* slow tail: so many of them are so many times slower in a round */
-    char *link;              /* class of link; NULL: by the scenario's links */
+    char *link;                     /* class of link; NULL: by the scenario's links */
 };
 
 struct covey_link_class_config {
@@ -75,17 +78,22 @@ struct covey_link_class_config {
     double joules_per_byte_up, joules_per_byte_down;
 };
 
-enum covey_attack_kind { COVEY_ATTACK_NONE, COVEY_ATTACK_LABEL_FLIP, COVEY_ATTACK_SIGN_FLIP, COVEY_ATTACK_NOISE };
+enum covey_attack_kind {
+    COVEY_ATTACK_NONE,
+    COVEY_ATTACK_LABEL_FLIP,
+    COVEY_ATTACK_SIGN_FLIP,
+    COVEY_ATTACK_NOISE
+};
 
 struct covey_scenario {
     char *name;
     int64_t seed; /* of everything: shares, weights, order, cohorts, codecs, world */
     struct {
-        char *set;                             /* a name of the catalogue (sim/sim_data.c), or NULL: */
+        char *set;                            /* a name of the catalogue (sim/sim_data.c), or NULL: */
         struct covey_data_config train, test; /* the user's own */
-        char *owners;                          /* natural: file of one integer an example (IDX or NPY) */
-        struct covey_data_names files;         /* files: folders or files, one a device */
-        int64_t hold_out;                      /* examples (natural, files: owners) kept for the test when there is none */
+        char *owners;                         /* natural: file of one integer an example (IDX or NPY) */
+        struct covey_data_names files;        /* files: folders or files, one a device */
+        int64_t hold_out; /* examples (natural, files: owners) kept for the test when there is none */
     } data;
     struct covey_partition_config partition;
     char *model, *initial;
@@ -93,14 +101,14 @@ struct covey_scenario {
     char *codec, *downlink, *strategy;
     double server_rate, norm_limit, weight_cap;
     bool refuse_range;
-    int64_t feedback;        /* enum covey_feedback */
+    int64_t feedback; /* enum covey_feedback */
     int64_t feedback_rounds;
     double clip_norm;
-    int64_t store_bytes;     /* what persists of devices (residuals) may take so much disk at the most */
+    int64_t store_bytes; /* what persists of devices (residuals) may take so much disk at the most */
     struct covey_round_rules rules;
     bool watch_loss;
-    int64_t evaluate_every;  /* rounds; 1 */
-    int64_t devices_judged;  /* devices whose own examples the last model is judged on; 0 = none */
+    int64_t evaluate_every; /* rounds; 1 */
+    int64_t devices_judged; /* devices whose own examples the last model is judged on; 0 = none */
     struct covey_device_class_config *devices;
     uint32_t device_class_count;
     struct covey_link_class_config *links;
@@ -111,7 +119,8 @@ struct covey_scenario {
         char *trace;
     } availability;
     struct {
-        double drop_rate;     /* chance that a chosen device vanishes in the round, at a uniform moment of its work */
+        double drop_rate;     /* chance that a chosen device vanishes in the round, at a uniform moment of its
+                                 work */
         double leave_per_day; /* chance of leaving for good */
     } churn;
     struct {
@@ -126,7 +135,8 @@ struct covey_scenario {
 };
 
 /* Reads, overrides with `settings` ("key.path=value", (setting_count), in order), checks. INVALID with
- * "FILE:LINE: ..." or "--set KEY: ..."; NOT_FOUND for data that is not there, with the command that brings it. */
+ * "FILE:LINE: ..." or "--set KEY: ..."; NOT_FOUND for data that is not there, with the command that brings
+ * it. */
 COVEY_MUST_CHECK enum covey_status covey_scenario_load(const char *file, const char *const *settings,
                                                        uint32_t setting_count, struct covey_scenario *out,
                                                        struct covey_error *err);

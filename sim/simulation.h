@@ -1,5 +1,5 @@
-/* A simulation: the server's round machine and a crowd of devices' ones, the real messages, codecs, checks and sums, over
- * the in-process transport, under a virtual clock.
+/* A simulation: the server's round machine and a crowd of devices' ones, the real messages, codecs, checks
+ * and sums, over the in-process transport, under a virtual clock.
  *
  * Events wait in one queue, ordered by (time, device, kind); the thread that runs the simulation takes them
  * one by one. Training and taking in updates, which is nearly all of the work, goes to worker threads: a
@@ -24,7 +24,8 @@ struct covey_simulation_options {
     bool resume;        /* go on from folder's checkpoint, if it has one */
     const char *replay; /* CSV "device,round,training_ms" that replaces the world's training times; NULL */
     void (*on_round)(void *user, const struct covey_sim_round *round);
-    void (*on_progress)(void *user, uint32_t round, uint32_t done, uint32_t chosen, double virtual_s); /* some times a second */
+    void (*on_progress)(void *user, uint32_t round, uint32_t done, uint32_t chosen,
+                        double virtual_s); /* some times a second */
     void *user;
 };
 
@@ -32,10 +33,12 @@ struct covey_simulation;
 
 COVEY_MUST_CHECK enum covey_status covey_simulation_create(const struct covey_scenario *scenario,
                                                            const struct covey_simulation_options *options,
-                                                           struct covey_simulation **out, struct covey_error *err);
+                                                           struct covey_simulation **out,
+                                                           struct covey_error *err);
 /* To the end, or until stopped: then the outcome has what there is, and a checkpoint. */
 COVEY_MUST_CHECK enum covey_status covey_simulation_run(struct covey_simulation *simulation,
-                                                        struct covey_sim_summary *out, struct covey_error *err);
+                                                        struct covey_sim_summary *out,
+                                                        struct covey_error *err);
 void covey_simulation_stop(struct covey_simulation *simulation); /* from anywhere, signal handlers included */
 void covey_simulation_destroy(struct covey_simulation *simulation);
 

@@ -12,9 +12,9 @@
 
 struct covey_world;
 
-/* flops_per_example: forward and backward of the scenario's model; host_flops_per_s: of one core of this machine,
- * as calibrated (sim/device.c). Runs the real blockwise sender and receiver for its tables where a link class needs one.
- * The scenario is borrowed while the world lives. */
+/* flops_per_example: forward and backward of the scenario's model; host_flops_per_s: of one core of this
+ * machine, as calibrated (sim/device.c). Runs the real blockwise sender and receiver for its tables where a
+ * link class needs one. The scenario is borrowed while the world lives. */
 COVEY_MUST_CHECK enum covey_status covey_world_create(const struct covey_scenario *scenario, uint32_t devices,
                                                       double flops_per_example, struct covey_world **out,
                                                       struct covey_error *err);
@@ -28,27 +28,29 @@ struct covey_virtual_device {
 void covey_world_device(const struct covey_world *world, uint32_t device, struct covey_virtual_device *out);
 
 /* Can it be reached at now_ms, and until when does that stay so? *until_ms: next change of state. */
-bool covey_world_available(const struct covey_world *world, uint32_t device, uint64_t now_ms, uint64_t *until_ms);
+bool covey_world_available(const struct covey_world *world, uint32_t device, uint64_t now_ms,
+                           uint64_t *until_ms);
 
 /* Virtual time to train so many examples (counted as often as they are met) in that round. */
-uint64_t covey_world_training_ms(const struct covey_world *world, uint32_t device, uint32_t round, uint64_t examples);
+uint64_t covey_world_training_ms(const struct covey_world *world, uint32_t device, uint32_t round,
+                                 uint64_t examples);
 
-/* One transfer of a body from or to the device: by the real blockwise code at that link's rate, round trip and loss.
- * purpose: distinguishes transfers of one round (0 plan, 1 manifest, 2 model, 3 update ...). */
+/* One transfer of a body from or to the device: by the real blockwise code at that link's rate, round trip
+ * and loss. purpose: distinguishes transfers of one round (0 plan, 1 manifest, 2 model, 3 update ...). */
 struct covey_transfer {
     uint64_t ms;
     uint64_t bytes_up, bytes_down; /* every datagram with all framing, repeats included */
     bool failed;                   /* gave up */
 };
-void covey_world_transfer(const struct covey_world *world, uint32_t device, uint32_t round, uint32_t purpose, bool up,
-                          uint64_t body_bytes, struct covey_transfer *out);
+void covey_world_transfer(const struct covey_world *world, uint32_t device, uint32_t round, uint32_t purpose,
+                          bool up, uint64_t body_bytes, struct covey_transfer *out);
 
 /* Does the device vanish in this round, and if so at which part (0..1) of its work? Negative: it does not. */
 double covey_world_vanishes(const struct covey_world *world, uint32_t device, uint32_t round);
 
 /* Joules of so much training and so many bytes. */
-double covey_world_joules(const struct covey_world *world, uint32_t device, uint64_t examples, uint64_t bytes_up,
-                          uint64_t bytes_down);
+double covey_world_joules(const struct covey_world *world, uint32_t device, uint64_t examples,
+                          uint64_t bytes_up, uint64_t bytes_down);
 
 /* Names, for reports. index below the counts of the scenario (at least one each). */
 const char *covey_world_device_class(const struct covey_world *world, uint32_t index);
