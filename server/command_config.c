@@ -23,54 +23,9 @@
 #define CHOICE .kind = COVEY_FIELD_CHOICE
 
 /* the first word of each is what a left-out key means */
-static const char *const optimisers[] = {"sgd", "momentum", "adam", NULL};
-static const char *const schedules[] = {"constant", "step", "cosine", "warmup", NULL};
-static const char *const watched[] = {"metric", "loss", NULL};
 static const char *const ranges[] = {"scale", "refuse", NULL};
 static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
 
-static const struct covey_field train_fields[] = {
-    {.key = "epochs", INT, IN(train, epochs), .maximum = COVEY_LOCAL_EPOCHS},
-    {.key = "steps", INT, IN(train, steps), .maximum = 1e9},
-    {.key = "batch",
-     INT,
-     IN(train, batch),
-     .minimum = -1,
-     .maximum = COVEY_BATCH_EXAMPLES,
-     .hint = "-1 = all in one"},
-    {.key = "optimiser", CHOICE, IN(train, optimiser), .choices = optimisers},
-    {.key = "learning_rate", REAL, IN(train, learning_rate), .minimum = 1e-12, .maximum = 1000},
-    {.key = "momentum", REAL, IN(train, momentum), .maximum = 1},
-    {.key = "beta2", REAL, IN(train, beta2), .maximum = 1},
-    {.key = "epsilon", REAL, IN(train, epsilon), .maximum = 1},
-    {.key = "weight_decay", REAL, IN(train, weight_decay), .maximum = 1},
-    {.key = "schedule", CHOICE, IN(train, schedule), .choices = schedules},
-    {.key = "schedule_factor", REAL, IN(train, schedule_factor), .maximum = 1},
-    {.key = "schedule_period", INT, IN(train, schedule_period), .maximum = COVEY_ROUNDS},
-    {.key = "proximal_mu", REAL, IN(train, proximal_mu), .maximum = 1000},
-    {.key = NULL}};
-static const struct covey_field selection_fields[] = {
-    {.key = "fraction", REAL, IN(selection, fraction), .minimum = 1e-6, .maximum = 1},
-    {.key = "count", INT, IN(selection, count), .maximum = COVEY_DEVICES},
-    {.key = "over_selection", REAL, IN(selection, over_selection), .maximum = 10},
-    {.key = "minimum_devices", INT, IN(selection, minimum_devices), .maximum = COVEY_DEVICES},
-    {.key = NULL}};
-static const struct covey_field round_fields[] = {
-    {.key = "goal", INT, IN(round, goal), .maximum = COVEY_DEVICES},
-    {.key = "minimum_updates", INT, IN(round, minimum_updates), .maximum = COVEY_DEVICES},
-    {.key = "deadline_s", REAL, IN(round, deadline_s), .minimum = 0.1, .maximum = 4e6},
-    {.key = "pause_s", REAL, IN(round, pause_s), .maximum = 4e6},
-    {.key = "heartbeat_s", REAL, IN(round, heartbeat_s), .minimum = 0.1, .maximum = 86400},
-    {.key = "retry_s", REAL, IN(round, retry_s), .minimum = 0.1, .maximum = 86400},
-    {.key = "window_blocks", INT, IN(round, window_blocks), .minimum = 1, .maximum = COVEY_WINDOW_BLOCKS},
-    {.key = NULL}};
-static const struct covey_field stop_fields[] = {
-    {.key = "rounds", INT, IN(stop, rounds), .maximum = COVEY_ROUNDS},
-    {.key = "watch", CHOICE, IN(stop, watch), .choices = watched},
-    {.key = "target", REAL, IN(stop, target), .minimum = -1e30, .maximum = 1e30},
-    {.key = "patience", INT, IN(stop, patience), .maximum = COVEY_ROUNDS},
-    {.key = "gain", REAL, IN(stop, gain), .maximum = 1e30},
-    {.key = NULL}};
 static const struct covey_field evaluation_fields[] = {
     {.key = "validation",
      .kind = COVEY_FIELD_MAPPING,
@@ -91,10 +46,10 @@ static const struct covey_field federation_fields[] = {
     {.key = "weight_cap", REAL, AT(weight_cap), .minimum = 1, .maximum = COVEY_UPDATE_EXAMPLES},
     {.key = "out_of_range", CHOICE, AT(out_of_range), .choices = ranges},
     {.key = "models_kept", INT, AT(models_kept), .minimum = 1, .maximum = COVEY_ROUNDS},
-    {.key = "train", .kind = COVEY_FIELD_MAPPING, AT(train), .fields = train_fields},
-    {.key = "selection", .kind = COVEY_FIELD_MAPPING, AT(selection), .fields = selection_fields},
-    {.key = "round", .kind = COVEY_FIELD_MAPPING, AT(round), .fields = round_fields},
-    {.key = "stop", .kind = COVEY_FIELD_MAPPING, AT(stop), .fields = stop_fields},
+    {.key = "train", .kind = COVEY_FIELD_MAPPING, AT(train), .fields = covey_train_fields},
+    {.key = "selection", .kind = COVEY_FIELD_MAPPING, AT(selection), .fields = covey_selection_fields},
+    {.key = "round", .kind = COVEY_FIELD_MAPPING, AT(round), .fields = covey_round_fields},
+    {.key = "stop", .kind = COVEY_FIELD_MAPPING, AT(stop), .fields = covey_stop_fields},
     {.key = "evaluation", .kind = COVEY_FIELD_MAPPING, AT(evaluation), .fields = evaluation_fields},
     {.key = NULL}};
 
@@ -210,65 +165,6 @@ const struct federation_config *server_config_find(const struct server_config *c
     return NULL;
 }
 
-/* ------------------------------------------------------------------ what it turns into */
-
-static uint32_t ms(double seconds, uint32_t otherwise_ms)
-{
-    const double value = seconds * 1000 + 0.5;
-    if (!(seconds > 0))
-        return otherwise_ms;
-    return value < 4294967295.0 ? (uint32_t)value : UINT32_MAX;
-}
-
-void federation_rules(const struct federation_config *config, struct covey_round_rules *out)
-{
-    *out = (struct covey_round_rules){
-        .minimum_devices =
-            config->selection.minimum_devices == 0 ? 1 : (uint32_t)config->selection.minimum_devices,
-        .count = (uint32_t)config->selection.count,
-        .fraction = config->selection.fraction > 0 ? config->selection.fraction : 1,
-        .over_selection = config->selection.over_selection,
-        .goal = (uint32_t)config->round.goal,
-        .minimum_updates = (uint32_t)config->round.minimum_updates,
-        .deadline_ms = ms(config->round.deadline_s, 300000),
-        .pause_ms = ms(config->round.pause_s, 0),
-        .stop_rounds = (uint32_t)config->stop.rounds,
-        .has_target = config->stop.target < 0 || config->stop.target > 0,
-        .stop_target = config->stop.target,
-        .stop_patience = (uint32_t)config->stop.patience,
-        .stop_gain = config->stop.gain,
-    };
-}
-
-static float real_or(double value, double otherwise)
-{
-    return (float)(value > 0 ? value : otherwise);
-}
-
-void federation_recipe(const struct federation_config *config, struct covey_recipe *out)
-{
-    const bool adam = config->train.optimiser == COVEY_OPTIMISER_ADAM;
-    const bool moves = config->train.optimiser != COVEY_OPTIMISER_SGD;
-    *out = (struct covey_recipe){
-        .epochs = config->train.epochs == 0 && config->train.steps == 0 ? 1 : (uint32_t)config->train.epochs,
-        .steps = (uint32_t)config->train.steps,
-        .batch = config->train.batch == 0  ? 32
-                 : config->train.batch < 0 ? 0
-                                           : (uint32_t)config->train.batch,
-        .optimiser = (enum covey_optimiser_kind)config->train.optimiser,
-        .learning_rate = real_or(config->train.learning_rate, adam ? .001 : .1),
-        .momentum = moves ? real_or(config->train.momentum, .9) : 0,
-        .beta2 = adam ? real_or(config->train.beta2, .999) : 0,
-        .epsilon = adam ? real_or(config->train.epsilon, 1e-8) : 0,
-        .weight_decay = (float)config->train.weight_decay,
-        .schedule = (enum covey_schedule_kind)config->train.schedule,
-        .schedule_factor = (float)config->train.schedule_factor,
-        .schedule_period = (uint32_t)config->train.schedule_period,
-        .proximal_mu = (float)config->train.proximal_mu,
-        .seed = (uint64_t)config->seed,
-    };
-}
-
 /* ------------------------------------------------------------------ kits */
 
 /* A file of the configuration's folder if there is one of that name, else as training finds models. */
@@ -326,8 +222,8 @@ static void fill_options(struct federation_kit *kit, const struct federation_con
         .refuse_range = config->out_of_range == 1,
         .watch = (enum covey_watched)config->stop.watch,
         .metric_is_error = kit->is_error,
-        .heartbeat_ms = ms(config->round.heartbeat_s, 0),
-        .retry_ms = ms(config->round.retry_s, 0),
+        .heartbeat_ms = covey_keys_ms(config->round.heartbeat_s, 0),
+        .retry_ms = covey_keys_ms(config->round.retry_s, 0),
         .window_blocks = (uint16_t)config->round.window_blocks,
         .models_kept = (uint32_t)config->models_kept,
         .judge = kit->evaluation == NULL ? NULL : evaluation_judge,
@@ -339,8 +235,8 @@ static void fill_options(struct federation_kit *kit, const struct federation_con
     put_name(options->codec, sizeof options->codec, config->codec, "int8");
     put_name(options->downlink, sizeof options->downlink, config->downlink, "raw32");
     put_name(options->strategy, sizeof options->strategy, config->strategy, "fedavg");
-    federation_recipe(config, &options->recipe);
-    federation_rules(config, &options->rules);
+    covey_keys_recipe(&config->train, (uint64_t)config->seed, &options->recipe);
+    covey_keys_rules(&config->selection, &config->round, &config->stop, &options->rules);
     options->rules.can_judge = options->has_validation;
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "covey/dataset_load.h"
+#include "covey/federation_keys.h"
 #include "covey/log.h"
 #include "covey/model_description.h"
 #include "covey/server.h"
@@ -20,27 +21,10 @@ struct federation_config {
     double server_rate, norm_limit, weight_cap;
     int64_t out_of_range; /* 0 scale, 1 refuse */
     int64_t models_kept;
-    struct {
-        int64_t epochs, steps, batch, optimiser;
-        double learning_rate, momentum, beta2, epsilon, weight_decay;
-        int64_t schedule;
-        double schedule_factor;
-        int64_t schedule_period;
-        double proximal_mu;
-    } train;
-    struct {
-        double fraction, over_selection;
-        int64_t count, minimum_devices;
-    } selection;
-    struct {
-        int64_t goal, minimum_updates;
-        double deadline_s, pause_s, heartbeat_s, retry_s;
-        int64_t window_blocks;
-    } round;
-    struct {
-        int64_t rounds, watch, patience;
-        double target, gain;
-    } stop;
+    struct covey_train_keys train;
+    struct covey_selection_keys selection;
+    struct covey_round_keys round;
+    struct covey_stop_keys stop;
     struct {
         struct covey_data_config validation, test;
     } evaluation;
@@ -74,9 +58,6 @@ COVEY_MUST_CHECK enum covey_status server_config_path(const struct server_config
                                                       struct covey_error *err);
 /* The federation of that name; NULL or "": the only one, or the first. NULL when there is none. */
 const struct federation_config *server_config_find(const struct server_config *config, const char *name);
-
-void federation_rules(const struct federation_config *config, struct covey_round_rules *out);
-void federation_recipe(const struct federation_config *config, struct covey_recipe *out);
 
 /* A federation made ready: its model loaded, its initial values, its evaluation data. */
 struct federation_kit {

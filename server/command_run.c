@@ -283,7 +283,7 @@ static void reload(struct run *run)
             continue;
         }
         say_what_stays_of(run, old, fresh);
-        federation_rules(fresh, &rules);
+        covey_keys_rules(&fresh->selection, &fresh->round, &fresh->stop, &rules);
         if (run->rounds >= 0)
             rules.stop_rounds = (uint32_t)run->rounds;
         if (covey_server_set_rules(run->server, old->name, &rules, &err) != COVEY_OK)

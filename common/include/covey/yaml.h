@@ -49,4 +49,13 @@ COVEY_MUST_CHECK enum covey_status covey_yaml_load_text(const char *name, const 
 /* Frees what loading allocated inside `into`; `defaults` is the struct as it was before loading. */
 void covey_yaml_free(const struct covey_field *fields, void *into, const void *defaults);
 
+/* The struct as YAML that loads to the same values; *out is malloc'ed. Left out: absent text (NULL), empty
+ * lists, mappings in which everything is zero. NO_MEMORY. */
+COVEY_MUST_CHECK enum covey_status covey_yaml_write(const struct covey_field *fields, const void *from,
+                                                    char **out);
+
+/* The line, from 1, of the key at `path` ("round.goal"), for messages about a file that was read without
+ * error; of the innermost key on the way that is there. */
+uint32_t covey_yaml_line(const char *file, const char *path);
+
 #endif
