@@ -2,7 +2,7 @@
  *
  *   shard thread    covey_intake_admit_body  its declared size against what the assignment can need
  *                   covey_intake_put         whose is it, is it wanted: take the slot, copy the bytes, queue
- *   intake thread   decode, verify, admit    message, base model, codec, length, finite, range
+ *   intake thread   decode, verify, admit    message, base model, codec, length, finite, range (examine.c)
  *   ledger thread   recorded                 durable: 2.04
  *   fold thread     (fold.c)                 added to the sum
  *
@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "covey/admit.h"
-#include "covey/grid.h"
 #include "covey/hash.h"
 #include "covey/log.h"
+
+#include "examine.h"
 
 #define BUSY_AGE_S 2
 
@@ -236,47 +236,6 @@ static uint8_t code_of(enum covey_status status)
     }
 }
 
-static bool same_stages(const struct covey_codec *a, const struct covey_codec *b)
-{
-    return a->transform == b->transform && a->sparsify == b->sparsify && a->quantise == b->quantise &&
-           a->entropy == b->entropy && a->bits == b->bits;
-}
-
-static enum covey_status verify(const struct covey_federation *federation, const struct upload *upload,
-                                const struct covey_update *update, struct covey_error *err)
-{
-    const struct covey_slot *slot = &federation->cohort.slots[upload->slot]; /* its id does not change */
-    if (!same_id(&update->assignment, &slot->id))
-        return covey_fail(err, COVEY_CORRUPT, "the update names another assignment than its path");
-    if (!covey_hash_equal(&update->model, &federation->opened.base_model))
-        return covey_fail(err, COVEY_CONFLICT, "the update started from another model than the round's");
-    struct covey_codec assigned;
-    struct covey_decoder decoder;
-    COVEY_TRY(covey_codec_parse(federation->terms.codec, &assigned, err));
-    COVEY_TRY(covey_decoder_init(&decoder, update->stream, federation->update_count, err));
-    if (!same_stages(&decoder.codec, &assigned))
-        return covey_fail(err, COVEY_MISMATCH, "the update is coded as %s, the plan says %s",
-                          decoder.codec.name, assigned.name);
-    return COVEY_OK;
-}
-
-static enum covey_status admit(const struct covey_federation *federation, struct covey_bytes stream,
-                               struct covey_error *err)
-{
-    int16_t exponents[COVEY_MODEL_TENSORS];
-    float peaks[COVEY_MODEL_TENSORS];
-    const struct covey_round_terms *terms = &federation->terms;
-    for (size_t i = 0; i < federation->tensor_count; i++)
-        exponents[i] = terms->has_exponents ? terms->exponents[i] : COVEY_GRID_EXPONENT_WIDE;
-    const struct covey_admit_rule rule = {.ends = federation->ends,
-                                          .tensor_count = federation->tensor_count,
-                                          .exponents = exponents,
-                                          .refuse_range = terms->refuse_range,
-                                          .norm_limit = terms->norm_limit};
-    struct covey_admission admission;
-    return covey_admit(stream, &rule, &admission, peaks, err);
-}
-
 /* Fills in the ledger's record; its bytes are the upload's own. */
 static void prepare_record(struct upload *upload, const struct covey_update *update)
 {
@@ -309,13 +268,11 @@ static void run_upload(struct covey_work *work)
     struct covey_update update;
     struct covey_error err = {0};
     const struct covey_bytes body = {upload->body, upload->body_bytes};
-    enum covey_status status = covey_update_decode(body, &update, &err);
-    if (status == COVEY_LIMIT || status == COVEY_MISMATCH)
-        status = COVEY_CORRUPT; /* of the message itself, not of the update */
-    if (status == COVEY_OK)
-        status = verify(federation, upload, &update, &err);
-    if (status == COVEY_OK)
-        status = admit(federation, update.stream, &err);
+    /* neither the slot's id nor the terms change while it is in flight */
+    const struct covey_examine_round round = {&federation->terms, &federation->opened.base_model,
+                                              federation->ends, federation->update_count};
+    const enum covey_status status =
+        covey_examine_update(&round, &federation->cohort.slots[upload->slot].id, body, &update, &err);
     if (status != COVEY_OK) {
         refuse(upload, code_of(status), status != COVEY_NO_MEMORY,
                err.text[0] != '\0' ? err.text : covey_status_text(status));

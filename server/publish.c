@@ -11,6 +11,8 @@
 #include "covey/log.h"
 #include "covey/sign.h"
 
+#include "published_line.h"
+
 /* ------------------------------------------------------------------ the state section: W and what the next
  * round needs */
 
@@ -110,33 +112,6 @@ enum covey_status covey_publish_weights(struct covey_federation *federation, flo
 
 /* ------------------------------------------------------------------ streams */
 
-static enum covey_status encode(const struct covey_federation *federation, const struct covey_codec *codec,
-                                const float *values, uint32_t round, uint8_t **out, size_t *size,
-                                struct covey_error *err)
-{
-    const size_t count = federation->shared_count;
-    const size_t bound = covey_codec_bound(codec, count),
-                 scratch_bytes = covey_codec_scratch_bytes(codec, count);
-    uint8_t *stream = malloc(bound);
-    void *scratch = scratch_bytes == 0 ? NULL : aligned_alloc(64, (scratch_bytes + 63) / 64 * 64);
-    enum covey_status status = COVEY_OK;
-    if (stream == NULL || (scratch_bytes != 0 && scratch == NULL))
-        status = covey_fail(err, COVEY_NO_MEMORY, "no memory to encode the model");
-    const struct covey_encode_options options = {.seed = federation->options.recipe.seed,
-                                                 .round = round,
-                                                 .scratch = scratch,
-                                                 .scratch_bytes = scratch_bytes};
-    if (status == COVEY_OK)
-        status = covey_codec_encode(codec, values, count, &options, stream, bound, size, NULL, err);
-    free(scratch);
-    if (status != COVEY_OK) {
-        free(stream);
-        return status;
-    }
-    *out = stream;
-    return COVEY_OK;
-}
-
 /* The next model before it is stored: everything owned here. */
 struct draft {
     uint64_t sequence;
@@ -169,22 +144,10 @@ static enum covey_status draft_values(struct covey_federation *federation,
         memcpy(draft->published, next->weights, count * sizeof *draft->published);
         return COVEY_OK;
     }
-    float *difference = malloc(count * sizeof *difference);
-    if (difference == NULL)
-        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model's delta");
-    enum covey_status status =
-        covey_codec_decode(covey_blob_view(federation->full), count, draft->published, err);
-    if (status == COVEY_OK) {
-        for (size_t i = 0; i < count; i++)
-            difference[i] = next->weights[i] - draft->published[i];
-        status = encode(federation, &federation->downlink, difference, next->round, &draft->delta,
-                        &draft->delta_bytes, err);
-    }
-    free(difference);
-    if (status != COVEY_OK)
-        return status;
-    return covey_codec_apply((struct covey_bytes){draft->delta, draft->delta_bytes}, count, draft->published,
-                             err);
+    COVEY_TRY(covey_codec_decode(covey_blob_view(federation->full), count, draft->published, err));
+    return covey_line_advance(&federation->downlink, federation->options.recipe.seed, next->round,
+                              next->weights, count, draft->published, &draft->delta, &draft->delta_bytes,
+                              err);
 }
 
 /* ------------------------------------------------------------------ manifest */
@@ -311,8 +274,8 @@ enum covey_status covey_publish_next(struct covey_federation *federation, const 
     if (status == COVEY_OK)
         status = covey_codec_parse("raw32", &raw, err);
     if (status == COVEY_OK)
-        status =
-            encode(federation, &raw, draft->published, next->round, &draft->full, &draft->full_bytes, err);
+        status = covey_line_encode(&raw, federation->options.recipe.seed, next->round, draft->published,
+                                   federation->shared_count, &draft->full, &draft->full_bytes, err);
     if (status == COVEY_OK)
         status = covey_hash_floats(draft->published, federation->shared_count, &draft->model);
     if (status == COVEY_OK)
