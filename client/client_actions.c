@@ -1,0 +1,195 @@
+/* What the round machine wants, done: the link, the download, the training job, the upload. */
+#include "client_core.h"
+
+#include <stdio.h>
+
+#include "policy.h"
+#include "upload.h"
+
+void covey_client_cancel(struct covey_client *client, bool *flag, uint32_t id)
+{
+    if (*flag)
+        client->link.ops->cancel(client->link.link, id);
+    *flag = false;
+}
+
+/* What moves on the link ends with it; the machine hears of it at once. */
+void covey_client_cancel_transfers(struct covey_client *client, bool tell)
+{
+    if (client->download.busy) {
+        covey_download_cancel(&client->download);
+        if (tell)
+            covey_client_post_failure(client, COVEY_CLIENT_FETCH_FAILED, COVEY_FAILURE_LATER, 0);
+    }
+    if (client->sending) {
+        covey_client_cancel(client, &client->sending, client->send_id);
+        if (tell)
+            covey_client_post_failure(client, COVEY_CLIENT_SEND_FAILED, COVEY_FAILURE_LATER, 0);
+    }
+}
+
+static void disconnect(struct covey_client *client)
+{
+    covey_client_cancel_transfers(client, true);
+    covey_client_cancel(client, &client->observing, client->observe_id);
+    covey_client_cancel(client, &client->asking, client->ask_id);
+    client->link.ops->disconnect(client->link.link);
+    client->heeds_link = false;
+}
+
+static void connect_link(struct covey_client *client, uint16_t port)
+{
+    const struct covey_client_config *config = client->options.config;
+    char address[COVEY_ADDRESS_BYTES];
+    struct covey_error err = {0};
+    client->connected_port = port != 0 ? port : config->port;
+    covey_client_address(config->host, client->connected_port, address);
+    client->heeds_link = false; /* until the transport says that it connects */
+    client->observing = client->asking = false;
+    if (client->link.ops->connect(client->link.link, address, &err) == COVEY_OK)
+        return;
+    covey_client_note_trouble(client, "no-connection", err.text);
+    covey_client_post(client, COVEY_CLIENT_LINK_DOWN);
+}
+
+static void ask_where(struct covey_client *client)
+{
+    const struct covey_request request = {
+        .method = COVEY_GET, .path = "where", .content_format = -1, .reply_limit_bytes = COVEY_BLOCK_BYTES};
+    struct covey_error err = {0};
+    covey_client_cancel(client, &client->asking, client->ask_id);
+    if (client->link.ops->request(client->link.link, &request, covey_client_on_where, client, &client->ask_id,
+                                  &err) != COVEY_OK)
+        covey_client_post(client, COVEY_CLIENT_LINK_DOWN);
+    else
+        client->asking = true;
+}
+
+static void ask_plan(struct covey_client *client, bool observe)
+{
+    char path[COVEY_PATH_BYTES];
+    struct covey_error err = {0};
+    snprintf(path, sizeof path, "f/%s/plan", client->options.config->federation);
+    const struct covey_request request = {.method = COVEY_GET,
+                                          .path = path,
+                                          .content_format = -1,
+                                          .reply_limit_bytes = COVEY_PLAN_BYTES,
+                                          .timeout_ms = observe ? 0 : COVEY_CLIENT_ASK_MS};
+    const struct covey_link_ops *ops = client->link.ops;
+    bool *flag = observe ? &client->observing : &client->asking;
+    uint32_t *id = observe ? &client->observe_id : &client->ask_id;
+    covey_client_cancel(client, flag, *id);
+    enum covey_status status =
+        observe ? ops->observe(client->link.link, &request, covey_client_on_observed, client, id, &err)
+                : ops->request(client->link.link, &request, covey_client_on_asked, client, id, &err);
+    if (status != COVEY_OK)
+        covey_client_post_failure(client, COVEY_CLIENT_PLAN_FAILED, COVEY_FAILURE_LATER, 0);
+    else
+        *flag = true;
+}
+
+static void fetch(struct covey_client *client)
+{
+    const struct covey_plan *plan = &client->machine.plan;
+    struct covey_error err = {0};
+    bool there;
+    client->download.link = client->link;
+    if (covey_download_start(&client->download, &plan->manifest, plan->window_blocks, &there, &err) !=
+        COVEY_OK)
+        covey_client_post_failure(client, COVEY_CLIENT_FETCH_FAILED, COVEY_FAILURE_LATER, 0);
+    else if (there)
+        covey_client_post(client, COVEY_CLIENT_FETCHED);
+}
+
+static void look_at_policy(struct covey_client *client)
+{
+    struct covey_conditions conditions;
+    char why[120];
+    const char *root = client->options.sensor_root != NULL ? client->options.sensor_root : "";
+    covey_conditions_read(root, client->env.wall_s(client->env.user), &conditions);
+    bool allowed = covey_policy_allows(&client->options.config->policy, &conditions, why, sizeof why);
+    if (!allowed && !client->held_back)
+        covey_log_event(client->env.log, COVEY_LOG_INFO, "held-back", "reason=\"%s\"", why);
+    client->held_back = !allowed;
+    covey_client_post(client, COVEY_CLIENT_PERMISSION)->allowed = allowed;
+}
+
+static void start_training(struct covey_client *client)
+{
+    struct covey_error err = {0};
+    enum covey_status status = covey_training_job_start(&client->job, &client->machine.plan, &err);
+    if (status == COVEY_OK) {
+        covey_log_event(client->env.log, COVEY_LOG_INFO, "training", "round=%u", client->machine.plan.round);
+        return;
+    }
+    covey_client_note_trouble(client, "training-failed", err.text);
+    covey_client_post_failure(client, COVEY_CLIENT_TRAIN_FAILED, covey_client_failure_of(status), 0);
+}
+
+static void send_update(struct covey_client *client)
+{
+    const struct covey_plan *plan = &client->machine.plan;
+    struct covey_error err = {0};
+    enum covey_status status = COVEY_OK;
+    if (client->job.message.size == 0)
+        status = covey_training_job_reload(&client->job, &err);
+    if (status != COVEY_OK) { /* damaged on the disk: nothing to send any more */
+        covey_client_note_trouble(client, "update-lost", err.text);
+        covey_client_post_failure(client, COVEY_CLIENT_SEND_FAILED, COVEY_FAILURE_FINAL, 0);
+        return;
+    }
+    client->job.update_offered = true;
+    status = covey_upload_send(client->link, client->options.config->federation, &plan->assignment,
+                               client->job.message, plan->window_blocks, covey_client_on_sent, client,
+                               &client->send_id, &err);
+    client->sending = status == COVEY_OK;
+    if (status != COVEY_OK)
+        covey_client_post_failure(client, COVEY_CLIENT_SEND_FAILED, COVEY_FAILURE_LATER, 0);
+}
+
+static void drop(struct covey_client *client)
+{
+    covey_client_cancel_transfers(client, false);
+    covey_training_job_cancel(&client->job);
+    client->job.message = (struct covey_bytes){NULL, 0};
+}
+
+void covey_client_perform(struct covey_client *client, const struct covey_client_action *action)
+{
+    if (action->kind >= COVEY_CLIENT_FETCH && action->kind <= COVEY_CLIENT_SEND && action->ticket != 0)
+        client->ticket = action->ticket;
+    switch (action->kind) {
+    case COVEY_CLIENT_CONNECT:
+        connect_link(client, action->port);
+        break;
+    case COVEY_CLIENT_DISCONNECT:
+        disconnect(client);
+        break;
+    case COVEY_CLIENT_ASK_WHERE:
+        ask_where(client);
+        break;
+    case COVEY_CLIENT_OBSERVE:
+        ask_plan(client, true);
+        break;
+    case COVEY_CLIENT_ASK_PLAN:
+        ask_plan(client, false);
+        break;
+    case COVEY_CLIENT_FETCH:
+        fetch(client);
+        break;
+    case COVEY_CLIENT_PERMIT:
+        look_at_policy(client);
+        break;
+    case COVEY_CLIENT_TRAIN:
+        start_training(client);
+        break;
+    case COVEY_CLIENT_SEND:
+        send_update(client);
+        break;
+    case COVEY_CLIENT_DROP:
+        drop(client);
+        break;
+    case COVEY_CLIENT_FINISH:
+        break; /* the machine says so itself */
+    }
+}
