@@ -19,26 +19,6 @@ static const struct covey_conv_way *way_of(const struct covey_op *op)
                                                                    : &covey_conv_grouped;
 }
 
-static struct covey_dense_rows rows_of(const struct covey_op *op, const struct covey_op_call *call)
-{
-    return (struct covey_dense_rows){
-        .rows = call->batch * op->height * op->width,
-        .features = op->channels,
-        .units = op->units,
-        .x = call->in[0],
-        .w = call->w[0],
-        .b = call->w[1],
-        .y = call->out,
-        .relu = op->relu,
-        .dy = call->dy,
-        .dx = call->dx[0],
-        .dw = call->dw[0],
-        .db = call->dw[1],
-        .alpha = call->alpha,
-        .beta = call->beta,
-    };
-}
-
 static size_t saved_bytes(const struct covey_op *op, size_t batch)
 {
     return op->pool ? batch * op->out.count * sizeof(uint32_t) : 0;
@@ -59,7 +39,8 @@ static size_t scratch_bytes(const struct covey_op *op, size_t batch)
 static void forward(const struct covey_op *op, const struct covey_op_call *call)
 {
     struct covey_conv_shape shape = covey_conv_shape_of(op);
-    struct covey_dense_rows rows = rows_of(op, call);
+    struct covey_dense_rows rows =
+        covey_dense_rows_of(op, call, call->batch * op->height * op->width, op->channels);
     struct covey_arena arena;
 
     if (is_pointwise(op)) {
@@ -73,7 +54,8 @@ static void forward(const struct covey_op *op, const struct covey_op_call *call)
 static void backward(const struct covey_op *op, const struct covey_op_call *call)
 {
     struct covey_conv_shape shape = covey_conv_shape_of(op);
-    struct covey_dense_rows rows = rows_of(op, call);
+    struct covey_dense_rows rows =
+        covey_dense_rows_of(op, call, call->batch * op->height * op->width, op->channels);
     struct covey_arena arena;
 
     if (is_pointwise(op)) {

@@ -1,28 +1,7 @@
 /* The dense row of the fast table. */
 #include "dense_rows.h"
 
-#include "../op_call.h"
 #include "fast_rows.h"
-
-static struct covey_dense_rows rows_of(const struct covey_op *op, const struct covey_op_call *call)
-{
-    return (struct covey_dense_rows){
-        .rows = call->batch * op->rows,
-        .features = op->features,
-        .units = op->units,
-        .x = call->in[0],
-        .w = call->w[0],
-        .b = call->w[1],
-        .y = call->out,
-        .relu = op->relu,
-        .dy = call->dy,
-        .dx = call->dx[0],
-        .dw = call->dw[0],
-        .db = call->dw[1],
-        .alpha = call->alpha,
-        .beta = call->beta,
-    };
-}
 
 static size_t scratch_bytes(const struct covey_op *op, size_t batch)
 {
@@ -31,14 +10,14 @@ static size_t scratch_bytes(const struct covey_op *op, size_t batch)
 
 static void forward(const struct covey_op *op, const struct covey_op_call *call)
 {
-    struct covey_dense_rows d = rows_of(op, call);
+    struct covey_dense_rows d = covey_dense_rows_of(op, call, call->batch * op->rows, op->features);
 
     covey_dense_rows_forward(&d);
 }
 
 static void backward(const struct covey_op *op, const struct covey_op_call *call)
 {
-    struct covey_dense_rows d = rows_of(op, call);
+    struct covey_dense_rows d = covey_dense_rows_of(op, call, call->batch * op->rows, op->features);
 
     covey_dense_rows_backward(&d, call->scratch);
 }

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "../op_call.h"
+
 /* x: (rows, features), w: (units, features), b: (units) or NULL, y: (rows, units) */
 struct covey_dense_rows {
     size_t rows, features, units;
@@ -17,6 +19,10 @@ struct covey_dense_rows {
     float *dw, *db; /* NULL: not wanted; may be w and b */
     float alpha, beta;
 };
+
+/* An operation's call as a dense layer from `features` to op->units values on so many rows. */
+struct covey_dense_rows covey_dense_rows_of(const struct covey_op *op, const struct covey_op_call *call,
+                                            size_t rows, size_t features);
 
 void covey_dense_rows_forward(const struct covey_dense_rows *d);
 
