@@ -2,29 +2,43 @@
 
 #include "stage.h"
 
+#define INFINITE 0x7F800000u /* bits of infinity; NaN is above */
+
 enum covey_status covey_decoder_init(struct covey_decoder *decoder, struct covey_bytes stream,
                                      size_t expected_count, struct covey_error *err)
 {
     struct covey_codec codec;
+    const uint8_t *parameters = NULL;
     size_t count = 0, header_bytes = 0;
-    COVEY_TRY(covey_header_read(stream, &codec, &count, &header_bytes, err));
+    COVEY_TRY(covey_header_read(stream, &codec, &count, &parameters, &header_bytes, err));
     if (count != expected_count)
         return covey_fail(err, COVEY_MISMATCH, "codec stream of %zu values where %zu belong", count,
                           expected_count);
+    covey_codec_complete(&codec);
+    const struct covey_vector_coder *vector = covey_quantiser_row(codec.quantise)->vector;
     const size_t bytes = header_bytes + covey_payload_bytes(&codec, count);
-    if (stream.size != bytes)
+    if (vector == NULL && stream.size != bytes)
         return covey_fail(err, COVEY_CORRUPT, "codec stream has %zu bytes, its header makes it %zu",
                           stream.size, bytes);
-    covey_codec_complete(&codec);
-    *decoder = (struct covey_decoder){.stream = stream, .codec = codec, .count = count, .body = header_bytes};
-    return COVEY_OK;
+    decoder->stream = stream; /* all but state, which is large */
+    decoder->codec = codec;
+    decoder->count = count;
+    decoder->position = 0;
+    decoder->body = header_bytes;
+    decoder->chunk_values = COVEY_CHUNK_VALUES;
+    memset(decoder->parameters, 0, sizeof decoder->parameters);
+    memcpy(decoder->parameters, parameters, covey_transform_row(codec.transform)->parameter_bytes);
+    return vector != NULL ? vector->open(decoder, err) : COVEY_OK;
 }
 
 enum covey_status covey_decoder_seek(struct covey_decoder *decoder, size_t first)
 {
-    if (first % COVEY_CHUNK_VALUES != 0 || first > decoder->count)
+    const struct covey_vector_coder *vector = covey_quantiser_row(decoder->codec.quantise)->vector;
+    if (first % decoder->chunk_values != 0 || first > decoder->count)
         return COVEY_INVALID;
     decoder->position = first;
+    if (vector != NULL && first < decoder->count)
+        vector->seek(decoder, first);
     return COVEY_OK;
 }
 
@@ -59,29 +73,72 @@ static const uint8_t *tile_codes(const struct covey_decoder *decoder, const stru
     return storage;
 }
 
-enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out, size_t *decoded)
+static enum covey_status decode_fixed(const struct covey_decoder *decoder, float *out, size_t *count)
 {
     uint8_t storage[COVEY_DECODE_VALUES];
+    const struct tile tile = next_tile(decoder);
+    *count = tile.count;
+    return covey_quantiser_row(decoder->codec.quantise)
+        ->decode(covey_block_kernels_at(0), tile.side, tile_codes(decoder, &tile, storage), tile.count, out);
+}
+
+/* The next levels of a codec of variable length. A tile never reaches into the next chunk: chunks are whole
+ * tiles. */
+static size_t next_levels(struct covey_decoder *decoder, int32_t *levels)
+{
+    const struct covey_vector_coder *vector = covey_quantiser_row(decoder->codec.quantise)->vector;
+    const size_t left = decoder->count - decoder->position;
+    const size_t count = left < COVEY_DECODE_VALUES ? left : COVEY_DECODE_VALUES;
+    if (decoder->position % decoder->chunk_values == 0)
+        vector->seek(decoder, decoder->position);
+    vector->next(decoder, count, levels);
+    return count;
+}
+
+static enum covey_status decode_levels(struct covey_decoder *decoder, float *out, size_t *count)
+{
+    int32_t levels[COVEY_DECODE_VALUES];
+    const float scale = covey_quantiser_row(decoder->codec.quantise)->vector->scale(decoder);
+    *count = next_levels(decoder, levels);
+    for (size_t i = 0; i < *count; i++)
+        out[i] = (float)levels[i] * scale;
+    return COVEY_OK;
+}
+
+enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out, size_t *decoded)
+{
     const struct covey_transform *transform = covey_transform_row(decoder->codec.transform);
+    const bool fixed = covey_quantiser_row(decoder->codec.quantise)->vector == NULL;
+    size_t count = 0;
     if (decoder->position >= decoder->count) {
         *decoded = 0;
         return COVEY_OK;
     }
-    const struct tile tile = next_tile(decoder);
-    COVEY_TRY(covey_quantiser_row(decoder->codec.quantise)
-                  ->decode(covey_block_kernels_at(0), tile.side, tile_codes(decoder, &tile, storage),
-                           tile.count, out));
-    if (transform->inverse != NULL)
-        transform->inverse(&decoder->codec, tile.first, out, tile.count);
-    decoder->position += tile.count;
-    *decoded = tile.count;
+    COVEY_TRY(fixed ? decode_fixed(decoder, out, &count) : decode_levels(decoder, out, &count));
+    if (transform->inverse != NULL) {
+        transform->inverse(decoder->parameters, decoder->position, out, count);
+        if (covey_block_kernels_at(0)->largest(out, count) >= INFINITE)
+            return COVEY_NOT_FINITE;
+    }
+    decoder->position += count;
+    *decoded = count;
     return COVEY_OK;
 }
 
 bool covey_decoder_has_codes(const struct covey_decoder *decoder)
 {
-    return covey_quantiser_row(decoder->codec.quantise)->scales != NULL &&
+    const struct covey_quantiser *quantiser = covey_quantiser_row(decoder->codec.quantise);
+    return (quantiser->scales != NULL || quantiser->vector != NULL) &&
            covey_transform_row(decoder->codec.transform)->inverse == NULL;
+}
+
+bool covey_decoder_peak(const struct covey_decoder *decoder, size_t first, size_t last, float *peak)
+{
+    const struct covey_vector_coder *vector = covey_quantiser_row(decoder->codec.quantise)->vector;
+    if (vector == NULL || !covey_decoder_has_codes(decoder))
+        return false;
+    *peak = vector->peak(decoder, first, last);
+    return true;
 }
 
 /* The scales of the next tile, which becomes *tile. */
@@ -89,7 +146,7 @@ static enum covey_status read_scales(struct covey_decoder *decoder, struct covey
                                      struct tile *tile)
 {
     const struct covey_quantiser *quantiser = covey_quantiser_row(decoder->codec.quantise);
-    if (!covey_decoder_has_codes(decoder))
+    if (!covey_decoder_has_codes(decoder) || quantiser->vector != NULL)
         return COVEY_STATE;
     out->count = 0;
     out->code_limit = quantiser->code_limit;
@@ -108,9 +165,24 @@ enum covey_status covey_decoder_next_scales(struct covey_decoder *decoder, struc
     return read_scales(decoder, out, &tile);
 }
 
+/* Levels are codes whose scale is the same everywhere. */
+static enum covey_status next_wide_codes(struct covey_decoder *decoder, struct covey_codes *out)
+{
+    const float scale = covey_quantiser_row(decoder->codec.quantise)->vector->scale(decoder);
+    out->codes = NULL;
+    out->code_limit = INT32_MAX;
+    out->count = decoder->position < decoder->count ? next_levels(decoder, out->wide) : 0;
+    for (size_t block = 0; block * COVEY_BLOCK_VALUES < out->count; block++)
+        out->scales[block] = scale;
+    decoder->position += out->count;
+    return COVEY_OK;
+}
+
 enum covey_status covey_decoder_next_codes(struct covey_decoder *decoder, struct covey_codes *out)
 {
     struct tile tile;
+    if (covey_decoder_has_codes(decoder) && covey_quantiser_row(decoder->codec.quantise)->vector != NULL)
+        return next_wide_codes(decoder, out);
     COVEY_TRY(read_scales(decoder, out, &tile));
     if (out->count > 0)
         out->codes = (const int8_t *)tile_codes(decoder, &tile, (uint8_t *)out->storage);

@@ -8,6 +8,10 @@
  *
  *   header | side of chunk 0 | codes of chunk 0 | side of chunk 1 | ...
  *
+ * Codecs of variable length look at the whole vector before they write anything, and lay out what follows the
+ * header by themselves: parameters, where each segment begins, the segments. Their quantiser's row names a
+ * struct covey_vector_coder, which stands for quantiser and entropy coder together.
+ *
  * A new stage is a row in one of the tables below and a file with its functions. A row's place in its table
  * is what the stream's header says: rows are only ever added at the end. */
 #ifndef COVEY_STAGE_H
@@ -21,19 +25,25 @@
 #include "block_kernels.h"
 
 #define COVEY_STAGE_ROWS 16 /* four bits in the header */
+#define COVEY_TRANSFORM_BYTES 8
 
 /* What is the same for a whole encoding. */
 struct covey_encode_run {
     const struct covey_codec *codec;
     const struct covey_block_kernels *kernels;
     uint32_t key[2], high[2]; /* of the counter-based generator: key, and the upper half of the counter */
+    const struct covey_encode_options *options;
+    uint8_t parameters[COVEY_TRANSFORM_BYTES]; /* of the transform, as the header says them */
 };
 
-/* In place, on a tile that begins at value `first` of the vector. NULL: nothing to do. */
+/* In place, on a tile that begins at value `first` of the vector. NULL: nothing to do. parameters:
+ * (parameter_bytes), filled in by describe, which stand in the stream's header. */
 struct covey_transform {
     const char *name;
-    void (*forward)(const struct covey_encode_run *run, size_t first, float *x, size_t count);
-    void (*inverse)(const struct covey_codec *codec, size_t first, float *x, size_t count);
+    uint8_t parameter_bytes; /* at most COVEY_TRANSFORM_BYTES */
+    void (*describe)(const struct covey_encode_run *run, uint8_t *parameters);
+    void (*forward)(const uint8_t *parameters, size_t first, float *x, size_t count);
+    void (*inverse)(const uint8_t *parameters, size_t first, float *x, size_t count);
 };
 
 /* Which values are coded at all. Its functions come with the first row that leaves values out. */
@@ -41,13 +51,41 @@ struct covey_sparsifier {
     const char *name;
 };
 
+/* Quantiser and entropy coder of a codec of variable length: what stands behind the header. The vector that
+ * it sees is the transformed one. A decoder of it keeps what it needs in decoder->state and never fails after
+ * open: whatever the bytes of the segments are, they decode to levels within the peak. */
+struct covey_vector_coder {
+    /* Bytes at the most, and of scratch; the scratch is aligned to COVEY_ARENA_ALIGN. */
+    size_t (*bound)(const struct covey_codec *codec, size_t count);
+    size_t (*scratch_bytes)(const struct covey_codec *codec, size_t count);
+    /* x: (count), finite, below 2^127; LIMIT when what comes out has more than capacity bytes. */
+    enum covey_status (*encode)(const struct covey_encode_run *run, const float *x, size_t count,
+                                void *scratch, uint8_t *out, size_t capacity, size_t *out_bytes,
+                                struct covey_error *err);
+    /* The bytes from decoder->body on. Checks parameters and lengths, sets decoder->chunk_values and
+     * decoder->state. CORRUPT. */
+    enum covey_status (*open)(struct covey_decoder *decoder, struct covey_error *err);
+    /* first: a multiple of decoder->chunk_values, below decoder->count. */
+    void (*seek)(struct covey_decoder *decoder, size_t first);
+    /* The next count <= COVEY_DECODE_VALUES levels, from decoder->position on, within one chunk:
+     * value = level * scale, exact in f32 and finite. */
+    void (*next)(struct covey_decoder *decoder, size_t count, int32_t *levels);
+    float (*scale)(const struct covey_decoder *decoder);
+    /* A bound of |value| for values [first, last), without reading them. */
+    float (*peak)(const struct covey_decoder *decoder, size_t first, size_t last);
+};
+
 /* Codes lie in memory as int8_t, uint16_t or uint32_t (little-endian), whichever is the smallest that holds
  * code_bits. */
 struct covey_quantiser {
     const char *name;
     uint8_t code_bits;
-    uint8_t side_bytes;  /* of one block of COVEY_BLOCK_VALUES values; 0: no side records */
-    uint16_t code_limit; /* |code| is at most this, for quantisers with scales */
+    uint8_t side_bytes;   /* of the side record of side_values values; 0: no side records */
+    uint16_t side_values; /* a power of two, at most COVEY_DECODE_VALUES */
+    /* Side bytes of a last, partial tile of count values, for quantisers with one record a tile; or NULL. */
+    size_t (*side_size)(size_t count);
+    bool packed; /* encode writes, and decode reads, the codes as they are stored: nothing is packed */
+    uint16_t code_limit;  /* |code| is at most this, for quantisers with scales */
     /* A tile. side, codes: overwritten. decoded: (count) or NULL. NOT_FINITE or RANGE with *bad = index in
      * the tile. */
     enum covey_status (*encode)(const struct covey_encode_run *run, size_t first, const float *x,
@@ -57,11 +95,13 @@ struct covey_quantiser {
                                 const uint8_t *codes, size_t count, float *out);
     /* value = code * scale of its block: writes one scale a block. NULL where values are no such products. */
     enum covey_status (*scales)(const uint8_t *side, size_t count, float *out);
+    const struct covey_vector_coder *vector; /* in place of all the others, where the length varies */
 };
 
 /* Codes of a tile to and from bytes. */
 struct covey_entropy_coder {
     const char *name;
+    bool variable; /* goes with a quantiser's vector coder, and has no functions here */
     bool in_place; /* codes of 8 bits and more are stored as they lie in memory */
     /* Bytes of count codes; fixed-length coders give the exact number. */
     size_t (*bound)(uint8_t code_bits, size_t count);
@@ -86,12 +126,17 @@ extern const struct covey_quantiser covey_quantise_raw32, covey_quantise_fp16, c
  *   1  transform << 4 | sparsify     rows
  *   2  quantise << 4 | entropy       rows
  *   3  count, LEB128, shortest form  1 to 5 bytes
- *   n  CRC-8 (polynomial 0x07) of the bytes before */
-#define COVEY_HEADER_BYTES_MAX 9
-size_t covey_header_write(const struct covey_codec *codec, size_t count, uint8_t *out);
+ *   n  parameters of the transform  as many as its row says
+ *   m  CRC-8 (polynomial 0x07) of the bytes before */
+#define COVEY_HEADER_BYTES_MAX (9 + COVEY_TRANSFORM_BYTES)
+size_t covey_header_write(const struct covey_codec *codec, size_t count, const uint8_t *parameters,
+                          uint8_t *out);
+/* *parameters: where the transform's lie in the stream. */
 COVEY_MUST_CHECK enum covey_status covey_header_read(struct covey_bytes stream, struct covey_codec *codec,
-                                                     size_t *count, size_t *header_bytes,
-                                                     struct covey_error *err);
+                                                     size_t *count, const uint8_t **parameters,
+                                                     size_t *header_bytes, struct covey_error *err);
+/* The check byte of it, for other headers too. */
+uint8_t covey_header_check(const uint8_t *bytes, size_t count);
 
 /* Side and code bytes of one chunk of count values. */
 size_t covey_side_bytes(const struct covey_codec *codec, size_t count);
@@ -99,6 +144,9 @@ size_t covey_codes_bytes(const struct covey_codec *codec, size_t count);
 size_t covey_chunk_bytes(const struct covey_codec *codec, size_t count);
 /* Of a whole stream without its header. */
 size_t covey_payload_bytes(const struct covey_codec *codec, size_t count);
+
+/* Scratch for the transformed vector of a codec of variable length; a multiple of COVEY_ARENA_ALIGN. */
+size_t covey_encode_vector_bytes(const struct covey_codec *codec, size_t count);
 
 /* Whether codes are stored as they lie in memory, so that nothing is packed. */
 bool covey_codes_as_is(const struct covey_codec *codec);

@@ -7,7 +7,7 @@
 #define VERSION 1
 #define COUNT_BYTES 5 /* LEB128 of 32 bits */
 
-static uint8_t crc8(const uint8_t *bytes, size_t count)
+uint8_t covey_header_check(const uint8_t *bytes, size_t count)
 {
     uint8_t crc = 0;
     for (size_t i = 0; i < count; i++) {
@@ -18,8 +18,10 @@ static uint8_t crc8(const uint8_t *bytes, size_t count)
     return crc;
 }
 
-size_t covey_header_write(const struct covey_codec *codec, size_t count, uint8_t *out)
+size_t covey_header_write(const struct covey_codec *codec, size_t count, const uint8_t *parameters,
+                          uint8_t *out)
 {
+    const size_t parameter_bytes = covey_transform_row(codec->transform)->parameter_bytes;
     size_t used = 0;
     out[used++] = MAGIC | VERSION;
     out[used++] = (uint8_t)(codec->transform << 4 | codec->sparsify);
@@ -27,7 +29,9 @@ size_t covey_header_write(const struct covey_codec *codec, size_t count, uint8_t
     for (; count >= 0x80; count >>= 7)
         out[used++] = (uint8_t)(count | 0x80);
     out[used++] = (uint8_t)count;
-    out[used] = crc8(out, used);
+    memcpy(out + used, parameters, parameter_bytes);
+    used += parameter_bytes;
+    out[used] = covey_header_check(out, used);
     return used + 1;
 }
 
@@ -45,8 +49,25 @@ static size_t read_count(struct covey_bytes bytes, uint64_t *out)
     return 0;
 }
 
+/* The rows, if this program has them all. */
+static enum covey_status read_rows(const uint8_t *bytes, struct covey_codec *out, struct covey_error *err)
+{
+    *out = (struct covey_codec){.transform = bytes[0] >> 4,
+                                .sparsify = bytes[0] & 15,
+                                .quantise = bytes[1] >> 4,
+                                .entropy = bytes[1] & 15};
+    if (covey_transform_row(out->transform) == NULL || covey_sparsifier_row(out->sparsify) == NULL ||
+        covey_quantiser_row(out->quantise) == NULL || covey_entropy_row(out->entropy) == NULL)
+        return covey_fail(err, COVEY_UNSUPPORTED, "codec stream: stages %02x%02x are unknown to this program",
+                          bytes[0], bytes[1]);
+    if ((covey_quantiser_row(out->quantise)->vector != NULL) != covey_entropy_row(out->entropy)->variable)
+        return covey_fail(err, COVEY_UNSUPPORTED, "codec stream: stages %02x%02x do not go together",
+                          bytes[0], bytes[1]);
+    return COVEY_OK;
+}
+
 enum covey_status covey_header_read(struct covey_bytes stream, struct covey_codec *codec, size_t *count,
-                                    size_t *header_bytes, struct covey_error *err)
+                                    const uint8_t **parameters, size_t *header_bytes, struct covey_error *err)
 {
     uint64_t values = 0;
     if (stream.size < 5 || (stream.data[0] & 0xF0) != MAGIC)
@@ -54,21 +75,18 @@ enum covey_status covey_header_read(struct covey_bytes stream, struct covey_code
     if ((stream.data[0] & 0x0F) != VERSION)
         return covey_fail(err, COVEY_UNSUPPORTED, "codec stream of version %d; this program knows %d",
                           stream.data[0] & 0x0F, VERSION);
-    const size_t used = 3 + read_count((struct covey_bytes){stream.data + 3, stream.size - 3}, &values);
-    if (used == 3 || values > COVEY_MODEL_PARAMETERS || used >= stream.size)
+    const size_t counted = 3 + read_count((struct covey_bytes){stream.data + 3, stream.size - 3}, &values);
+    if (counted == 3 || values > COVEY_MODEL_PARAMETERS || counted >= stream.size)
         return covey_fail(err, COVEY_CORRUPT,
                           "codec stream: its number of values is unreadable or too large");
-    if (crc8(stream.data, used) != stream.data[used])
+    const struct covey_transform *transform = covey_transform_row(stream.data[1] >> 4);
+    const size_t used = counted + (transform != NULL ? transform->parameter_bytes : 0);
+    if (transform != NULL &&
+        (used >= stream.size || covey_header_check(stream.data, used) != stream.data[used]))
         return covey_fail(err, COVEY_CORRUPT, "codec stream: the header's check does not match");
-    *codec = (struct covey_codec){.transform = stream.data[1] >> 4,
-                                  .sparsify = stream.data[1] & 15,
-                                  .quantise = stream.data[2] >> 4,
-                                  .entropy = stream.data[2] & 15};
-    if (covey_transform_row(codec->transform) == NULL || covey_sparsifier_row(codec->sparsify) == NULL ||
-        covey_quantiser_row(codec->quantise) == NULL || covey_entropy_row(codec->entropy) == NULL)
-        return covey_fail(err, COVEY_UNSUPPORTED, "codec stream: stages %02x%02x are unknown to this program",
-                          stream.data[1], stream.data[2]);
+    COVEY_TRY(read_rows(stream.data + 1, codec, err));
     *count = (size_t)values;
+    *parameters = stream.data + counted;
     *header_bytes = used + 1;
     return COVEY_OK;
 }

@@ -6,10 +6,11 @@
  * bytes and a limit. Encoding and decoding are deterministic: same input, same seed, same bytes, everywhere;
  * decoding uses no libm, no fused multiply-add.
  *
- * A stream is cut into chunks of COVEY_CHUNK_VALUES values that can be decoded alone, so that several threads
- * can fold one update. Decoders face the internet: they never read past the input, never allocate, and refuse
- * garbage with CORRUPT (or UNSUPPORTED for a later major version). Everything here is thread-safe; a decoder
- * belongs to one thread at a time. */
+ * A stream is cut into chunks that can be decoded alone, so that several threads can fold one update: of
+ * COVEY_CHUNK_VALUES values, or a power of two times that where the length of a chunk in bytes varies.
+ * Decoders face the internet: they never read past the input, never allocate, and refuse garbage with CORRUPT
+ * (or UNSUPPORTED for a later major version). Everything here is thread-safe; a decoder belongs to one thread
+ * at a time. */
 #ifndef COVEY_CODEC_H
 #define COVEY_CODEC_H
 
@@ -21,8 +22,11 @@
 #include "covey/status.h"
 
 #define COVEY_CHUNK_VALUES 65536
-#define COVEY_BLOCK_VALUES 64    /* of int8 and int4: values under one scale */
-#define COVEY_DECODE_VALUES 4096 /* what covey_decoder_next gives at the most in one call */
+#define COVEY_BLOCK_VALUES 64     /* of int8 and int4: values under one scale */
+#define COVEY_DECODE_VALUES 4096  /* what covey_decoder_next gives at the most in one call */
+#define COVEY_CODEC_RATE_MIN 0.05 /* bits a value */
+#define COVEY_CODEC_RATE_MAX 8.0
+#define COVEY_DECODER_STATE_WORDS 2304
 
 /* A codec, parsed. Plain data; copy at will. */
 struct covey_codec {
@@ -33,7 +37,8 @@ struct covey_codec {
     uint8_t unbiased; /* E[decode(encode(x))] = x: fit for devices without a residual */
 };
 
-/* "raw32" "fp16" "int8" "int4" ...; INVALID with the list of names in err. */
+/* "raw32" "fp16" "int8" "int4" "ec:RATE" ...; INVALID with the list of names in err. RATE: digits with or
+ * without a point, bits a value, COVEY_CODEC_RATE_MIN to MAX. */
 COVEY_MUST_CHECK enum covey_status covey_codec_parse(const char *name, struct covey_codec *out,
                                                      struct covey_error *err);
 
@@ -42,14 +47,14 @@ COVEY_MUST_CHECK enum covey_status covey_codec_parse(const char *name, struct co
 size_t covey_codec_bound(const struct covey_codec *codec, size_t count);
 size_t covey_codec_scratch_bytes(const struct covey_codec *codec, size_t count);
 
-/* The names that parse takes, in order; NULL past the end. */
+/* The names that parse takes, in order, with an example of a rate; NULL past the end. */
 const char *covey_codec_name(size_t index);
 
 /* x: (count) f32, finite: NOT_FINITE otherwise (err says the index); int8 and int4: below 2^127, RANGE
  * otherwise, and blocks whose largest value is below 2^-93 become zero. ends: (tensor_count) first index
  * after each tensor, the last = count; NULL, 0 = one tensor. seed: of the stochastic rounding (covey_random:
  * seed, device, round). out: (capacity) bytes; *out_bytes: bytes written. decoded: (count) what a decoder
- * will give, or NULL; it may be x itself. */
+ * will give, or NULL; it may be x itself. LIMIT when capacity or scratch_bytes are less than needed. */
 struct covey_encode_options {
     uint64_t seed, device;
     uint32_t round;
@@ -64,14 +69,17 @@ COVEY_MUST_CHECK enum covey_status covey_codec_encode(const struct covey_codec *
                                                       uint8_t *out, size_t capacity, size_t *out_bytes,
                                                       float *decoded, struct covey_error *err);
 
-/* A stream being decoded: borrowed bytes and a position. About 1 KiB at the most for these codecs. */
+/* A stream being decoded: borrowed bytes and a position. About 18 KiB, of which codecs of fixed length use
+ * nothing. Copying it copies the reading: both go on from there. */
 struct covey_decoder {
     struct covey_bytes stream;
     struct covey_codec codec;
-    size_t count;       /* values in the stream */
-    size_t position;    /* next value */
-    size_t body;        /* first byte after the header */
-    uint64_t state[96]; /* the stages' own */
+    size_t count;          /* values in the stream */
+    size_t position;       /* next value */
+    size_t body;           /* first byte after the header */
+    size_t chunk_values;   /* a power of two times COVEY_CHUNK_VALUES: where seeking may go */
+    uint8_t parameters[8]; /* of the transform */
+    uint64_t state[COVEY_DECODER_STATE_WORDS]; /* the stages' own; not set where they need none */
 };
 
 /* Reads and checks the header; expected_count must be what it says (MISMATCH otherwise). The stream's length
@@ -79,27 +87,33 @@ struct covey_decoder {
 COVEY_MUST_CHECK enum covey_status covey_decoder_init(struct covey_decoder *decoder,
                                                       struct covey_bytes stream, size_t expected_count,
                                                       struct covey_error *err);
-/* Next value to decode = first, a multiple of COVEY_CHUNK_VALUES. */
+/* Next value to decode = first, a multiple of decoder->chunk_values (INVALID otherwise). */
 COVEY_MUST_CHECK enum covey_status covey_decoder_seek(struct covey_decoder *decoder, size_t first);
 /* Decodes the next min(COVEY_DECODE_VALUES, what is left) values into out; *decoded says how many, 0 at the
  * end. NOT_FINITE when the stream holds NaN or infinity. */
 COVEY_MUST_CHECK enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out,
                                                       size_t *decoded);
 
-/* The next values as small integers, for folding straight from the stream: value = code * scale of its block
- * of COVEY_BLOCK_VALUES, exactly, in f32. About 4.5 KiB. */
+/* The next values as integers, for folding straight from the stream: value = code * scale of its block of
+ * COVEY_BLOCK_VALUES, exactly, in f32. Codes of fixed length are small; the others are wide, and their scale
+ * is the same everywhere. About 21 KiB. */
 struct covey_codes {
     size_t count;        /* values; 0 at the end */
-    const int8_t *codes; /* (count), in the stream or in storage */
+    const int8_t *codes; /* (count), in the stream or in storage; NULL: they are in wide */
     uint32_t code_limit; /* |code| is at most this */
     float
         scales[COVEY_DECODE_VALUES / COVEY_BLOCK_VALUES]; /* one a block, at most 9 significant bits, >= 0 */
     int8_t storage[COVEY_DECODE_VALUES];
+    int32_t wide[COVEY_DECODE_VALUES];
 };
-/* Whether the stream's values are such products (int8, int4). */
+/* Whether the stream's values are such products (int8, int4, ec). */
 bool covey_decoder_has_codes(const struct covey_decoder *decoder);
+/* Of codecs of variable length: false for the others. The header alone says that the stream can be read to
+ * its end and that no |value| of [first, last) passes *peak. */
+bool covey_decoder_peak(const struct covey_decoder *decoder, size_t first, size_t last, float *peak);
 /* In place of covey_decoder_next; STATE where has_codes is false. next_scales gives what stands in codes but
- * codes and storage, at a fraction of the cost: for bounds of the values, code_limit * scale. */
+ * codes and storage, at a fraction of the cost: for bounds of the values, code_limit * scale; STATE where
+ * covey_decoder_peak says them. */
 COVEY_MUST_CHECK enum covey_status covey_decoder_next_codes(struct covey_decoder *decoder,
                                                             struct covey_codes *out);
 COVEY_MUST_CHECK enum covey_status covey_decoder_next_scales(struct covey_decoder *decoder,
