@@ -19,6 +19,8 @@
 #define COAP_BYTES 8          /* header 4, token 4 */
 #define BLOCK_OPTION_BYTES 19 /* Block 4, Size 5, Request-Tag or ETag 10 */
 
+_Static_assert(COVEY_INPROCESS_ANSWER_BYTES == RECORD_BYTES + COAP_BYTES + 4, "record, header, Block1");
+
 struct covey_inprocess_weight covey_inprocess_weigh(const char *path, size_t body_bytes)
 {
     struct covey_inprocess_weight weight = {0};
@@ -31,7 +33,7 @@ struct covey_inprocess_weight covey_inprocess_weigh(const char *path, size_t bod
     weight.datagrams = blocks;
     weight.bytes = blocks * framing + body_bytes;
     weight.answer_datagrams = blocks - 1; /* the last block's answer is the reply itself */
-    weight.answer_bytes = (blocks - 1) * (RECORD_BYTES + COAP_BYTES + 4);
+    weight.answer_bytes = (blocks - 1) * COVEY_INPROCESS_ANSWER_BYTES;
     return weight;
 }
 
@@ -298,7 +300,7 @@ static void send_order(struct covey_link *link, struct order *order)
     link->traffic.datagrams_up += weight.datagrams;
     link->traffic.bytes_down += weight.answer_bytes;
     link->traffic.datagrams_down += weight.answer_datagrams;
-    if (order->body.size > 0) {
+    if (order->body.size > 0 && order->method == COVEY_PUT) {
         link->traffic.upload_bytes_up += weight.bytes;
         link->traffic.blocks_sent += weight.datagrams;
     }

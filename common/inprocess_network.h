@@ -126,12 +126,4 @@ void covey_inprocess_forget_link(struct covey_host *host, const struct covey_lin
 void covey_inprocess_host_use(struct covey_host *host);
 void covey_inprocess_host_leave(struct covey_host *host);
 
-/* What a message needs as CoAP over DTLS: datagrams and bytes, of the message itself and of what acknowledges
- * its blocks. */
-struct covey_inprocess_weight {
-    uint64_t datagrams, bytes;
-    uint64_t answer_datagrams, answer_bytes;
-};
-struct covey_inprocess_weight covey_inprocess_weigh(const char *path, size_t body_bytes);
-
 #endif

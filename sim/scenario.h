@@ -24,6 +24,7 @@
 #include "covey/dataset_load.h"
 #include "covey/hash.h"
 #include "covey/messages.h"
+#include "covey/model_description.h"
 #include "covey/server_round.h"
 #include "covey/status.h"
 
@@ -78,6 +79,13 @@ struct covey_link_class_config {
     double joules_per_byte_up, joules_per_byte_down;
 };
 
+/* How the time of a transfer is had. */
+enum covey_network_kind {
+    COVEY_NETWORK_TABLE, /* from a table of seeded runs of the blockwise code, made once a link class and size
+                          */
+    COVEY_NETWORK_EXACT  /* a run of its own for each transfer */
+};
+
 enum covey_attack_kind {
     COVEY_ATTACK_NONE,
     COVEY_ATTACK_LABEL_FLIP,
@@ -101,11 +109,13 @@ struct covey_scenario {
     char *codec, *downlink, *strategy;
     double server_rate, norm_limit, weight_cap;
     bool refuse_range;
-    int64_t feedback; /* enum covey_feedback */
+    int64_t feedback; /* enum covey_feedback; key error_feedback */
     int64_t feedback_rounds;
     double clip_norm;
     int64_t store_bytes; /* what persists of devices (residuals) may take so much disk at the most */
     struct covey_round_rules rules;
+    uint32_t heartbeat_ms, retry_ms; /* of block round */
+    uint16_t window_blocks;
     bool watch_loss;
     int64_t evaluate_every; /* rounds; 1 */
     int64_t devices_judged; /* devices whose own examples the last model is judged on; 0 = none */
@@ -113,6 +123,7 @@ struct covey_scenario {
     uint32_t device_class_count;
     struct covey_link_class_config *links;
     uint32_t link_class_count;
+    int64_t network; /* enum covey_network_kind */
     struct {
         int64_t kind; /* enum covey_availability_kind */
         double from_hour, to_hour, hours, spread_hours;
@@ -144,5 +155,16 @@ void covey_scenario_free(struct covey_scenario *scenario); /* an all-zero one is
 
 /* The scenario with all defaults filled in, as YAML that loads to the same hash; malloc'ed. */
 COVEY_MUST_CHECK enum covey_status covey_scenario_write(const struct covey_scenario *scenario, char **out);
+
+/* A file that the scenario names: relative ones start at its folder. */
+COVEY_MUST_CHECK enum covey_status covey_scenario_path(const struct covey_scenario *scenario,
+                                                       const char *name, char out[COVEY_FILE_PATH_BYTES],
+                                                       struct covey_error *err);
+/* Its model: `model`.yaml of its folder, or a shipped one. *out: the caller's storage, large. */
+COVEY_MUST_CHECK enum covey_status covey_scenario_model(const struct covey_scenario *scenario,
+                                                        struct covey_model_description *out,
+                                                        struct covey_error *err);
+/* Devices, as far as the file and the catalogue tell; 0: known once the data is loaded. */
+uint32_t covey_scenario_devices(const struct covey_scenario *scenario);
 
 #endif

@@ -12,6 +12,10 @@
 
 struct covey_world;
 
+/* Are the classes, links and traces of the scenario ones that there are? *key: the key that is wrong. */
+COVEY_MUST_CHECK enum covey_status covey_world_check(const struct covey_scenario *scenario, const char **key,
+                                                     struct covey_error *err);
+
 /* flops_per_example: forward and backward of the scenario's model; host_flops_per_s: of one core of this
  * machine, as calibrated (sim/device.c). Runs the real blockwise sender and receiver for its tables where a
  * link class needs one. The scenario is borrowed while the world lives. */

@@ -66,4 +66,16 @@ COVEY_MUST_CHECK enum covey_status covey_inprocess_link_create(struct covey_inpr
 /* SINGLE: the earliest time at which a link has something to do, UINT64_MAX when nothing is under way. */
 uint64_t covey_inprocess_next_due_ms(const struct covey_inprocess_network *network);
 
+/* ---- weight, for whoever computes the time or cost of a transfer ---- */
+
+#define COVEY_INPROCESS_ANSWER_BYTES 41 /* of the answer to one block of an upload */
+
+/* What a message needs as CoAP over DTLS: datagrams and bytes, of the message itself and of what acknowledges
+ * its blocks. path: of the resource. */
+struct covey_inprocess_weight {
+    uint64_t datagrams, bytes;
+    uint64_t answer_datagrams, answer_bytes;
+};
+struct covey_inprocess_weight covey_inprocess_weigh(const char *path, size_t body_bytes);
+
 #endif

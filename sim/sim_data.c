@@ -1,0 +1,243 @@
+#include "sim_data.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "covey/dataset_load.h"
+#include "sim_sets.h"
+
+static const struct covey_sim_set sets[] = {
+    {.name = "fashion-mnist",
+     .folder = "fashion-mnist",
+     .marker = "train-images-idx3-ubyte.gz",
+     .examples = 60000,
+     .classes = 10,
+     .model = "2nn",
+     .text = "grey images of 10 garments",
+     .load = set_load_fashion_mnist},
+    {.name = "mnist",
+     .folder = "mnist",
+     .marker = "train-images-idx3-ubyte.gz",
+     .owner = "writer",
+     .owners = 539,
+     .examples = 60000,
+     .classes = 10,
+     .model = "2nn",
+     .text = "grey images of 10 digits",
+     .load = set_load_mnist},
+    {.name = "har",
+     .folder = "har-smartphones",
+     .marker = "manifest.csv",
+     .owner = "person",
+     .owners = 21,
+     .examples = 7415,
+     .classes = 6,
+     .model = "har",
+     .text = "activity from a smartphone's motion, 114 features",
+     .load = set_load_har},
+};
+
+const struct covey_sim_set *covey_sim_set_at(size_t index)
+{
+    return index < sizeof sets / sizeof sets[0] ? &sets[index] : NULL;
+}
+
+const struct covey_sim_set *covey_sim_set_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
+        if (strcmp(sets[i].name, name) == 0)
+            return &sets[i];
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ where it is */
+
+/* The data folder of scripts/data's cache. */
+static bool cache_folder(char *out, size_t out_bytes)
+{
+    const char *cache = getenv("COVEY_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int size = -1;
+    if (cache != NULL && cache[0] != '\0')
+        size = snprintf(out, out_bytes, "%s/data", cache);
+    else if (xdg != NULL && xdg[0] != '\0')
+        size = snprintf(out, out_bytes, "%s/covey/data", xdg);
+    else if (home != NULL && home[0] != '\0')
+        size = snprintf(out, out_bytes, "%s/.cache/covey/data", home);
+    return size > 0 && (size_t)size < out_bytes;
+}
+
+static bool is_in(const char *root, const struct covey_sim_set *set, char out[COVEY_FILE_PATH_BYTES])
+{
+    char marker[COVEY_FILE_PATH_BYTES];
+    if (root == NULL || root[0] == '\0' ||
+        snprintf(marker, sizeof marker, "%s/%s/%s", root, set->folder, set->marker) >= (int)sizeof marker ||
+        access(marker, R_OK) != 0)
+        return false;
+    (void)snprintf(out, COVEY_FILE_PATH_BYTES, "%.500s/%.100s", root, set->folder);
+    return true;
+}
+
+enum covey_status covey_sim_set_folder(const struct covey_sim_set *set, char out[COVEY_FILE_PATH_BYTES],
+                                       struct covey_error *err)
+{
+    char cache[COVEY_FILE_PATH_BYTES] = "";
+    if (is_in(getenv("COVEY_DATA"), set, out) || is_in("/usr/share/datasets", set, out) ||
+        (cache_folder(cache, sizeof cache) && is_in(cache, set, out)))
+        return COVEY_OK;
+    return covey_fail(
+        err, COVEY_NOT_FOUND,
+        "the data set %s is not here (looked in $COVEY_DATA, /usr/share/datasets and %.200s): run "
+        "`scripts/data %s`",
+        set->name, cache[0] != '\0' ? cache : "the user's cache", set->name);
+}
+
+/* ------------------------------------------------------------------ the user's own */
+
+static enum covey_status check_file(const struct covey_scenario *scenario, const char *name,
+                                    struct covey_error *err)
+{
+    char path[COVEY_FILE_PATH_BYTES];
+    COVEY_TRY(covey_scenario_path(scenario, name, path, err));
+    if (access(path, R_OK) != 0)
+        return covey_fail(err, COVEY_NOT_FOUND, "%s: %s", path, strerror(errno));
+    return COVEY_OK;
+}
+
+static enum covey_status check_names(const struct covey_scenario *scenario,
+                                     const struct covey_data_names *names, struct covey_error *err)
+{
+    for (uint32_t i = 0; i < names->count; i++)
+        COVEY_TRY(check_file(scenario, names->names[i], err));
+    return COVEY_OK;
+}
+
+static enum covey_status check_config(const struct covey_scenario *scenario,
+                                      const struct covey_data_config *config, struct covey_error *err)
+{
+    COVEY_TRY(check_names(scenario, &config->inputs, err));
+    COVEY_TRY(check_names(scenario, &config->labels, err));
+    COVEY_TRY(check_names(scenario, &config->targets, err));
+    COVEY_TRY(check_names(scenario, &config->csv.files, err));
+    return config->statistics != NULL ? check_file(scenario, config->statistics, err) : COVEY_OK;
+}
+
+enum covey_status covey_sim_data_check(const struct covey_scenario *scenario, struct covey_error *err)
+{
+    if (scenario->data.files.count == 0)
+        COVEY_TRY(check_config(scenario, &scenario->data.train, err));
+    COVEY_TRY(check_names(scenario, &scenario->data.files, err));
+    COVEY_TRY(check_config(scenario, &scenario->data.test, err));
+    return scenario->data.owners != NULL ? check_file(scenario, scenario->data.owners, err) : COVEY_OK;
+}
+
+static enum covey_status load_owners(const struct covey_scenario *scenario, struct covey_sim_data *out,
+                                     struct covey_error *err)
+{
+    int32_t *owners = NULL;
+    uint32_t count = 0;
+    enum covey_status status;
+    COVEY_TRY(set_load_integers(scenario->folder, scenario->data.owners, &owners, &count, err));
+    if (count != out->train.rows) {
+        free(owners);
+        return covey_fail(err, COVEY_MISMATCH, "%s: %u owners for %u examples", scenario->data.owners, count,
+                          out->train.rows);
+    }
+    for (uint32_t i = 0; i < out->train.count && out->train.index != NULL; i++)
+        owners[i] = owners[out->train.index[i]]; /* of filters the index only rises */
+    out->owner_count = set_number_owners(owners, out->train.count, err, &status);
+    if (status == COVEY_OK)
+        out->owners = (uint32_t *)owners;
+    else
+        free(owners);
+    return status;
+}
+
+/* One a device: folders with files as data.train names them (inputs.idx, labels.idx when it names none), or
+ * CSV files. */
+static enum covey_status load_device_files(const struct covey_scenario *scenario, struct covey_sim_data *out,
+                                           struct covey_error *err)
+{
+    const struct covey_data_config *train = &scenario->data.train;
+    const char **parts = calloc((size_t)scenario->data.files.count + 1, sizeof *parts);
+    if (parts == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u file names", scenario->data.files.count);
+    for (uint32_t i = 0; i < scenario->data.files.count; i++)
+        parts[i] = scenario->data.files.names[i];
+    const struct set_files files = {.folder = scenario->folder,
+                                    .parts = parts,
+                                    .inputs =
+                                        train->inputs.count != 0 ? train->inputs.names[0] : "inputs.idx",
+                                    .labels = train->labels.count != 0    ? train->labels.names[0]
+                                              : train->targets.count != 0 ? NULL
+                                                                          : "labels.idx",
+                                    .targets = train->targets.count != 0 ? train->targets.names[0] : NULL,
+                                    .statistics = train->statistics,
+                                    .classes = train->classes,
+                                    .scale = train->scale};
+    const enum covey_status status = set_load_files(&files, &out->train, &out->owners, err);
+    free(parts);
+    out->owner_count = scenario->data.files.count;
+    return status;
+}
+
+/* The last `hold_out` of a shuffled order become the test part, or with owners whole owners until so many
+ * examples are held out. */
+static enum covey_status hold_out(const struct covey_scenario *scenario, struct covey_sim_data *data,
+                                  struct covey_error *err)
+{
+    (void)scenario;
+    (void)data;
+    (void)err;
+    return COVEY_OK;
+}
+
+static enum covey_status load_own(const struct covey_scenario *scenario, struct covey_sim_data *out,
+                                  struct covey_error *err)
+{
+    if (scenario->data.files.count != 0) {
+        COVEY_TRY(load_device_files(scenario, out, err));
+    } else {
+        COVEY_TRY(covey_data_load(&scenario->data.train, scenario->folder, &out->train, err));
+        if (scenario->data.owners != NULL)
+            COVEY_TRY(load_owners(scenario, out, err));
+    }
+    if (covey_data_is_named(&scenario->data.test))
+        return covey_data_load(&scenario->data.test, scenario->folder, &out->test, err);
+    return hold_out(scenario, out, err);
+}
+
+enum covey_status covey_sim_data_load(const struct covey_scenario *scenario, struct covey_sim_data *out,
+                                      struct covey_error *err)
+{
+    struct covey_sim_data data = {0};
+    char folder[COVEY_FILE_PATH_BYTES];
+    enum covey_status status;
+    if (scenario->data.set == NULL) {
+        status = load_own(scenario, &data, err);
+    } else {
+        const struct covey_sim_set *set = covey_sim_set_find(scenario->data.set);
+        if (set == NULL)
+            return covey_fail(err, COVEY_NOT_FOUND, "no data set is called '%.60s'", scenario->data.set);
+        COVEY_TRY(covey_sim_set_folder(set, folder, err));
+        status = set->load(folder, &data, err);
+    }
+    if (status == COVEY_OK)
+        *out = data;
+    else
+        covey_sim_data_free(&data);
+    return status;
+}
+
+void covey_sim_data_free(struct covey_sim_data *data)
+{
+    covey_dataset_deinit(&data->train);
+    covey_dataset_deinit(&data->test);
+    free(data->owners);
+    for (size_t i = 0; i < sizeof data->memory / sizeof data->memory[0]; i++)
+        free(data->memory[i]);
+    *data = (struct covey_sim_data){0};
+}

@@ -1,0 +1,78 @@
+/* What world.c, device.c, network.c and availability.c share. */
+#ifndef COVEY_WORLD_PARTS_H
+#define COVEY_WORLD_PARTS_H
+
+#include "world.h"
+
+#include "covey/random.h"
+
+/* Streams of the world's generator, beside each other under COVEY_PURPOSE_NETWORK: one word of the key each.
+ */
+enum world_stream {
+    WORLD_CLASS = 1, /* what a device is; round 0 */
+    WORLD_SLOW,
+    WORLD_VANISH,
+    WORLD_LEAVE,
+    WORLD_ZONE,
+    WORLD_WINDOW, /* of a day */
+    WORLD_TRANSFER,
+    WORLD_RUN /* a run for a table */
+};
+
+/* Two uniform numbers in [0, 1) of (seed, stream, device, round). */
+struct world_draw {
+    double a, b;
+};
+struct world_draw world_draw(uint64_t seed, enum world_stream stream, uint32_t device, uint32_t round);
+
+/* ---- device.c ---- */
+struct device_class {
+    const char *name;
+    double flops_per_s; /* sustained in training; of one device */
+    double memory_bytes;
+    double joules_per_gflop, idle_watts, battery_wh;
+    const char *source; /* of the figures */
+};
+/* NULL past the end; NULL for a name that is not there. */
+const struct device_class *device_class_at(size_t index);
+const struct device_class *device_class_find(const char *name);
+/* "pi-4, pi-5, ..." for messages; out itself. */
+const char *device_class_names(char out[256]);
+/* FLOP/s of one core of this machine in training, by a short measurement that is kept in the user's cache,
+ * a line for each CPU. */
+enum covey_status device_calibrate(double *flops_per_s, struct covey_error *err);
+
+/* ---- network.c ---- */
+struct link_class {
+    const char *name;
+    double up_bits_per_s, down_bits_per_s; /* 0: no limit */
+    double round_trip_ms;
+    double loss; /* of each datagram, each way */
+    double joules_per_byte_up, joules_per_byte_down;
+    const char *source;
+};
+const struct link_class *link_class_at(size_t index);
+const struct link_class *link_class_find(const char *name);
+const char *link_class_names(char out[256]);
+
+/* One transfer, run by the real blockwise code: seeded by the generator. */
+void network_run(const struct link_class *link, uint16_t window_blocks, bool up, uint64_t body_bytes,
+                 struct covey_random *random, struct covey_transfer *out);
+
+/* Tables of such runs, made when first asked for; thread-safe. */
+struct network;
+enum covey_status network_create(const struct link_class *links, uint32_t count, uint16_t window_blocks,
+                                 bool exact, uint64_t seed, struct network **out);
+void network_destroy(struct network *network);
+void network_transfer(struct network *network, uint32_t link, bool up, uint64_t body_bytes,
+                      struct covey_random *random, struct covey_transfer *out);
+
+/* ---- availability.c ---- */
+struct availability;
+enum covey_status availability_create(const struct covey_scenario *scenario, struct availability **out,
+                                      struct covey_error *err);
+void availability_destroy(struct availability *availability);
+bool availability_at(const struct availability *availability, uint32_t device, uint64_t now_ms,
+                     uint64_t *until_ms);
+
+#endif
