@@ -40,15 +40,15 @@ static const uint8_t *table_row(const struct covey_table *table, uint32_t row)
     return (const uint8_t *)table->values + (size_t)row * table->width * covey_element_bytes(table->type);
 }
 
-/* n bytes to f32. In runs of sixteen, which the compiler turns into vectors at -O2 too. */
-static void bytes_to_real(const uint8_t *restrict in, size_t n, float *restrict out)
+/* n bytes to f32, scaled. In runs of sixteen, which the compiler turns into vectors at -O2 too. */
+static void bytes_to_real(const uint8_t *restrict in, size_t n, float scale, float shift, float *restrict out)
 {
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
         for (size_t j = 0; j < 16; j++)
-            out[i + j] = (float)in[i + j];
+            out[i + j] = (float)in[i + j] * scale + shift;
     for (; i < n; i++)
-        out[i] = (float)in[i];
+        out[i] = (float)in[i] * scale + shift;
 }
 
 /* One row of a table as f32. */
@@ -59,7 +59,7 @@ static void row_to_real(const struct covey_table *table, uint32_t row, float *ou
     size_t n = table->width;
     switch (table->type) {
     case COVEY_ELEMENT_U8:
-        bytes_to_real(in, n, out);
+        bytes_to_real(in, n, 1, 0, out);
         break;
     case COVEY_ELEMENT_I8:
         for (size_t i = 0; i < n; i++)
@@ -112,12 +112,17 @@ static int32_t label_at(const struct covey_table *table, uint32_t row, uint32_t 
     }
 }
 
-/* Scale, shift and standardisation of one example, in place. */
-static void adjust(const struct covey_dataset *dataset, float *restrict x)
+/* The inputs of one example: converted, scaled, shifted, standardised. Bytes, as images have, in one pass. */
+static void read_inputs(const struct covey_dataset *dataset, uint32_t row, float *restrict x)
 {
-    float scale = dataset->scale == 0 ? 1 : dataset->scale, shift = dataset->shift;
-    size_t n = dataset->inputs.width;
-    if (scale != 1 || shift != 0)
+    const struct covey_table *table = &dataset->inputs;
+    const float scale = dataset->scale == 0 ? 1 : dataset->scale, shift = dataset->shift;
+    const size_t n = table->width;
+    if (table->type == COVEY_ELEMENT_U8)
+        bytes_to_real(table_row(table, row), n, scale, shift, x);
+    else
+        row_to_real(table, row, x);
+    if (table->type != COVEY_ELEMENT_U8 && (scale != 1 || shift != 0))
         for (size_t i = 0; i < n; i++)
             x[i] = x[i] * scale + shift;
     if (dataset->mean != NULL)
@@ -147,8 +152,7 @@ enum covey_status covey_dataset_read(const struct covey_dataset *dataset, const 
     COVEY_TRY(check_rows(dataset, rows, first, n));
     for (size_t i = 0; i < n; i++) {
         uint32_t row = row_of(dataset, rows != NULL ? rows[i] : first + (uint32_t)i);
-        row_to_real(&dataset->inputs, row, x + i * dataset->inputs.width);
-        adjust(dataset, x + i * dataset->inputs.width);
+        read_inputs(dataset, row, x + i * dataset->inputs.width);
         if (labels != NULL)
             for (uint32_t j = 0; j < dataset->labels.width; j++)
                 labels[i * dataset->labels.width + j] = label_at(&dataset->labels, row, j);
