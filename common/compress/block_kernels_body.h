@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "block_kernels.h"
+#include "philox_lanes.h"
 
 #define BLOCK COVEY_BLOCK_VALUES
 #define LANES COVEY_TILE_COUNTERS
+_Static_assert(LANES == COVEY_PHILOX_LANES, "a tile's counters are made side by side");
 #define MAGNITUDE 0x7FFFFFFFu
 
 static inline uint32_t bits_of(float value)
@@ -40,36 +42,6 @@ static uint32_t largest(const float *x, size_t count)
     for (size_t i = 0; i < count; i++)
         most = larger(bits_of(x[i]) & MAGNITUDE, most);
     return most;
-}
-
-/* A round of Philox4x32 on sixteen counters; words: four of each, by place. A function of its own, because
- * only as a loop by itself the compiler makes vectors of it. */
-static inline void philox_round(uint32_t *restrict w0, uint32_t *restrict w1, uint32_t *restrict w2,
-                                uint32_t *restrict w3, uint32_t key0, uint32_t key1)
-{
-    for (size_t lane = 0; lane < LANES; lane++) {
-        const uint64_t product0 = (uint64_t)0xD2511F53u * w0[lane];
-        const uint64_t product1 = (uint64_t)0xCD9E8D57u * w2[lane];
-        w0[lane] = (uint32_t)(product1 >> 32) ^ w1[lane] ^ key0;
-        w1[lane] = (uint32_t)product1;
-        w2[lane] = (uint32_t)(product0 >> 32) ^ w3[lane] ^ key1;
-        w3[lane] = (uint32_t)product0;
-    }
-}
-
-/* Philox4x32-10 (covey/random.h), sixteen counters side by side. */
-static void philox_lanes(const uint32_t key[2], const uint32_t high[2], uint32_t first,
-                         uint32_t words[4 * LANES])
-{
-    for (uint32_t lane = 0; lane < LANES; lane++) {
-        words[lane] = first + lane;
-        words[LANES + lane] = 0;
-        words[2 * LANES + lane] = high[0];
-        words[3 * LANES + lane] = high[1];
-    }
-    for (uint32_t i = 0; i < 10; i++)
-        philox_round(words, words + LANES, words + 2 * LANES, words + 3 * LANES, key[0] + i * 0x9E3779B9u,
-                     key[1] + i * 0xBB67AE85u);
 }
 
 /* Bits of the largest magnitude of each block. Eight running maxima a block, and only then across the eight,

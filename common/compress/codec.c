@@ -15,10 +15,10 @@ struct preset {
 };
 
 static const struct preset presets[] = {
-    {"raw32", "raw32", "raw32", 0, 0, 0, 0, 1},
-    {"fp16", "fp16", "fp16", 0, 0, 1, 0, 0},
-    {"int8", "int8", "int8", 0, 0, 2, 0, 1},
-    {"int4", "int4", "int4", 0, 0, 3, 0, 1},
+    {"raw32", "raw32", "raw32", 0, 0, 0, 0, 1}, {"fp16", "fp16", "fp16", 0, 0, 1, 0, 0},
+    {"int8", "int8", "int8", 0, 0, 2, 0, 1},    {"int4", "int4", "int4", 0, 0, 3, 0, 1},
+    {"eden1", "eden1", "eden1", 1, 0, 4, 0, 1}, {"eden2", "eden2", "eden2", 1, 0, 5, 0, 1},
+    {"eden3", "eden3", "eden3", 1, 0, 6, 0, 1}, {"eden4", "eden4", "eden4", 1, 0, 7, 0, 1},
 };
 #define PRESET_COUNT (sizeof presets / sizeof presets[0])
 
@@ -111,9 +111,12 @@ void covey_codec_complete(struct covey_codec *codec)
 size_t covey_side_bytes(const struct covey_codec *codec, size_t count)
 {
     const struct covey_quantiser *quantiser = covey_quantiser_row(codec->quantise);
-    return quantiser->side_bytes == 0
-               ? 0
-               : (count + quantiser->side_values - 1) / quantiser->side_values * quantiser->side_bytes;
+    if (quantiser->side_bytes == 0)
+        return 0;
+    const size_t records = count / quantiser->side_values, rest = count % quantiser->side_values;
+    return records * quantiser->side_bytes + (quantiser->side_size != NULL ? quantiser->side_size(rest)
+                                              : rest > 0                   ? quantiser->side_bytes
+                                                                           : 0);
 }
 
 size_t covey_codes_bytes(const struct covey_codec *codec, size_t count)
@@ -157,6 +160,6 @@ size_t covey_codec_scratch_bytes(const struct covey_codec *codec, size_t count)
 /* Codes that are stored as they lie in memory need no packing. */
 bool covey_codes_as_is(const struct covey_codec *codec)
 {
-    return covey_entropy_row(codec->entropy)->in_place &&
-           covey_quantiser_row(codec->quantise)->code_bits >= 8;
+    const struct covey_quantiser *quantiser = covey_quantiser_row(codec->quantise);
+    return quantiser->packed || (covey_entropy_row(codec->entropy)->in_place && quantiser->code_bits >= 8);
 }

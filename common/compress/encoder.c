@@ -67,7 +67,9 @@ static enum covey_status check_values(const struct covey_encode_run *run, const 
                                       struct covey_error *err)
 {
     const struct covey_quantiser *quantiser = covey_quantiser_row(run->codec->quantise);
-    const uint32_t limit = quantiser->side_bytes > 0 || quantiser->vector != NULL ? 0x7F000000u : 0x7F800000u;
+    const uint32_t limit = quantiser->limit_bits != 0                               ? quantiser->limit_bits
+                           : quantiser->side_bytes > 0 || quantiser->vector != NULL ? 0x7F000000u
+                                                                                    : 0x7F800000u;
     if (run->kernels->largest(x, count) < limit)
         return COVEY_OK;
     for (int pass = 0; pass < 2; pass++) {
@@ -92,7 +94,7 @@ static enum covey_status encode_fixed(const struct covey_encode_run *run, const 
     if (bytes > capacity)
         return covey_fail(err, COVEY_LIMIT, "the stream has %zu bytes, there is room for %zu", bytes,
                           capacity);
-    if (decoded == x && count > 0)
+    if (count > 0 && (decoded == x || covey_transform_row(run->codec->transform)->forward != NULL))
         COVEY_TRY(check_values(run, x, count, err));
     COVEY_TRY(encode_chunks(run, x, count, out, decoded, err));
     *out_bytes = bytes;

@@ -85,7 +85,8 @@ struct covey_quantiser {
     /* Side bytes of a last, partial tile of count values, for quantisers with one record a tile; or NULL. */
     size_t (*side_size)(size_t count);
     bool packed; /* encode writes, and decode reads, the codes as they are stored: nothing is packed */
-    uint16_t code_limit;  /* |code| is at most this, for quantisers with scales */
+    uint32_t limit_bits; /* bits of the float that |x| must be below; 0: of infinity */
+    uint16_t code_limit; /* |code| is at most this, for quantisers with scales */
     /* A tile. side, codes: overwritten. decoded: (count) or NULL. NOT_FINITE or RANGE with *bad = index in
      * the tile. */
     enum covey_status (*encode)(const struct covey_encode_run *run, size_t first, const float *x,
@@ -117,8 +118,10 @@ const struct covey_sparsifier *covey_sparsifier_row(unsigned row);
 const struct covey_quantiser *covey_quantiser_row(unsigned row);
 const struct covey_entropy_coder *covey_entropy_row(unsigned row);
 
+extern const struct covey_transform covey_transform_hadamard;
 extern const struct covey_quantiser covey_quantise_raw32, covey_quantise_fp16, covey_quantise_int8,
-    covey_quantise_int4;
+    covey_quantise_int4, covey_quantise_lloyd1, covey_quantise_lloyd2, covey_quantise_lloyd3,
+    covey_quantise_lloyd4;
 
 /* The stream's header.
  *

@@ -1,0 +1,31 @@
+/* How the rotation cuts a tile into blocks. Whole tiles are one block of COVEY_DECODE_VALUES values. The
+ * last, partial one is cut into powers of two, the largest first, so that nothing is padded; what is left
+ * below COVEY_ROTATION_REST values stays together under one scale, and is rotated by its own powers of two.
+ */
+#ifndef COVEY_TRANSFORM_HADAMARD_H
+#define COVEY_TRANSFORM_HADAMARD_H
+
+#include <stddef.h>
+
+#include "covey/codec.h"
+
+#define COVEY_ROTATION_REST 64
+/* |x| must be below 2^100, as the bits of a float: sums of a tile stay finite, with room. */
+#define COVEY_ROTATION_LIMIT_BITS 0x71800000u
+
+/* The largest power of two that is at most count; count > 0 and within a tile. */
+static inline size_t covey_rotation_power(size_t count)
+{
+    size_t power = COVEY_DECODE_VALUES;
+    while (power > count)
+        power /= 2;
+    return power;
+}
+
+/* Values of the next block under one scale, with `left` values left in the tile. */
+static inline size_t covey_rotation_block(size_t left)
+{
+    return left < COVEY_ROTATION_REST ? left : covey_rotation_power(left);
+}
+
+#endif
