@@ -93,8 +93,10 @@ static void look_at_job(struct covey_client *client)
         covey_client_post(client, COVEY_CLIENT_TRAINED);
         return;
     }
-    if (client->job.status != COVEY_CANCELLED)
+    if (client->job.status != COVEY_CANCELLED) {
         covey_client_note_trouble(client, "training-failed", client->job.err.text);
+        covey_client_note_failure(client, covey_client_failure_to_train(client->job.status));
+    }
     covey_client_post_failure(client, COVEY_CLIENT_TRAIN_FAILED, covey_client_failure_of(client->job.status),
                               0);
 }
@@ -204,6 +206,7 @@ static void restore(struct covey_client *client)
                                              .reconnect_limit_ms = (uint32_t)config->reconnect_limit_ms,
                                              .stop_after = client->options.stop_after,
                                              .exit_when_done = config->exit_when_done,
+                                             .report = config->metrics,
                                              .keep_last = config->keep_last};
     covey_client_round_init(&client->machine, &rules, covey_client_state_shard(client->state),
                             update != NULL ? &update->assignment : NULL);
@@ -243,6 +246,8 @@ void covey_client_destroy(struct covey_client *client)
     covey_training_job_deinit(&client->job);
     if (client->link.ops != NULL) {
         covey_client_cancel_transfers(client, false);
+        covey_client_cancel(client, &client->inquiring, client->inquiry_id);
+        covey_client_cancel(client, &client->reporting, client->report_id);
         covey_client_cancel(client, &client->observing, client->observe_id);
         covey_client_cancel(client, &client->asking, client->ask_id);
         client->link.ops->destroy(client->link.link);

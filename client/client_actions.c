@@ -28,9 +28,17 @@ void covey_client_cancel_transfers(struct covey_client *client, bool tell)
     }
 }
 
+/* While the update itself is sent, its answer tells all. */
+static void stop_asking(struct covey_client *client)
+{
+    covey_client_cancel(client, &client->inquiring, client->inquiry_id);
+}
+
 static void disconnect(struct covey_client *client)
 {
     covey_client_cancel_transfers(client, true);
+    stop_asking(client);
+    covey_client_cancel(client, &client->reporting, client->report_id);
     covey_client_cancel(client, &client->observing, client->observe_id);
     covey_client_cancel(client, &client->asking, client->ask_id);
     client->link.ops->disconnect(client->link.link);
@@ -123,10 +131,25 @@ static void start_training(struct covey_client *client)
         return;
     }
     covey_client_note_trouble(client, "training-failed", err.text);
+    covey_client_note_failure(client, client->options.dataset == NULL
+                                          ? COVEY_ROUND_NO_DATA
+                                          : covey_client_failure_to_train(status));
     covey_client_post_failure(client, COVEY_CLIENT_TRAIN_FAILED, covey_client_failure_of(status), 0);
 }
 
-static void send_update(struct covey_client *client)
+static void ask_upload(struct covey_client *client, uint32_t ticket)
+{
+    struct covey_error err = {0};
+    stop_asking(client);
+    client->account_ticket = ticket;
+    if (covey_upload_ask(client->link, client->options.config->federation, &client->machine.ready,
+                         covey_client_on_upload_told, client, &client->inquiry_id, &err) == COVEY_OK)
+        client->inquiring = true;
+    else
+        covey_client_post(client, COVEY_CLIENT_UPLOAD_TOLD)->ticket = ticket; /* later */
+}
+
+static void send_update(struct covey_client *client, bool again)
 {
     const struct covey_plan *plan = &client->machine.plan;
     struct covey_error err = {0};
@@ -138,9 +161,10 @@ static void send_update(struct covey_client *client)
         covey_client_post_failure(client, COVEY_CLIENT_SEND_FAILED, COVEY_FAILURE_FINAL, 0);
         return;
     }
+    stop_asking(client);
     client->job.update_offered = true;
     status = covey_upload_send(client->link, client->options.config->federation, &plan->assignment,
-                               client->job.message, plan->window_blocks, covey_client_on_sent, client,
+                               client->job.message, plan->window_blocks, again, covey_client_on_sent, client,
                                &client->send_id, &err);
     client->sending = status == COVEY_OK;
     if (status != COVEY_OK)
@@ -184,7 +208,13 @@ void covey_client_perform(struct covey_client *client, const struct covey_client
         start_training(client);
         break;
     case COVEY_CLIENT_SEND:
-        send_update(client);
+        send_update(client, action->again);
+        break;
+    case COVEY_CLIENT_ASK_UPLOAD:
+        ask_upload(client, action->ticket);
+        break;
+    case COVEY_CLIENT_REPORT:
+        covey_client_send_report(client, action->ticket);
         break;
     case COVEY_CLIENT_DROP:
         drop(client);

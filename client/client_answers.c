@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "upload.h"
+
 /* ------------------------------------------------------------------ what the link says */
 
 void covey_client_on_state(void *user, enum covey_link_state state, const struct covey_error *reason)
@@ -118,7 +120,19 @@ void covey_client_on_model(void *user, enum covey_status status, enum covey_clie
         return;
     }
     covey_client_note_trouble(client, "model-not-installed", err->text);
+    covey_client_note_failure(client, COVEY_ROUND_NO_MODEL);
     covey_client_post_failure(client, COVEY_CLIENT_FETCH_FAILED, failure, wait_ms);
+}
+
+/* The server has the update: what the codec kept back of it is the residual now. */
+static void commit(struct covey_client *client)
+{
+    struct covey_error err = {0};
+    client->trouble[0] = 0;
+    covey_client_report_round(client);
+    client->job.update_offered = false;
+    if (covey_client_state_commit_update(client->state, &err) != COVEY_OK)
+        covey_client_note_trouble(client, "state-not-stored", err.text);
 }
 
 void covey_client_on_sent(void *user, const struct covey_reply *reply)
@@ -131,18 +145,39 @@ void covey_client_on_sent(void *user, const struct covey_reply *reply)
     if (!is_good(client, reply, "update-refused", &failure, &wait_ms)) {
         if (failure == COVEY_FAILURE_FINAL) {
             client->job.update_offered = false;
-            /* Under 4.09 another update of ours is in: the residual that went with it is lost. */
-            bool sure = reply->code != COVEY_CODE_CONFLICT;
+            /* Under 4.09 another update of ours is in: the residual that went with it is lost. Under 4.04
+             * nobody knows any more. */
+            bool sure = reply->code != COVEY_CODE_CONFLICT && reply->code != COVEY_CODE_NOT_FOUND;
             if (covey_client_state_drop_update(client->state, sure, &err) != COVEY_OK)
                 covey_client_note_trouble(client, "state-not-stored", err.text);
         }
         covey_client_post_failure(client, COVEY_CLIENT_SEND_FAILED, failure, wait_ms);
         return;
     }
-    client->trouble[0] = 0;
-    covey_client_report_round(client);
-    client->job.update_offered = false;
-    if (covey_client_state_commit_update(client->state, &err) != COVEY_OK)
-        covey_client_note_trouble(client, "state-not-stored", err.text);
+    commit(client);
     covey_client_post(client, COVEY_CLIENT_SENT);
+}
+
+void covey_client_on_upload_told(void *user, const struct covey_reply *reply)
+{
+    static const char *const words[] = {"later", "taken", "not-taken", "unknown"};
+    struct covey_client *client = user;
+    const enum covey_client_fate fate = covey_upload_fate(reply);
+    const struct covey_state_update *update = covey_client_state_update(client->state);
+    struct covey_error err = {0};
+    client->inquiring = false;
+    covey_log_event(client->env.log, fate == COVEY_FATE_LATER ? COVEY_LOG_DEBUG : COVEY_LOG_INFO,
+                    "update-accounted", "round=%u fate=%s", update != NULL ? update->round : 0, words[fate]);
+    if (fate == COVEY_FATE_TAKEN) {
+        commit(client);
+    } else if (fate != COVEY_FATE_LATER) {
+        client->job.update_offered = false;
+        if (covey_client_state_drop_update(client->state, fate == COVEY_FATE_NOT_TAKEN, &err) != COVEY_OK)
+            covey_client_note_trouble(client, "state-not-stored", err.text);
+    }
+    struct covey_client_event *event = covey_client_post(client, COVEY_CLIENT_UPLOAD_TOLD);
+    event->ticket = client->account_ticket;
+    event->fate = fate;
+    event->wait_ms =
+        reply->code >= COVEY_CODE_INTERNAL && reply->max_age_s < 3600 ? reply->max_age_s * 1000 : 0;
 }

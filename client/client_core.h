@@ -11,6 +11,7 @@
 
 #include "client_state.h"
 #include "covey/client.h"
+#include "covey/device_metrics.h"
 #include "download.h"
 #include "local_model.h"
 #include "training_job.h"
@@ -21,6 +22,13 @@
 struct covey_client_queued {
     struct covey_client_event event;
     struct covey_plan plan;
+};
+
+/* What the next report to the server says: the last acknowledged round, or why there is none. */
+struct covey_client_note {
+    enum covey_round_failure failure;
+    struct covey_client_report round; /* .round alone when it failed */
+    uint8_t bytes[COVEY_BLOCK_BYTES]; /* the message under way */
 };
 
 struct covey_client {
@@ -34,9 +42,10 @@ struct covey_client {
     struct covey_training_job job;
     struct covey_link_handle link;
     bool heeds_link; /* states since the last connect are told; earlier ones are history */
-    bool observing, asking, sending;
-    uint32_t observe_id, ask_id, send_id;
+    bool observing, asking, sending, inquiring, reporting;
+    uint32_t observe_id, ask_id, send_id, inquiry_id, report_id;
     uint32_t ticket; /* of the work action under way */
+    uint32_t account_ticket, report_ticket;
     uint16_t connected_port;
     bool ended;     /* the last plan said so */
     bool held_back; /* the policy forbade; said once */
@@ -46,6 +55,7 @@ struct covey_client {
     bool stopped;
     struct covey_traffic counted; /* at the last report */
     struct covey_client_report total;
+    struct covey_client_note note;
     char trouble[COVEY_ERROR_TEXT_BYTES];
 };
 
@@ -70,6 +80,7 @@ void covey_client_on_where(void *user, const struct covey_reply *reply);
 void covey_client_on_model(void *user, enum covey_status status, enum covey_client_failure failure,
                            uint32_t wait_ms, const struct covey_error *err);
 void covey_client_on_sent(void *user, const struct covey_reply *reply);
+void covey_client_on_upload_told(void *user, const struct covey_reply *reply);
 
 /* ---- client_actions.c ---- */
 
@@ -83,5 +94,10 @@ void covey_client_cancel_transfers(struct covey_client *client, bool tell);
 
 /* An update was acknowledged: counts, logs, tells the owner. */
 void covey_client_report_round(struct covey_client *client);
+/* The present assignment will not, or not soon, be delivered. */
+void covey_client_note_failure(struct covey_client *client, enum covey_round_failure failure);
+enum covey_round_failure covey_client_failure_to_train(enum covey_status status);
+/* POST metrics -> REPORTED. */
+void covey_client_send_report(struct covey_client *client, uint32_t ticket);
 
 #endif

@@ -3,9 +3,10 @@
 #include <assert.h>
 #include <string.h>
 
-#define CONNECT_MS 60000    /* a link that neither comes up nor goes down */
-#define SLEEP_WORTH_MS 5000 /* poll: a shorter wait keeps the session */
-#define SEND_GRACE_MS 30000 /* past the deadline an upload in flight is left to its answer */
+#define CONNECT_MS 60000     /* a link that neither comes up nor goes down */
+#define SLEEP_WORTH_MS 5000  /* poll: a shorter wait keeps the session */
+#define SEND_GRACE_MS 30000  /* past the deadline an upload in flight is left to its answer */
+#define OBSERVE_SLACK_MS 500 /* past one and a quarter heartbeats without a push */
 
 /* ------------------------------------------------------------------ small parts */
 
@@ -43,18 +44,81 @@ static bool same_assignment(const struct covey_assignment_id *a, const struct co
 
 /* ------------------------------------------------------------------ finishing */
 
+static bool is_sure(const struct covey_client_round *machine)
+{
+    return !(machine->work == COVEY_WORK_SEND && machine->offered);
+}
+
 static void finish(struct covey_client_round *machine, struct covey_client_actions *actions)
 {
     if (machine->work != COVEY_WORK_NONE)
-        act(actions, COVEY_CLIENT_DROP)->sure = !(machine->work == COVEY_WORK_SEND && machine->offered);
+        act(actions, COVEY_CLIENT_DROP)->sure = is_sure(machine);
     if (machine->link != COVEY_CLIENT_DOWN && machine->link != COVEY_CLIENT_ASLEEP)
         act(actions, COVEY_CLIENT_DISCONNECT);
     act(actions, COVEY_CLIENT_FINISH);
     machine->link = COVEY_CLIENT_DOWN;
     machine->work = COVEY_WORK_NONE;
-    machine->waiting = false;
+    machine->waiting = machine->account_waiting = machine->report_waiting = false;
     machine->ticket++;
     machine->finished = true;
+}
+
+static bool has_report(const struct covey_client_round *machine)
+{
+    return machine->report_due || machine->report_waiting;
+}
+
+/* All is done: the end, but for a report that is still to go out. */
+static void leave(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
+{
+    if (machine->link != COVEY_CLIENT_READY || !has_report(machine)) {
+        finish(machine, actions);
+        return;
+    }
+    machine->leaving = true;
+    machine->leave_at_ms = later(now_ms, COVEY_CLIENT_LEAVE_MS);
+}
+
+/* ------------------------------------------------------------------ reports */
+
+static void make_report_due(struct covey_client_round *machine, uint64_t now_ms)
+{
+    machine->report_due = machine->rules.report;
+    machine->report_at_ms = now_ms;
+    machine->report_tries = 0;
+}
+
+/* Once for an assignment: the round need not wait for us. */
+static void tell_failure(struct covey_client_round *machine, uint64_t now_ms)
+{
+    if (machine->last_model || machine->failure_told)
+        return;
+    machine->failure_told = true;
+    make_report_due(machine, now_ms);
+}
+
+static void on_reported(struct covey_client_round *machine, const struct covey_client_event *event,
+                        uint64_t now_ms)
+{
+    if (!machine->report_waiting || event->ticket != machine->report_ticket)
+        return;
+    machine->report_waiting = false;
+    if (event->allowed || machine->report_due || machine->report_tries >= COVEY_CLIENT_REPORT_TRIES)
+        return;
+    machine->report_due = true;
+    machine->report_at_ms = later(now_ms, pause_ms(machine, machine->report_tries, event->wait_ms));
+}
+
+static void advance_report(struct covey_client_round *machine, uint64_t now_ms,
+                           struct covey_client_actions *actions)
+{
+    if (!machine->report_due || machine->report_waiting || machine->link != COVEY_CLIENT_READY ||
+        now_ms < machine->report_at_ms)
+        return;
+    machine->report_due = false;
+    machine->report_waiting = true;
+    machine->report_tries++;
+    act(actions, COVEY_CLIENT_REPORT)->ticket = ++machine->report_ticket;
 }
 
 /* ------------------------------------------------------------------ the link */
@@ -71,6 +135,9 @@ static void lose_link(struct covey_client_round *machine, bool disconnect, uint3
         machine->failures++;
     machine->link = COVEY_CLIENT_DOWN;
     machine->asked = false;
+    machine->account_waiting = false;
+    machine->report_due |= machine->report_waiting;
+    machine->report_waiting = false;
     machine->link_at_ms = later(now_ms, pause_ms(machine, machine->failures, wait_ms));
 }
 
@@ -134,10 +201,16 @@ static void drop_work(struct covey_client_round *machine, struct covey_client_ac
 {
     if (machine->work == COVEY_WORK_NONE)
         return;
-    act(actions, COVEY_CLIENT_DROP)->sure = !(machine->work == COVEY_WORK_SEND && machine->offered);
+    act(actions, COVEY_CLIENT_DROP)->sure = is_sure(machine);
     machine->work = COVEY_WORK_NONE;
     machine->waiting = false;
     machine->ticket++;
+}
+
+/* The encoded update is the one of this work. */
+static bool is_ready(const struct covey_client_round *machine)
+{
+    return machine->has_ready && same_assignment(&machine->ready, &machine->plan.assignment);
 }
 
 /* No plan with this assignment will move us again. */
@@ -147,8 +220,6 @@ static void settle(struct covey_client_round *machine)
         machine->settled = machine->plan.assignment;
         machine->has_settled = true;
     }
-    if (machine->has_ready && same_assignment(&machine->ready, &machine->plan.assignment))
-        machine->has_ready = false;
     machine->work = COVEY_WORK_NONE;
     machine->waiting = false;
     machine->ticket++;
@@ -160,7 +231,7 @@ static void begin_work(struct covey_client_round *machine, const struct covey_pl
     machine->plan = *plan;
     machine->last_model = last_model;
     machine->waiting = false;
-    machine->offered = false;
+    machine->failure_told = false;
     machine->work_failures = 0;
     machine->work_at_ms = now_ms;
     machine->deadline_ms =
@@ -168,11 +239,11 @@ static void begin_work(struct covey_client_round *machine, const struct covey_pl
     machine->work = COVEY_WORK_FETCH;
     if (last_model || !machine->has_ready)
         return;
-    if (same_assignment(&machine->ready, &plan->assignment)) {
+    if (is_ready(machine)) {
         machine->work = COVEY_WORK_SEND; /* encoded before we stopped; the server may even have it */
-        machine->offered = true;
-    } else {
-        machine->has_ready = false;
+        machine->account_waiting = false;
+    } else if (!machine->offered) {
+        machine->has_ready = false; /* nobody else ever saw it */
     }
 }
 
@@ -197,7 +268,7 @@ static void take_done(struct covey_client_round *machine, const struct covey_pla
     if (machine->rules.keep_last)
         begin_work(machine, plan, true, now_ms);
     else if (machine->rules.exit_when_done)
-        finish(machine, actions);
+        leave(machine, now_ms, actions);
 }
 
 static void on_plan(struct covey_client_round *machine, const struct covey_plan *plan, uint64_t now_ms,
@@ -211,10 +282,14 @@ static void on_plan(struct covey_client_round *machine, const struct covey_plan 
     machine->asked = false;
     machine->failures = 0;
     machine->heard_ms = now_ms;
-    machine->anew_at_ms = later(now_ms, heartbeat + heartbeat / 2 + 2000);
+    machine->account_failures = 0;
+    machine->account_at_ms = now_ms;
+    machine->anew_at_ms = later(now_ms, heartbeat + heartbeat / 4 + OBSERVE_SLACK_MS);
     /* a tenth more, drawn: those who were told the same do not all ask at once */
     machine->ask_at_ms =
         later(now_ms, retry + covey_random_below(&machine->random, (uint32_t)(retry / 10 + 1)));
+    if (machine->leaving)
+        return;
     switch (plan->kind) {
     case COVEY_PLAN_TRAIN:
         take_training(machine, plan, now_ms, actions);
@@ -249,8 +324,13 @@ static void on_plan_failed(struct covey_client_round *machine, uint32_t wait_ms,
 static void on_work_failed(struct covey_client_round *machine, const struct covey_client_event *event,
                            uint64_t now_ms)
 {
+    const bool final = event->failure == COVEY_FAILURE_FINAL;
     machine->waiting = false;
-    if (event->failure == COVEY_FAILURE_FINAL) {
+    if (event->kind == COVEY_CLIENT_TRAIN_FAILED || (event->kind == COVEY_CLIENT_FETCH_FAILED && final))
+        tell_failure(machine, now_ms);
+    if (final) {
+        if (is_ready(machine)) /* refused: it is not there */
+            machine->has_ready = false;
         settle(machine);
         return;
     }
@@ -258,16 +338,63 @@ static void on_work_failed(struct covey_client_round *machine, const struct cove
     machine->work_at_ms = later(now_ms, pause_ms(machine, machine->work_failures, event->wait_ms));
 }
 
+/* The server has the update of `ready`. */
+static void count_sent(struct covey_client_round *machine, uint64_t now_ms,
+                       struct covey_client_actions *actions)
+{
+    machine->has_ready = false;
+    machine->done++;
+    make_report_due(machine, now_ms);
+    if (machine->rules.stop_after != 0 && machine->done >= machine->rules.stop_after)
+        leave(machine, now_ms, actions);
+}
+
 static void on_sent(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
 {
-    machine->done++;
     settle(machine);
-    if (machine->rules.stop_after != 0 && machine->done >= machine->rules.stop_after) {
-        finish(machine, actions);
-        return;
-    }
     if (machine->rules.mode == COVEY_MODE_POLL)
         machine->ask_at_ms = now_ms; /* what next, before we sleep */
+    count_sent(machine, now_ms, actions);
+}
+
+/* ------------------------------------------------------------------ the account of an update */
+
+/* It went out, it is not being sent, and nobody told what became of it. */
+static bool is_undecided(const struct covey_client_round *machine)
+{
+    const bool sending = machine->work == COVEY_WORK_SEND && is_ready(machine);
+    return machine->has_ready && machine->offered && !sending && !machine->leaving;
+}
+
+static void on_upload_told(struct covey_client_round *machine, const struct covey_client_event *event,
+                           uint64_t now_ms, struct covey_client_actions *actions)
+{
+    if (!machine->account_waiting || event->ticket != machine->account_ticket)
+        return;
+    machine->account_waiting = false;
+    switch (event->fate) {
+    case COVEY_FATE_LATER:
+        machine->account_failures++;
+        machine->account_at_ms = later(now_ms, pause_ms(machine, machine->account_failures, event->wait_ms));
+        break;
+    case COVEY_FATE_TAKEN:
+        count_sent(machine, now_ms, actions);
+        break;
+    case COVEY_FATE_NOT_TAKEN:
+    case COVEY_FATE_UNKNOWN:
+        machine->has_ready = false;
+        break;
+    }
+}
+
+static void advance_account(struct covey_client_round *machine, uint64_t now_ms,
+                            struct covey_client_actions *actions)
+{
+    if (!is_undecided(machine) || machine->account_waiting || machine->link != COVEY_CLIENT_READY ||
+        now_ms < machine->account_at_ms)
+        return;
+    machine->account_waiting = true;
+    act(actions, COVEY_CLIENT_ASK_UPLOAD)->ticket = ++machine->account_ticket;
 }
 
 static void on_permission(struct covey_client_round *machine, bool allowed, uint64_t now_ms,
@@ -318,13 +445,21 @@ static void on_work_event(struct covey_client_round *machine, const struct covey
         if (event->kind == COVEY_CLIENT_TRAINED) {
             machine->ready = machine->plan.assignment;
             machine->has_ready = true;
+            machine->offered = false;
         }
     }
     if (last_model && machine->work == COVEY_WORK_NONE && machine->rules.exit_when_done)
-        finish(machine, actions);
+        leave(machine, now_ms, actions);
 }
 
 /* ------------------------------------------------------------------ time */
+
+/* Between two questions for the plan: a session with something under way is not left. */
+static bool is_busy_polling(const struct covey_client_round *machine)
+{
+    return machine->rules.mode == COVEY_MODE_POLL &&
+           (machine->work != COVEY_WORK_NONE || machine->account_waiting || has_report(machine));
+}
 
 static void advance_ready(struct covey_client_round *machine, uint64_t now_ms,
                           struct covey_client_actions *actions)
@@ -338,7 +473,8 @@ static void advance_ready(struct covey_client_round *machine, uint64_t now_ms,
             lose_link(machine, true, 0, now_ms, actions);
         return;
     }
-    if (machine->rules.mode == COVEY_MODE_POLL && machine->work != COVEY_WORK_NONE)
+    const bool accounts = is_undecided(machine) && now_ms >= machine->account_at_ms;
+    if (is_busy_polling(machine) || (machine->rules.mode == COVEY_MODE_POLL && accounts))
         return;
     if (now_ms >= machine->ask_at_ms) {
         act(actions, COVEY_CLIENT_ASK_PLAN);
@@ -395,6 +531,8 @@ static void advance_work(struct covey_client_round *machine, uint64_t now_ms,
         return;
     if (now_ms >= work_end_ms(machine)) {
         drop_work(machine, actions);
+        if (is_ready(machine) && !machine->offered)
+            machine->has_ready = false;
         settle(machine);
         return;
     }
@@ -411,6 +549,8 @@ static void advance_work(struct covey_client_round *machine, uint64_t now_ms,
             start_work(machine, COVEY_CLIENT_PERMIT, actions);
         break;
     case COVEY_WORK_TRAIN:
+        if (!machine->waiting && is_undecided(machine))
+            return; /* which residual holds? */
         if (!machine->waiting) {
             start_work(machine, COVEY_CLIENT_TRAIN, actions);
         } else {
@@ -420,8 +560,9 @@ static void advance_work(struct covey_client_round *machine, uint64_t now_ms,
         break;
     case COVEY_WORK_SEND:
         if (linked && !machine->waiting) {
-            machine->offered = true;
             start_work(machine, COVEY_CLIENT_SEND, actions);
+            actions->items[actions->count - 1].again = machine->offered;
+            machine->offered = true;
         }
         break;
     case COVEY_WORK_NONE:
@@ -441,7 +582,7 @@ void covey_client_round_init(struct covey_client_round *machine, const struct co
     covey_random_init(&machine->random, rules->seed, rules->device, 0, COVEY_PURPOSE_NETWORK);
     if (ready != NULL) {
         machine->ready = *ready;
-        machine->has_ready = true;
+        machine->has_ready = machine->offered = true;
     }
 }
 
@@ -470,6 +611,12 @@ void covey_client_round_step(struct covey_client_round *machine, const struct co
     case COVEY_CLIENT_PERMISSION:
         on_permission(machine, event->allowed, now_ms, actions);
         break;
+    case COVEY_CLIENT_UPLOAD_TOLD:
+        on_upload_told(machine, event, now_ms, actions);
+        break;
+    case COVEY_CLIENT_REPORTED:
+        on_reported(machine, event, now_ms);
+        break;
     case COVEY_CLIENT_STOP:
         finish(machine, actions);
         break;
@@ -484,6 +631,11 @@ void covey_client_round_step(struct covey_client_round *machine, const struct co
         return;
     advance_link(machine, now_ms, actions);
     advance_work(machine, now_ms, actions);
+    advance_account(machine, now_ms, actions);
+    advance_report(machine, now_ms, actions);
+    const bool told = machine->link != COVEY_CLIENT_READY || !has_report(machine);
+    if (machine->leaving && (told || now_ms >= machine->leave_at_ms))
+        finish(machine, actions);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -501,11 +653,20 @@ uint64_t covey_client_round_next_ms(const struct covey_client_round *machine)
         next = earlier(next, machine->link_at_ms);
     else if (machine->asked)
         next = earlier(next, later(machine->asked_at_ms, COVEY_CLIENT_ASK_MS));
-    else if (!poll || machine->work == COVEY_WORK_NONE)
+    else if (!is_busy_polling(machine))
         next = earlier(next, machine->ask_at_ms);
     if (linked && !poll)
         next = earlier(next, machine->anew_at_ms);
+    if (linked && is_undecided(machine) && !machine->account_waiting)
+        next = earlier(next, machine->account_at_ms);
+    if (linked && machine->report_due && !machine->report_waiting)
+        next = earlier(next, machine->report_at_ms);
+    if (machine->leaving)
+        next = earlier(next, machine->leave_at_ms);
     bool wants_link = machine->work == COVEY_WORK_FETCH || machine->work == COVEY_WORK_SEND;
+    bool held = machine->work == COVEY_WORK_TRAIN && !machine->waiting && is_undecided(machine);
+    if (held)
+        return next; /* the account moves it */
     if (machine->work == COVEY_WORK_TRAIN ||
         (machine->work != COVEY_WORK_NONE && !machine->waiting && (linked || !wants_link)))
         next = earlier(next, machine->work_at_ms);

@@ -104,19 +104,55 @@ enum covey_status covey_upload_encode(const struct covey_upload_job *job, struct
     return COVEY_OK;
 }
 
+static void write_path(const char *federation, const struct covey_assignment_id *assignment,
+                       char path[COVEY_PATH_BYTES])
+{
+    char id[2 * COVEY_ASSIGNMENT_BYTES + 1];
+    covey_hex_write(assignment->bytes, sizeof assignment->bytes, id);
+    snprintf(path, COVEY_PATH_BYTES, "f/%s/a/%s", federation, id);
+}
+
 enum covey_status covey_upload_send(struct covey_link_handle link, const char *federation,
                                     const struct covey_assignment_id *assignment, struct covey_bytes message,
-                                    uint16_t window_blocks, covey_reply_fn *reply, void *user,
+                                    uint16_t window_blocks, bool again, covey_reply_fn *reply, void *user,
                                     uint32_t *out_id, struct covey_error *err)
 {
-    char path[COVEY_PATH_BYTES], id[2 * COVEY_ASSIGNMENT_BYTES + 1];
-    covey_hex_write(assignment->bytes, sizeof assignment->bytes, id);
-    snprintf(path, sizeof path, "f/%s/a/%s", federation, id);
+    char path[COVEY_PATH_BYTES];
+    write_path(federation, assignment, path);
     const struct covey_request request = {.method = COVEY_PUT,
                                           .path = path,
                                           .content_format = COVEY_FORMAT_CBOR,
                                           .body = message,
                                           .reply_limit_bytes = COVEY_BLOCK_BYTES,
-                                          .window_blocks = window_blocks};
+                                          .window_blocks = window_blocks,
+                                          .resume = again};
     return link.ops->request(link.link, &request, reply, user, out_id, err);
+}
+
+enum covey_status covey_upload_ask(struct covey_link_handle link, const char *federation,
+                                   const struct covey_assignment_id *assignment, covey_reply_fn *reply,
+                                   void *user, uint32_t *out_id, struct covey_error *err)
+{
+    char path[COVEY_PATH_BYTES];
+    write_path(federation, assignment, path);
+    const struct covey_request request = {.method = COVEY_GET,
+                                          .path = path,
+                                          .content_format = -1,
+                                          .reply_limit_bytes = COVEY_BLOCK_BYTES,
+                                          .timeout_ms = COVEY_CLIENT_ASK_MS};
+    return link.ops->request(link.link, &request, reply, user, out_id, err);
+}
+
+enum covey_client_fate covey_upload_fate(const struct covey_reply *reply)
+{
+    struct covey_upload_state state;
+    if (reply->status != COVEY_OK || reply->code >= COVEY_CODE_INTERNAL ||
+        reply->code == COVEY_CODE_TOO_MANY || reply->code == COVEY_CODE_INCOMPLETE)
+        return COVEY_FATE_LATER;
+    if (reply->code == COVEY_CODE_FORBIDDEN) /* the round is over without it */
+        return COVEY_FATE_NOT_TAKEN;
+    if (!covey_code_is_success(reply->code) ||
+        covey_upload_state_decode(reply->body, &state, NULL) != COVEY_OK)
+        return COVEY_FATE_UNKNOWN;
+    return state.complete ? COVEY_FATE_TAKEN : COVEY_FATE_LATER;
 }

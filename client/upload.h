@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "covey/client_round.h"
 #include "covey/codec.h"
 #include "covey/messages.h"
 #include "covey/params.h"
@@ -44,11 +45,18 @@ COVEY_MUST_CHECK enum covey_status covey_upload_encode(const struct covey_upload
                                                        struct covey_encoded_update *out,
                                                        struct covey_error *err);
 
-/* PUT f/{federation}/a/{assignment}; message stays borrowed until the reply. */
+/* PUT f/{federation}/a/{assignment}; message stays borrowed until the reply. again: it went out before, maybe
+ * from a process that was killed; only what the server misses is sent. */
 COVEY_MUST_CHECK enum covey_status covey_upload_send(struct covey_link_handle link, const char *federation,
                                                      const struct covey_assignment_id *assignment,
                                                      struct covey_bytes message, uint16_t window_blocks,
-                                                     covey_reply_fn *reply, void *user, uint32_t *out_id,
-                                                     struct covey_error *err);
+                                                     bool again, covey_reply_fn *reply, void *user,
+                                                     uint32_t *out_id, struct covey_error *err);
+/* GET of the same: what became of it? reply goes to covey_upload_fate. */
+COVEY_MUST_CHECK enum covey_status covey_upload_ask(struct covey_link_handle link, const char *federation,
+                                                    const struct covey_assignment_id *assignment,
+                                                    covey_reply_fn *reply, void *user, uint32_t *out_id,
+                                                    struct covey_error *err);
+enum covey_client_fate covey_upload_fate(const struct covey_reply *reply);
 
 #endif

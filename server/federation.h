@@ -217,8 +217,8 @@ void covey_intake_get(struct covey_federation *federation, uint32_t place,
                       const struct covey_assignment_id *id, struct covey_exchange *exchange);
 uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t place,
                                 const struct covey_assignment_id *id, uint64_t body_bytes);
-void covey_intake_metrics(struct covey_federation *federation, const struct covey_incoming *incoming,
-                          struct covey_exchange *exchange);
+void covey_intake_metrics(struct covey_federation *federation, uint32_t place,
+                          const struct covey_incoming *incoming, struct covey_exchange *exchange);
 
 /* ------------------------------------------------------------------ fold.c */
 

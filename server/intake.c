@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "covey/device_metrics.h"
 #include "covey/hash.h"
 #include "covey/log.h"
 
@@ -70,9 +71,9 @@ static enum standing standing_of(const struct covey_federation *federation, uint
         *hash = slot->body_hash;
         return STANDING_RECORDED;
     }
-    if (!open || slot->state == COVEY_SLOT_WITHDRAWN)
-        return STANDING_OVER;
-    return slot->state == COVEY_SLOT_TAKEN ? STANDING_TAKEN : STANDING_OPEN;
+    if (slot->state == COVEY_SLOT_TAKEN) /* also past the deadline: it is waited for */
+        return STANDING_TAKEN;
+    return !open || slot->state == COVEY_SLOT_WITHDRAWN ? STANDING_OVER : STANDING_OPEN;
 }
 
 static void answer_recorded(struct covey_exchange *exchange, const struct covey_hash *there,
@@ -86,6 +87,21 @@ static void answer_recorded(struct covey_exchange *exchange, const struct covey_
                      "another update is recorded under this assignment; it stays");
 }
 
+/* What a device hears that asks for its upload. */
+static void answer_state(struct covey_exchange *exchange, bool complete)
+{
+    const struct covey_upload_state state = {.complete = complete, .block_bytes = COVEY_BLOCK_BYTES};
+    uint8_t bytes[512];
+    size_t size = 0;
+    if (covey_upload_state_encode(&state, bytes, sizeof bytes, &size) != COVEY_OK) {
+        covey_answer(exchange, COVEY_CODE_INTERNAL, 0, "no answer");
+        return;
+    }
+    covey_exchange_respond(exchange, &(struct covey_response){.code = COVEY_CODE_CONTENT,
+                                                              .content_format = COVEY_FORMAT_CBOR,
+                                                              .body = {bytes, size}});
+}
+
 /* ------------------------------------------------------------------ an assignment of long ago: the ledger
  * knows */
 
@@ -95,6 +111,7 @@ struct inquiry {
     struct covey_exchange *exchange;
     uint32_t place;
     struct covey_assignment_id id;
+    bool asks; /* GET: what became of it? Else a body came */
     struct covey_hash body_hash;
 };
 
@@ -108,7 +125,10 @@ static void run_inquiry(struct covey_work *work)
     covey_registry_name(server->registry, inquiry->place, name);
     enum covey_status status = covey_ledger_find_update(server->ledger, name, &inquiry->id, &there, NULL);
     if (status == COVEY_OK) {
-        answer_recorded(inquiry->exchange, &there, &inquiry->body_hash);
+        if (inquiry->asks)
+            answer_state(inquiry->exchange, true);
+        else
+            answer_recorded(inquiry->exchange, &there, &inquiry->body_hash);
         free(inquiry);
         return;
     }
@@ -126,6 +146,7 @@ static void run_inquiry(struct covey_work *work)
     free(inquiry);
 }
 
+/* body_hash: NULL when there is no body, only the question. */
 static void inquire(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
                     const struct covey_hash *body_hash, struct covey_exchange *exchange)
 {
@@ -136,6 +157,7 @@ static void inquire(struct covey_federation *federation, uint32_t place, const s
         inquiry->exchange = exchange;
         inquiry->place = place;
         inquiry->id = *id;
+        inquiry->asks = body_hash == NULL;
         if (body_hash != NULL)
             inquiry->body_hash = *body_hash;
         if (covey_workers_post(federation->server->intake, &inquiry->work) == COVEY_OK)
@@ -412,25 +434,12 @@ void covey_intake_get(struct covey_federation *federation, uint32_t place,
     pthread_mutex_lock(&federation->mutex);
     const enum standing standing = standing_of(federation, place, id, &there);
     pthread_mutex_unlock(&federation->mutex);
-    if (standing == STANDING_UNKNOWN) {
-        covey_answer(exchange, COVEY_CODE_NOT_FOUND, 0, "there is no such assignment: ask for the plan");
-        return;
-    }
-    if (standing == STANDING_OVER) {
+    if (standing == STANDING_UNKNOWN)
+        inquire(federation, place, id, NULL, exchange);
+    else if (standing == STANDING_OVER)
         covey_answer(exchange, COVEY_CODE_FORBIDDEN, 0, "the round is over: ask for the plan");
-        return;
-    }
-    const struct covey_upload_state state = {.complete = standing == STANDING_RECORDED,
-                                             .block_bytes = COVEY_BLOCK_BYTES};
-    uint8_t bytes[512];
-    size_t size = 0;
-    if (covey_upload_state_encode(&state, bytes, sizeof bytes, &size) != COVEY_OK) {
-        covey_answer(exchange, COVEY_CODE_INTERNAL, 0, "no answer");
-        return;
-    }
-    covey_exchange_respond(exchange, &(struct covey_response){.code = COVEY_CODE_CONTENT,
-                                                              .content_format = COVEY_FORMAT_CBOR,
-                                                              .body = {bytes, size}});
+    else
+        answer_state(exchange, standing == STANDING_RECORDED);
 }
 
 /* ------------------------------------------------------------------ metrics */
@@ -458,8 +467,33 @@ static void run_metrics(struct covey_work *work)
     free(note);
 }
 
-void covey_intake_metrics(struct covey_federation *federation, const struct covey_incoming *incoming,
-                          struct covey_exchange *exchange)
+/* A device that says that it will not deliver the open round is not waited for; it may deliver after all. */
+static void heed_failure(struct covey_federation *federation, uint32_t place, const char *device,
+                         const struct covey_metrics *metrics)
+{
+    double round, failed;
+    bool waited = false;
+    if (!covey_metrics_find(metrics, COVEY_METRIC_FAILED, &failed) || !(failed >= 1 && failed < 1e6) ||
+        !covey_metrics_find(metrics, COVEY_METRIC_ROUND, &round))
+        return;
+    pthread_mutex_lock(&federation->mutex);
+    if (federation->open && place < federation->member_capacity &&
+        federation->members[place].slot != COVEY_NO_SLOT && round == (double)federation->cohort.round) {
+        struct covey_slot *slot = &federation->cohort.slots[federation->members[place].slot];
+        waited = slot->state == COVEY_SLOT_WAITING && !slot->refused;
+        slot->refused |= waited;
+    }
+    pthread_mutex_unlock(&federation->mutex);
+    if (!waited)
+        return;
+    covey_log_event(federation->server->options.env.log, COVEY_LOG_WARNING, "device-failed",
+                    "federation=%s device=%s round=%.0f reason=\"%s\"", federation->options.name, device,
+                    round, covey_round_failure_text((uint32_t)failed));
+    covey_server_wake(federation->server);
+}
+
+void covey_intake_metrics(struct covey_federation *federation, uint32_t place,
+                          const struct covey_incoming *incoming, struct covey_exchange *exchange)
 {
     struct covey_error err = {0};
     if (incoming->body.size > COVEY_METRICS_BYTES) {
@@ -478,7 +512,10 @@ void covey_intake_metrics(struct covey_federation *federation, const struct cove
     if (covey_metrics_decode(incoming->body, &note->metrics, &err) != COVEY_OK) {
         covey_answer(exchange, COVEY_CODE_BAD_REQUEST, 0, "%s", err.text);
         free(note);
-    } else if (covey_workers_post(federation->server->intake, &note->work) != COVEY_OK) {
+        return;
+    }
+    heed_failure(federation, place, note->device, &note->metrics);
+    if (covey_workers_post(federation->server->intake, &note->work) != COVEY_OK) {
         covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is busy");
         free(note);
     }

@@ -122,7 +122,7 @@ static void serve_upload_state(const struct request *request)
 
 static void serve_metrics(const struct request *request)
 {
-    covey_intake_metrics(request->federation, request->incoming, request->exchange);
+    covey_intake_metrics(request->federation, request->place, request->incoming, request->exchange);
 }
 
 /* ------------------------------------------------------------------ the table */

@@ -313,7 +313,7 @@ void covey_coap_call_next(struct covey_coap_call *call, uint64_t now_us, uint16_
         out->step = COVEY_COAP_STEP_SEND;
         out->repeated = action.repeated;
         fill_message(call, &action, &out->message);
-        out->carries_body = out->message.payload.size > 0;
+        out->carries_body = out->message.payload.size > 0 && call->method == COVEY_PUT;
         break;
     case COVEY_BLOCK_WAIT:
         out->wake_us = action.wake_us < call->deadline_us ? action.wake_us : call->deadline_us;
@@ -427,7 +427,11 @@ static void answer_ask(struct covey_coap_call *call, const struct covey_coap_mes
                 covey_upload_state_decode(answer->payload, &state, NULL) == COVEY_OK;
     bool same = told && !state.complete && state.total_bytes == call->body.size &&
                 state.block_bytes == covey_coap_block_bytes(call->szx);
-    if (same || (told && state.complete))
+    if (told && state.complete) {
+        call->result.code = COVEY_CODE_CHANGED; /* taken before: there is nothing to send */
+        call->result.max_age_s = 60;
+        call->phase = COVEY_COAP_PHASE_DONE;
+    } else if (same)
         move_missing(call, &state, now_us);
     else
         begin_phase(call, COVEY_COAP_PHASE_MOVE, now_us); /* it has nothing of this one: from the start */

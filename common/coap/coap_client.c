@@ -370,8 +370,9 @@ static enum covey_status start_call(struct covey_link *link, const struct covey_
     call->token = (uint16_t)call->id;
     call->reply = reply;
     call->user = user;
-    if (call->upload_blocks > 1 && strcmp(call->path, link->interrupted_path) == 0 &&
-        covey_coap_tag_equal(&call->tag, &link->interrupted_tag)) {
+    bool interrupted = strcmp(call->path, link->interrupted_path) == 0 &&
+                       covey_coap_tag_equal(&call->tag, &link->interrupted_tag);
+    if (call->upload_blocks > 1 && (interrupted || request->resume)) {
         link->interrupted_path[0] = '\0';
         covey_coap_call_resume(call, now_us);
     }

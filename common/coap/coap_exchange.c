@@ -232,8 +232,35 @@ static void remember(const struct covey_coap_exchange *exchange)
     visitor->recent_next = (visitor->recent_next + 1) % COVEY_COAP_RECENT;
 }
 
+/* What is here of an upload to this path takes the place of the service's answer to a GET, unless the service
+ * knows better: a body that it has taken before (from the shard's memory that is: before a restart) may be
+ * coming once more, and one whose round is over will never be whole. */
+static void show_upload(struct covey_coap_exchange *exchange)
+{
+    struct covey_upload_state here, there;
+    size_t bytes;
+    const bool silent =
+        exchange->code == COVEY_CODE_NOT_FOUND || exchange->code == COVEY_CODE_METHOD_NOT_ALLOWED;
+    if (exchange->method != COVEY_GET || exchange->observe ||
+        !(silent || covey_code_is_success(exchange->code)) ||
+        !covey_coap_intake_state(&exchange->shard->intake, exchange->peering->peer.name, exchange->path,
+                                 &here))
+        return;
+    if (!silent && covey_upload_state_decode(answer_body(exchange), &there, NULL) == COVEY_OK &&
+        there.complete)
+        return;
+    if (covey_upload_state_encode(&here, exchange->copy, sizeof exchange->copy, &bytes) != COVEY_OK)
+        return;
+    covey_blob_release(exchange->blob);
+    exchange->blob = NULL;
+    exchange->copy_bytes = bytes;
+    exchange->code = COVEY_CODE_CONTENT;
+    exchange->content_format = COVEY_FORMAT_CBOR;
+}
+
 void covey_coap_exchange_answer(struct covey_coap_exchange *exchange, struct covey_coap_message *message)
 {
+    show_upload(exchange);
     struct covey_coap_upload *upload = exchange->upload;
     bool success = covey_code_is_success(exchange->code);
     message->code = exchange->code;

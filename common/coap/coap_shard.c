@@ -168,21 +168,6 @@ static bool is_repeat(struct covey_coap_shard *shard, const struct covey_coap_pe
     return covey_coap_exchange_is_open(shard, peering, &request->token); /* its answer will come */
 }
 
-static bool answer_upload_state(struct covey_coap_shard *shard, const struct covey_coap_peering *peering,
-                                const struct covey_coap_message *request, struct covey_coap_message *answer)
-{
-    struct covey_upload_state state;
-    size_t bytes;
-    if (request->code != COVEY_GET || request->observed ||
-        !covey_coap_intake_state(&shard->intake, peering->peer.name, request->path, &state) ||
-        covey_upload_state_encode(&state, shard->scratch, sizeof shard->scratch, &bytes) != COVEY_OK)
-        return false;
-    answer->code = COVEY_CODE_CONTENT;
-    answer->content_format = COVEY_FORMAT_CBOR;
-    answer->payload = (struct covey_bytes){shard->scratch, bytes};
-    return true;
-}
-
 static bool answer_discovery(const struct covey_coap_shard *shard, const struct covey_coap_message *request,
                              struct covey_coap_message *answer)
 {
@@ -234,7 +219,7 @@ static bool is_allowed(struct covey_coap_shard *shard, const struct covey_coap_p
 static void count_upload(struct covey_coap_shard *shard, const struct covey_coap_message *request)
 {
     uint64_t received = covey_coap_engine_counts(shard->engine).received_bytes;
-    if (request->payload.size > 0)
+    if (request->payload.size > 0 && request->code == COVEY_PUT)
         atomic_fetch_add(&shard->figures.upload_bytes, received - shard->counted_bytes);
     shard->counted_bytes = received;
 }
@@ -254,8 +239,7 @@ static void on_request(void *user, struct covey_coap_peering *peering,
         refuse(answer, COVEY_CODE_BAD_REQUEST, "malformed option or path");
     } else if (request->block1.present) {
         take_block(shard, peering, request, answer);
-    } else if (!is_repeat(shard, peering, request, answer) && !answer_discovery(shard, request, answer) &&
-               !answer_upload_state(shard, peering, request, answer)) {
+    } else if (!is_repeat(shard, peering, request, answer) && !answer_discovery(shard, request, answer)) {
         serve(shard, peering, request, NULL, answer);
     }
 }

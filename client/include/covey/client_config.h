@@ -48,6 +48,7 @@ struct covey_client_config {
     double clip_norm;        /* L2 norm that an update is scaled down to; 0 = as it is */
     bool exit_when_done;
     bool keep_last;                           /* when the federation has ended, fetch its last model */
+    bool metrics;                             /* tell the server how rounds went */
     int64_t reconnect_ms, reconnect_limit_ms; /* pause before the first new try, and the longest one */
     int64_t memory_limit_bytes;               /* of training; 0 = no limit but the house's */
     struct {

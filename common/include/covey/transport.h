@@ -48,7 +48,7 @@ static inline bool covey_code_is_success(uint8_t code)
 struct covey_traffic {
     uint64_t bytes_up, bytes_down; /* every datagram, from the device's point of view */
     uint64_t datagrams_up, datagrams_down;
-    uint64_t upload_bytes_up; /* the part of bytes_up that carried request bodies, with all framing, repeats
+    uint64_t upload_bytes_up; /* the part of bytes_up that carried bodies of PUT, with all framing, repeats
                                  included */
     uint64_t blocks_sent, blocks_repeated;
 };
@@ -77,6 +77,9 @@ struct covey_request {
     size_t reply_limit_bytes; /* more than this is refused before it costs memory */
     uint16_t window_blocks;   /* in flight at the most; 0 = default, 1 = one by one (the plan tells) */
     uint32_t timeout_ms;      /* for the whole exchange; 0 = default */
+    bool resume; /* a body that went out before, perhaps from a process that is gone: ask first what the
+                    server has, send what is missing. Nothing is sent, and the reply is 2.04, when it has
+                    taken it all */
 };
 
 enum covey_link_state { COVEY_LINK_DOWN, COVEY_LINK_CONNECTING, COVEY_LINK_UP };
@@ -178,8 +181,9 @@ struct covey_service {
     uint8_t (*admit_body)(void *user, const struct covey_incoming *incoming, uint64_t body_bytes);
     /* A session came or went; name as in covey_peer. Optional (NULL). */
     void (*on_peer)(void *user, const struct covey_peer *peer, bool present);
-    /* Progress of an upload, for GET of its path while it is incomplete, is answered by the transport itself
-     * through covey_upload_state; the service answers it when there is nothing under way. */
+    /* GET of an upload's path: the service says what it knows (a covey_upload_state, complete or not; 4.03
+     * when it is not wanted any more); while blocks of it are here, the transport puts its own
+     * covey_upload_state in the place of an answer that says neither. */
 };
 
 /* Answers and frees the exchange. Thread-safe. The blob is retained, the body copied. */

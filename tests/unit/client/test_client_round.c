@@ -38,7 +38,9 @@ struct rig {
 
 static void feed(struct rig *rig, struct covey_client_event event)
 {
-    event.ticket = rig->machine.ticket;
+    event.ticket = event.kind == COVEY_CLIENT_UPLOAD_TOLD ? rig->machine.account_ticket
+                   : event.kind == COVEY_CLIENT_REPORTED  ? rig->machine.report_ticket
+                                                          : rig->machine.ticket;
     covey_client_round_step(&rig->machine, &event, rig->now_ms, &rig->actions);
 }
 
@@ -261,7 +263,7 @@ Test(client_round, work_ends_at_its_deadline)
     expect(&rig); /* what is in flight may still be taken */
     rig.now_ms += 30000;
     feed_kind(&rig, COVEY_CLIENT_TICK);
-    expect(&rig, COVEY_CLIENT_DROP);
+    expect(&rig, COVEY_CLIENT_DROP, COVEY_CLIENT_ASK_UPLOAD);
     cr_assert(!rig.actions.items[0].sure, "the server may have it");
     const struct covey_plan plan = training_plan(1);
     feed_plan(&rig, &plan);
@@ -300,7 +302,197 @@ Test(client_round, an_encoded_update_survives_a_restart)
         if (same)
             expect(&rig, COVEY_CLIENT_SEND);
         else
-            expect(&rig, COVEY_CLIENT_FETCH);
+            expect(&rig, COVEY_CLIENT_FETCH, COVEY_CLIENT_ASK_UPLOAD);
+        cr_assert(!same || rig.actions.items[0].again, "the server may have some of it");
+    }
+}
+
+/* ------------------------------------------------------------------ the account of an update */
+
+static void feed_fate(struct rig *rig, enum covey_client_fate fate)
+{
+    feed(rig, (struct covey_client_event){.kind = COVEY_CLIENT_UPLOAD_TOLD, .fate = fate});
+}
+
+/* Started again with an update of assignment 5 in its state, and a plan. */
+static struct rig restarted(const struct covey_plan *plan)
+{
+    const struct covey_client_rules rules = usual_rules();
+    const struct covey_assignment_id old = {{5}};
+    struct rig rig = {.now_ms = 10};
+    covey_client_round_init(&rig.machine, &rules, 0, &old);
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    feed_plan(&rig, plan);
+    return rig;
+}
+
+Test(client_round, nothing_is_trained_before_the_last_update_is_accounted_for)
+{
+    static const enum covey_client_fate fates[] = {COVEY_FATE_TAKEN, COVEY_FATE_NOT_TAKEN,
+                                                   COVEY_FATE_UNKNOWN};
+    const struct covey_plan plan = training_plan(6);
+    for (size_t i = 0; i < sizeof fates / sizeof *fates; i++) {
+        struct rig rig = restarted(&plan);
+        expect(&rig, COVEY_CLIENT_FETCH, COVEY_CLIENT_ASK_UPLOAD);
+        feed_kind(&rig, COVEY_CLIENT_FETCHED);
+        expect(&rig, COVEY_CLIENT_PERMIT);
+        feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+        expect(&rig); /* which residual holds? */
+        cr_assert(covey_client_round_next_ms(&rig.machine) > rig.now_ms, "it spins");
+        feed_fate(&rig, COVEY_FATE_LATER);
+        expect(&rig);
+        const uint64_t next = covey_client_round_next_ms(&rig.machine);
+        cr_assert(next >= rig.now_ms + 500 && next <= rig.now_ms + 1000);
+        rig.now_ms = next;
+        feed_kind(&rig, COVEY_CLIENT_TICK);
+        expect(&rig, COVEY_CLIENT_ASK_UPLOAD);
+        feed_fate(&rig, fates[i]);
+        expect(&rig, COVEY_CLIENT_TRAIN);
+        cr_assert(rig.machine.done == (fates[i] == COVEY_FATE_TAKEN), "an update that was taken counts");
+        feed_fate(&rig, COVEY_FATE_TAKEN); /* a late repeat */
+        expect(&rig);
+        cr_assert(rig.machine.done == (fates[i] == COVEY_FATE_TAKEN));
+    }
+}
+
+Test(client_round, an_update_is_accounted_for_while_there_is_nothing_to_do)
+{
+    struct rig rig = restarted(&waiting);
+    expect(&rig, COVEY_CLIENT_ASK_UPLOAD);
+    feed_kind(&rig, COVEY_CLIENT_LINK_DOWN); /* no answer comes any more */
+    expect(&rig);
+    rig.now_ms = rig.machine.link_at_ms;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    feed_plan(&rig, &waiting);
+    expect(&rig, COVEY_CLIENT_ASK_UPLOAD);
+    const struct covey_plan same = training_plan(5);
+    feed_plan(&rig, &same); /* it is wanted after all: its own answer tells all */
+    expect(&rig, COVEY_CLIENT_SEND);
+    cr_assert(rig.actions.items[0].again);
+    feed_fate(&rig, COVEY_FATE_NOT_TAKEN); /* of the question before */
+    expect(&rig);
+    feed_kind(&rig, COVEY_CLIENT_SENT);
+    expect(&rig);
+    cr_assert(rig.machine.done == 1 && !rig.machine.has_ready);
+}
+
+Test(client_round, a_newer_plan_in_mid_upload_asks_what_became_of_it)
+{
+    const struct covey_plan second = training_plan(2);
+    struct rig rig = sending(usual_rules());
+    cr_assert(!rig.actions.items[0].again, "the first time");
+    feed_plan(&rig, &second);
+    expect(&rig, COVEY_CLIENT_DROP, COVEY_CLIENT_FETCH, COVEY_CLIENT_ASK_UPLOAD);
+    cr_assert(!rig.actions.items[0].sure && rig.machine.ready.bytes[0] == 1);
+}
+
+Test(client_round, an_update_that_never_went_out_needs_no_account)
+{
+    const struct covey_plan plan = training_plan(1), second = training_plan(2);
+    struct rig rig = connected(usual_rules(), &plan);
+    feed_kind(&rig, COVEY_CLIENT_FETCHED);
+    feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+    feed_kind(&rig, COVEY_CLIENT_LINK_DOWN);
+    feed_kind(&rig, COVEY_CLIENT_TRAINED);
+    rig.now_ms = rig.machine.link_at_ms;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    feed_plan(&rig, &second);
+    expect(&rig, COVEY_CLIENT_DROP, COVEY_CLIENT_FETCH);
+    cr_assert(rig.actions.items[0].sure && !rig.machine.has_ready);
+}
+
+Test(client_round, polling_stays_for_the_account)
+{
+    const struct covey_assignment_id old = {{5}};
+    struct covey_client_rules rules = usual_rules();
+    rules.mode = COVEY_MODE_POLL;
+    struct rig rig = {.now_ms = 10};
+    covey_client_round_init(&rig.machine, &rules, 0, &old);
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    feed_kind(&rig, COVEY_CLIENT_LINK_UP);
+    feed_kind(&rig, COVEY_CLIENT_WHERE);
+    feed_plan(&rig, &waiting);
+    expect(&rig, COVEY_CLIENT_ASK_UPLOAD);
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig);
+    feed_fate(&rig, COVEY_FATE_TAKEN);
+    expect(&rig, COVEY_CLIENT_DISCONNECT);
+}
+
+/* ------------------------------------------------------------------ reports */
+
+Test(client_round, a_round_is_reported)
+{
+    struct covey_client_rules rules = usual_rules();
+    rules.report = true;
+    struct rig rig = sending(rules);
+    feed_kind(&rig, COVEY_CLIENT_SENT);
+    expect(&rig, COVEY_CLIENT_REPORT);
+    for (int i = 1; i < COVEY_CLIENT_REPORT_TRIES; i++) {
+        feed(&rig, (struct covey_client_event){.kind = COVEY_CLIENT_REPORTED, .allowed = false});
+        expect(&rig);
+        rig.now_ms = covey_client_round_next_ms(&rig.machine);
+        feed_kind(&rig, COVEY_CLIENT_TICK);
+        expect(&rig, COVEY_CLIENT_REPORT);
+    }
+    feed(&rig, (struct covey_client_event){.kind = COVEY_CLIENT_REPORTED, .allowed = false});
+    rig.now_ms = rig.machine.ask_at_ms - 1;
+    feed_kind(&rig, COVEY_CLIENT_TICK);
+    expect(&rig); /* let go */
+}
+
+Test(client_round, what_fails_is_reported_once)
+{
+    struct covey_client_rules rules = usual_rules();
+    const struct covey_plan plan = training_plan(1);
+    for (int report = 0; report < 2; report++) {
+        rules.report = report;
+        struct rig rig = connected(rules, &plan);
+        feed_kind(&rig, COVEY_CLIENT_FETCHED);
+        feed_kind(&rig, COVEY_CLIENT_PERMISSION);
+        for (int i = 0; i < 3; i++) {
+            feed(&rig, (struct covey_client_event){.kind = COVEY_CLIENT_TRAIN_FAILED,
+                                                   .failure = COVEY_FAILURE_LATER});
+            if (report && i == 0)
+                expect(&rig, COVEY_CLIENT_REPORT);
+            else
+                expect(&rig);
+            feed_kind(&rig, COVEY_CLIENT_REPORTED);
+            rig.now_ms = rig.machine.work_at_ms;
+            feed_kind(&rig, COVEY_CLIENT_TICK);
+            expect(&rig, COVEY_CLIENT_TRAIN);
+        }
+        feed_kind(&rig, COVEY_CLIENT_TRAINED); /* it came after all */
+        expect(&rig, COVEY_CLIENT_SEND);
+    }
+}
+
+Test(client_round, the_end_waits_for_the_last_report_but_not_for_ever)
+{
+    struct covey_client_rules rules = usual_rules();
+    rules.report = true;
+    rules.stop_after = 1;
+    for (int answered = 0; answered < 2; answered++) {
+        struct rig rig = sending(rules);
+        feed_kind(&rig, COVEY_CLIENT_SENT);
+        expect(&rig, COVEY_CLIENT_REPORT);
+        const struct covey_plan second = training_plan(2);
+        feed_plan(&rig, &second);
+        expect(&rig); /* no new work any more */
+        if (answered) {
+            feed_kind(&rig, COVEY_CLIENT_REPORTED);
+        } else {
+            cr_assert(covey_client_round_next_ms(&rig.machine) == rig.now_ms + COVEY_CLIENT_LEAVE_MS);
+            rig.now_ms += COVEY_CLIENT_LEAVE_MS;
+            feed_kind(&rig, COVEY_CLIENT_TICK);
+        }
+        expect(&rig, COVEY_CLIENT_DISCONNECT, COVEY_CLIENT_FINISH);
     }
 }
 
@@ -405,8 +597,9 @@ Test(client_round, ends)
 struct world {
     struct rig rig;
     struct covey_random random;
-    bool up, connecting, permit, where, fetch, train, send, ask, observe;
-    uint32_t ticket;
+    bool up, connecting, permit, where, fetch, train, send, ask, observe, inquiry, report;
+    bool undecided; /* an update went out, and nobody told what became of it */
+    uint32_t ticket, account_ticket, report_ticket;
     uint8_t fetched, trained, round; /* assignment last fetched, trained, offered */
     unsigned acknowledged, actions;
     bool kind; /* nothing fails any more */
@@ -425,7 +618,7 @@ static uint8_t current(const struct world *world)
 static void unplug(struct world *world)
 {
     world->up = world->connecting = world->where = world->fetch = world->send = world->ask = world->observe =
-        false;
+        world->inquiry = world->report = false;
 }
 
 static void tell(struct world *world, struct covey_client_event event);
@@ -472,12 +665,25 @@ static void carry_out(struct world *world)
         case COVEY_CLIENT_TRAIN:
             cr_assert(!world->fetch && !world->train && !world->send);
             cr_assert(world->fetched == current(world), "trains without the model");
+            cr_assert(!world->undecided, "trains and knows not which residual holds");
             world->train = true;
             break;
         case COVEY_CLIENT_SEND:
             cr_assert(world->up && !world->fetch && !world->train && !world->send);
             cr_assert(world->trained == current(world), "sends what was not trained");
             world->send = true;
+            world->inquiry = false;
+            world->undecided = true;
+            break;
+        case COVEY_CLIENT_ASK_UPLOAD:
+            cr_assert(world->up && !world->inquiry && world->undecided);
+            world->inquiry = true;
+            world->account_ticket = action->ticket;
+            break;
+        case COVEY_CLIENT_REPORT:
+            cr_assert(world->up && !world->report);
+            world->report = true;
+            world->report_ticket = action->ticket;
             break;
         case COVEY_CLIENT_DROP:
             world->fetch = world->train = world->send = false;
@@ -527,7 +733,25 @@ static void answer(struct world *world)
     struct covey_client_event failed = {.failure =
                                             below(world, 6) == 0 ? COVEY_FAILURE_FINAL : COVEY_FAILURE_LATER,
                                         .wait_ms = below(world, 2) * below(world, 5000)};
-    switch (below(world, 8)) {
+    switch (below(world, 10)) {
+    case 8:
+        if (world->inquiry) {
+            const uint32_t fate = good ? 1 + below(world, 3) : 0;
+            world->inquiry = false;
+            world->undecided &= !good;
+            world->acknowledged += fate == COVEY_FATE_TAKEN;
+            tell(world, (struct covey_client_event){.kind = COVEY_CLIENT_UPLOAD_TOLD,
+                                                    .fate = (enum covey_client_fate)fate,
+                                                    .ticket = world->account_ticket});
+        }
+        return;
+    case 9:
+        if (world->report) {
+            world->report = false;
+            tell(world, (struct covey_client_event){
+                            .kind = COVEY_CLIENT_REPORTED, .allowed = good, .ticket = world->report_ticket});
+        }
+        return;
     case 0:
         if (!world->connecting)
             return;
@@ -581,13 +805,14 @@ static void answer(struct world *world)
         if (world->send) {
             world->send = false;
             world->acknowledged += good;
+            world->undecided &= !good && failed.failure == COVEY_FAILURE_LATER;
             failed.kind = good ? COVEY_CLIENT_SENT : COVEY_CLIENT_SEND_FAILED;
             tell(world, failed);
         }
         return;
     default:
         if (world->up && !world->kind && below(world, 10) == 0) {
-            world->fetch = world->send = false;
+            world->fetch = world->send = world->inquiry = world->report = false;
             failed.kind = COVEY_CLIENT_FETCH_FAILED; /* the transport ends its requests first */
             failed.failure = COVEY_FAILURE_LATER;
             tell(world, failed);
@@ -606,7 +831,7 @@ static void answer(struct world *world)
 static bool outstanding(const struct world *world)
 {
     return world->connecting || world->where || world->ask || world->fetch || world->permit || world->train ||
-           world->send;
+           world->send || world->inquiry || world->report;
 }
 
 static void let_time_pass(struct world *world)
@@ -627,6 +852,7 @@ Test(client_round, thousands_of_schedules)
         struct covey_client_rules rules = usual_rules();
         rules.mode = seed % 2 ? COVEY_MODE_POLL : COVEY_MODE_LISTEN;
         rules.keep_last = seed % 3 == 0;
+        rules.report = seed % 7 < 4;
         rules.seed = seed;
         covey_client_round_init(&world.rig.machine, &rules, seed % 5 == 0 ? 7000 : 0, NULL);
         covey_random_init(&world.random, seed, 0, 0, COVEY_PURPOSE_TEST);
@@ -642,13 +868,14 @@ Test(client_round, thousands_of_schedules)
         world.kind = true;
         world.round++;
         unsigned had = world.acknowledged;
-        for (int i = 0; i < 4000 && world.acknowledged == had; i++) {
+        for (int i = 0; i < 8000 && world.acknowledged == had; i++) {
             if (below(&world, 4) == 0)
                 let_time_pass(&world);
             else
                 answer(&world);
         }
-        cr_assert(world.acknowledged > had, "seed %llu: no round was finished any more",
-                  (unsigned long long)seed);
+        cr_assert(world.acknowledged > had, "seed %llu: no round was finished any more (%s, %s)",
+                  (unsigned long long)seed, covey_client_link_name(world.rig.machine.link),
+                  covey_client_work_name(world.rig.machine.work));
     }
 }
