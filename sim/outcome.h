@@ -4,10 +4,13 @@
  *   RUN/rounds.jsonl    an object a round
  *   RUN/rounds.csv      the same as a table
  *   RUN/devices.csv     who took part: device, class, link, examples, chosen, done, late, dropped, bytes,
- * joules (fleets over COVEY_OUTCOME_DEVICES: a histogram in its place) RUN/summary.json    the last line of
- * --json, and more RUN/model.safetensors RUN/checkpoint      to go on from (--resume)
+ *                       joules, metric (fleets over COVEY_OUTCOME_DEVICES: a histogram in its place)
+ *   RUN/summary.json    the last line of --json, and more
+ *   RUN/model.safetensors
+ *   RUN/checkpoint      to go on from (--resume)
  *
- * Written by the run as it goes (a line a round, flushed), read by everything else. */
+ * Written by the run as it goes (a line a round, flushed), read by everything else. A folder that is read may
+ * come from other hands: nothing in it is trusted. */
 #ifndef COVEY_OUTCOME_H
 #define COVEY_OUTCOME_H
 
@@ -20,6 +23,9 @@
 #include "covey/status.h"
 
 #define COVEY_OUTCOME_DEVICES 100000u
+#define COVEY_OUTCOME_LINE_BYTES (64u << 10) /* of rounds.jsonl, devices.csv, summary.json */
+#define COVEY_OUTCOME_CLASSES 64             /* of devices, and of links, in one devices.csv */
+#define COVEY_OUTCOME_GROUPS (1u << 20)
 
 /* One round that is over. Sums are since the round before. NaN: not known. */
 struct covey_sim_round {
@@ -66,9 +72,13 @@ void covey_sim_summary_write(FILE *out, const struct covey_sim_summary *summary)
 
 /* ---- writing, by the run ---- */
 struct covey_outcome;
-/* Makes the folder. resume_round: keep the lines up to that round (0: start anew). */
+/* Makes the folder, and those above it. resume_round: keep the lines up to that round (0: start anew). What
+ * says that an earlier run in this folder came to its end goes. */
 COVEY_MUST_CHECK enum covey_status covey_outcome_create(const char *folder, uint32_t resume_round,
                                                         struct covey_outcome **out, struct covey_error *err);
+/* What covey_scenario_write gives. */
+COVEY_MUST_CHECK enum covey_status covey_outcome_scenario(struct covey_outcome *outcome, const char *yaml,
+                                                          struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_outcome_round(struct covey_outcome *outcome,
                                                        const struct covey_sim_round *round,
                                                        struct covey_error *err);
@@ -92,15 +102,37 @@ COVEY_MUST_CHECK enum covey_status covey_outcome_summary(struct covey_outcome *o
 void covey_outcome_destroy(struct covey_outcome *outcome);
 
 /* ---- reading, by report and sweep ---- */
+
+/* The devices of one class and link that completed as many updates. Sums over them. */
+struct covey_outcome_group {
+    uint8_t device_class, link_class; /* index of the names below */
+    uint32_t done;                    /* by each */
+    uint64_t devices, chosen, late, dropped, examples, bytes;
+    double joules;
+};
+
 struct covey_outcome_run {
     char folder[COVEY_FILE_PATH_BYTES];
-    char *scenario; /* text of scenario.yaml */
-    struct covey_sim_summary summary;
-    struct covey_sim_round *rounds;
+    char *scenario;                   /* text of scenario.yaml; "" when it is not there */
+    struct covey_sim_summary summary; /* when it is not there: from the rounds, and `interrupted` */
+    struct covey_sim_round *rounds;   /* rising */
     uint32_t round_count;
+    char (*device_classes)[COVEY_NAME_BYTES], (*link_classes)[COVEY_NAME_BYTES];
+    uint32_t device_class_count, link_class_count;
+    struct covey_outcome_group *groups;
+    uint32_t group_count;
+    double *metrics; /* of the devices judged, one by one; none of a histogram */
+    uint32_t metric_count;
 };
+
+/* A last line that was cut off is left out. NOT_FOUND without rounds.jsonl; CORRUPT with "FILE:LINE: ...". */
 COVEY_MUST_CHECK enum covey_status covey_outcome_read(const char *folder, struct covey_outcome_run *out,
                                                       struct covey_error *err);
-void covey_outcome_free(struct covey_outcome_run *run);
+void covey_outcome_free(struct covey_outcome_run *run); /* an all-zero one is legal */
+
+/* summary.json alone, from FOLDER/summary.json: NOT_FOUND when the run has not ended. */
+COVEY_MUST_CHECK enum covey_status covey_outcome_read_summary(const char *folder,
+                                                              struct covey_sim_summary *out,
+                                                              struct covey_error *err);
 
 #endif
