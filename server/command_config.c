@@ -46,10 +46,10 @@ static const struct covey_field federation_fields[] = {
     {.key = "weight_cap", REAL, AT(weight_cap), .minimum = 1, .maximum = COVEY_UPDATE_EXAMPLES},
     {.key = "out_of_range", CHOICE, AT(out_of_range), .choices = ranges},
     {.key = "models_kept", INT, AT(models_kept), .minimum = 1, .maximum = COVEY_ROUNDS},
-    {.key = "train", .kind = COVEY_FIELD_MAPPING, AT(train), .fields = covey_train_fields},
-    {.key = "selection", .kind = COVEY_FIELD_MAPPING, AT(selection), .fields = covey_selection_fields},
-    {.key = "round", .kind = COVEY_FIELD_MAPPING, AT(round), .fields = covey_round_fields},
-    {.key = "stop", .kind = COVEY_FIELD_MAPPING, AT(stop), .fields = covey_stop_fields},
+    {.key = "train", .kind = COVEY_FIELD_MAPPING, AT(train), .fields = covey_keys_train_fields},
+    {.key = "selection", .kind = COVEY_FIELD_MAPPING, AT(selection), .fields = covey_keys_selection_fields},
+    {.key = "round", .kind = COVEY_FIELD_MAPPING, AT(round), .fields = covey_keys_round_fields},
+    {.key = "stop", .kind = COVEY_FIELD_MAPPING, AT(stop), .fields = covey_keys_stop_fields},
     {.key = "evaluation", .kind = COVEY_FIELD_MAPPING, AT(evaluation), .fields = evaluation_fields},
     {.key = NULL}};
 

@@ -12,7 +12,7 @@ static const char *const optimisers[] = {"sgd", "momentum", "adam", NULL};
 static const char *const schedules[] = {"constant", "step", "cosine", "warmup", NULL};
 static const char *const watched[] = {"metric", "loss", NULL};
 
-const struct covey_field covey_train_fields[] = {
+const struct covey_field covey_keys_train_fields[] = {
     {.key = "epochs", INT, AT(train, epochs), .maximum = COVEY_LOCAL_EPOCHS},
     {.key = "steps", INT, AT(train, steps), .maximum = 1e9},
     {.key = "batch",
@@ -32,13 +32,13 @@ const struct covey_field covey_train_fields[] = {
     {.key = "schedule_period", INT, AT(train, schedule_period), .maximum = COVEY_ROUNDS},
     {.key = "proximal_mu", REAL, AT(train, proximal_mu), .maximum = 1000},
     {.key = NULL}};
-const struct covey_field covey_selection_fields[] = {
+const struct covey_field covey_keys_selection_fields[] = {
     {.key = "fraction", REAL, AT(selection, fraction), .minimum = 1e-6, .maximum = 1},
     {.key = "count", INT, AT(selection, count), .maximum = COVEY_DEVICES},
     {.key = "over_selection", REAL, AT(selection, over_selection), .maximum = 10},
     {.key = "minimum_devices", INT, AT(selection, minimum_devices), .maximum = COVEY_DEVICES},
     {.key = NULL}};
-const struct covey_field covey_round_fields[] = {
+const struct covey_field covey_keys_round_fields[] = {
     {.key = "goal", INT, AT(round, goal), .maximum = COVEY_DEVICES},
     {.key = "minimum_updates", INT, AT(round, minimum_updates), .maximum = COVEY_DEVICES},
     {.key = "deadline_s", REAL, AT(round, deadline_s), .minimum = 0.1, .maximum = 4e6},
@@ -47,7 +47,7 @@ const struct covey_field covey_round_fields[] = {
     {.key = "retry_s", REAL, AT(round, retry_s), .minimum = 0.1, .maximum = 86400},
     {.key = "window_blocks", INT, AT(round, window_blocks), .minimum = 1, .maximum = COVEY_WINDOW_BLOCKS},
     {.key = NULL}};
-const struct covey_field covey_stop_fields[] = {
+const struct covey_field covey_keys_stop_fields[] = {
     {.key = "rounds", INT, AT(stop, rounds), .maximum = COVEY_ROUNDS},
     {.key = "watch", CHOICE, AT(stop, watch), .choices = watched},
     {.key = "target", REAL, AT(stop, target), .minimum = -1e30, .maximum = 1e30},

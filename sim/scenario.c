@@ -277,6 +277,19 @@ static enum covey_status check_model(const struct checking *checking, struct cov
 
 /* ------------------------------------------------------------------ loading */
 
+/* covey_data_config's own defaults, for those that are named. */
+static void fill_data(struct covey_data_config *data)
+{
+    if (!covey_data_is_named(data))
+        return;
+    if (!(data->split.alpha > 0))
+        data->split.alpha = .5;
+    if (data->split.shards == 0)
+        data->split.shards = 2;
+    if (data->split.devices == 0)
+        data->split.devices = 1;
+}
+
 static void free_keys(struct scenario_keys *keys, const struct scenario_keys *before)
 {
     covey_yaml_free(scenario_fields, keys, before);
@@ -297,7 +310,11 @@ static enum covey_status read_all(const char *file, const char *const *settings,
         steps[done + 1] = steps[done];
         status = apply_setting(settings[done], &steps[done + 1], err);
     }
-    if (status == COVEY_OK && covey_yaml_write(scenario_fields, &steps[done], text) != COVEY_OK)
+    struct scenario_keys filled = steps[done];
+    fill_data(&filled.scenario.data.train);
+    fill_data(&filled.scenario.data.test);
+    scenario_from_keys(&filled);
+    if (status == COVEY_OK && covey_scenario_write(&filled.scenario, text) != COVEY_OK)
         status = covey_fail(err, COVEY_NO_MEMORY, "no memory for a scenario");
     for (; done > 0; done--)
         free_keys(&steps[done], &steps[done - 1]);
@@ -318,17 +335,6 @@ static enum covey_status place(struct covey_scenario *scenario, const char *file
         (void)snprintf(scenario->folder, sizeof scenario->folder, "%.*s",
                        slash == file ? 1 : (int)(slash - file), file);
     return COVEY_OK;
-}
-
-/* covey_data_config's own defaults, for those that are named. */
-static void fill_data(struct covey_data_config *data)
-{
-    if (!covey_data_is_named(data))
-        return;
-    if (!(data->split.alpha > 0))
-        data->split.alpha = .5;
-    if (data->split.shards == 0)
-        data->split.shards = 2;
 }
 
 static enum covey_status hash_scenario(struct covey_scenario *scenario, struct covey_error *err)
@@ -372,8 +378,6 @@ enum covey_status covey_scenario_load(const char *file, const char *const *setti
     free(text);
     if (status != COVEY_OK)
         return status;
-    fill_data(&keys.scenario.data.train);
-    fill_data(&keys.scenario.data.test);
     scenario_from_keys(&keys);
     status = place(&keys.scenario, file, err);
     if (status == COVEY_OK)

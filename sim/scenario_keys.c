@@ -8,7 +8,7 @@
 #define AT(member) .offset = offsetof(struct scenario_keys, scenario.member)
 #define KEYS(block)                                                                                          \
     .key = #block, .kind = COVEY_FIELD_MAPPING, .offset = offsetof(struct scenario_keys, block),             \
-    .fields = covey_##block##_fields
+    .fields = covey_keys_##block##_fields
 #define IN(group, member)                                                                                    \
     .offset = offsetof(struct covey_scenario, group.member) - offsetof(struct covey_scenario, group)
 #define OF(type, member) .offset = offsetof(struct type, member)

@@ -39,6 +39,15 @@ static const struct covey_sim_set sets[] = {
      .model = "har",
      .text = "activity from a smartphone's motion, 114 features",
      .load = set_load_har},
+    {.name = "beijing-air",
+     .folder = "beijing-air",
+     .marker = "manifest.csv",
+     .owner = "station",
+     .owners = 12,
+     .examples = 50864,
+     .model = "air-quality",
+     .text = "PM2.5 six hours ahead, 23 features",
+     .load = set_load_beijing_air},
 };
 
 const struct covey_sim_set *covey_sim_set_at(size_t index)

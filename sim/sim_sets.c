@@ -218,3 +218,23 @@ enum covey_status set_load_har(const char *folder, struct covey_sim_data *out, s
     files.parts = test_people;
     return set_load_files(&files, &out->test, NULL, err);
 }
+
+/* ------------------------------------------------------------------ air quality */
+
+enum covey_status set_load_beijing_air(const char *folder, struct covey_sim_data *out,
+                                       struct covey_error *err)
+{
+    static const char *const stations[] = {
+        "Aotizhongxin", "Changping", "Dingling", "Dongsi", "Guanyuan",      "Gucheng", "Huairou",
+        "Nongzhanguan", "Shunyi",    "Tiantan",  "Wanliu", "Wanshouxigong", NULL};
+    struct set_files files = {.folder = folder,
+                              .parts = stations,
+                              .inputs = "train-x-idx2-float.gz",
+                              .targets = "train-y-idx1-float.gz",
+                              .statistics = "feature-stats.csv"};
+    COVEY_TRY(set_load_files(&files, &out->train, &out->owners, err));
+    out->owner_count = sizeof stations / sizeof stations[0] - 1;
+    files.inputs = "test-x-idx2-float.gz";
+    files.targets = "test-y-idx1-float.gz";
+    return set_load_files(&files, &out->test, NULL, err);
+}

@@ -39,10 +39,10 @@ struct covey_stop_keys {
 };
 
 /* Offsets count from the struct of the block. */
-extern const struct covey_field covey_train_fields[];
-extern const struct covey_field covey_selection_fields[];
-extern const struct covey_field covey_round_fields[];
-extern const struct covey_field covey_stop_fields[];
+extern const struct covey_field covey_keys_train_fields[];
+extern const struct covey_field covey_keys_selection_fields[];
+extern const struct covey_field covey_keys_round_fields[];
+extern const struct covey_field covey_keys_stop_fields[];
 
 /* Defaults filled in. Not checked yet: covey_round_rules_check, covey_recipe_check. */
 void covey_keys_rules(const struct covey_selection_keys *selection, const struct covey_round_keys *round,
