@@ -145,7 +145,7 @@ enum covey_status covey_codec_encode(const struct covey_codec *codec, const floa
     memcpy(run.key, random.key, sizeof run.key);
     memcpy(run.high, random.counter + 2, sizeof run.high);
     if (transform->describe != NULL)
-        transform->describe(&run, run.parameters);
+        transform->describe(&run, x, count, run.parameters);
     const size_t header_bytes = covey_header_write(codec, count, run.parameters, header);
     if (header_bytes > capacity)
         return covey_fail(err, COVEY_LIMIT, "there is no room for the stream's header");

@@ -16,7 +16,6 @@
 #include "transform_hadamard.h"
 
 #define SCALE_BYTES 4
-#define ZERO_BITS 0x0D800000u   /* 2^-100: blocks whose largest value is below count as zero */
 #define SCALE_LIMIT 0x78000000u /* 2^113: above, the sums of the inverse rotation might not be finite */
 
 static uint32_t bits_of(float value)
@@ -60,12 +59,11 @@ static float encode_block(const struct covey_encode_run *run, unsigned bits, con
     const struct covey_eden_kernels *kernels = covey_eden_kernels_at(0);
     const size_t words = plane_words(count);
     const uint32_t most = run->kernels->largest(y, count);
-    if (most < ZERO_BITS) {
+    if (most < COVEY_ROTATION_ZERO_BITS) {
         memset(planes, 0, 4 * bits * words);
         return 0.0f;
     }
-    /* The power of two that brings the largest value below 2: then squares neither overflow nor vanish. */
-    const float unit = float_of((254u << 23) - (most & 0x7F800000u));
+    const float unit = covey_rotation_unit(most);
     const double squares = kernels->squares(y, 32 * words, unit);
     const float inverse = (float)(1.0 / sqrt(squares / (double)count));
     const double product = kernels->quantise(bits, y, words, unit * inverse, planes);

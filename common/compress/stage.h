@@ -37,11 +37,12 @@ struct covey_encode_run {
 };
 
 /* In place, on a tile that begins at value `first` of the vector. NULL: nothing to do. parameters:
- * (parameter_bytes), filled in by describe, which stand in the stream's header. */
+ * (parameter_bytes), filled in by describe, which may look at the whole vector, finite or not; they stand in
+ * the stream's header. */
 struct covey_transform {
     const char *name;
     uint8_t parameter_bytes; /* at most COVEY_TRANSFORM_BYTES */
-    void (*describe)(const struct covey_encode_run *run, uint8_t *parameters);
+    void (*describe)(const struct covey_encode_run *run, const float *x, size_t count, uint8_t *parameters);
     void (*forward)(const uint8_t *parameters, size_t first, float *x, size_t count);
     void (*inverse)(const uint8_t *parameters, size_t first, float *x, size_t count);
 };

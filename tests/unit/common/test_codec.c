@@ -61,7 +61,8 @@ Test(codec, names)
     static const char *const wrong[] = {"", "int", "int88", "INT8", "ec:", "int8 "};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         cr_expect_eq(covey_codec_parse(wrong[i], &codec, &err), COVEY_INVALID, "'%s'", wrong[i]);
-    cr_expect_str_eq(err.text, "there is no codec 'int8 '; there are: raw32 fp16 int8 int4");
+    static const char *const begin = "there is no codec 'int8 '; there are: raw32 fp16 int8 int4 ";
+    cr_expect_eq(strncmp(err.text, begin, strlen(begin)), 0, "%s", err.text);
 }
 
 /* Sizes around every boundary; what the encoder says it decodes to is what the decoder gives. */
@@ -235,6 +236,8 @@ Test(codec, special_vectors)
         for (size_t c = 0; covey_codec_name(c) != NULL; c++) {
             float x[COUNT], y[COUNT];
             const struct covey_codec codec = codec_of(covey_codec_name(c));
+            if (codec.transform != 0)
+                continue; /* test_eden.c */
             for (size_t i = 0; i < COUNT; i++)
                 x[i] = i % 97 == 13 ? specials[s][1] : specials[s][0];
             uint8_t out[COUNT * 4 + 16];
@@ -436,6 +439,10 @@ Test(codec, apply_adds_or_changes_nothing)
         cr_assert_eq(covey_codec_apply(view(&stream), COUNT, sum, NULL), COVEY_OK);
         for (size_t i = 0; i < COUNT; i++)
             cr_assert(sum[i] == base[i] + values[i]);
+        if (codec_of(covey_codec_name(c)).transform != 0) {
+            free(stream.bytes);
+            continue;
+        }
         /* An infinite value or scale in the last tile. */
         memset(stream.bytes + stream.size - (codec_of(covey_codec_name(c)).bits > 8 ? 4 : 8), 0xFF, 4);
         if (codec_of(covey_codec_name(c)).bits <= 8)

@@ -45,10 +45,9 @@ static const struct {
     const char *name;
     uint64_t digest;
 } rows[] = {
-    {"raw32", 0xac10ea2f5fc2910c},
-    {"fp16", 0x9bfb652e0852d22d},
-    {"int8", 0x404953c293497da6},
-    {"int4", 0x29b671bf27ec6374},
+    {"raw32", 0xac10ea2f5fc2910c}, {"fp16", 0x9bfb652e0852d22d},  {"int8", 0x404953c293497da6},
+    {"int4", 0x29b671bf27ec6374},  {"eden1", 0xbd176bbf841c62b0}, {"eden2", 0xbd0ad6a06c805507},
+    {"eden3", 0x51923a0d94d8f290}, {"eden4", 0x52b25ff89a0f5905},
 };
 
 static size_t golden_file(const char *name, const char *mode, uint8_t *bytes, size_t size)
