@@ -190,7 +190,7 @@ static const struct refusal {
     {small, "selection.count=51", {"--set selection.count: ", "51", "50 devices"}},
     {small, "train.epochs", {"--set train.epochs", "VALUE", ""}},
     {small, "model=4nn", {"--set model: ", "4nn", ""}},
-    {"name: [", NULL, {":1: ", "YAML", ""}},
+    {"name: a\nmodel: \"2nn\n", NULL, {":", "YAML", ""}},
 };
 
 Test(scenario, what_is_wrong_is_refused_with_file_line_and_hint)
