@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "calibration.h"
 #include "covey/dataset_load.h"
 #include "sim_sets.h"
 
@@ -68,15 +69,9 @@ const struct covey_sim_set *covey_sim_set_find(const char *name)
 /* The data folder of scripts/data's cache. */
 static bool cache_folder(char *out, size_t out_bytes)
 {
-    const char *cache = getenv("COVEY_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int size = -1;
-    if (cache != NULL && cache[0] != '\0')
-        size = snprintf(out, out_bytes, "%s/data", cache);
-    else if (xdg != NULL && xdg[0] != '\0')
-        size = snprintf(out, out_bytes, "%s/covey/data", xdg);
-    else if (home != NULL && home[0] != '\0')
-        size = snprintf(out, out_bytes, "%s/.cache/covey/data", home);
-    return size > 0 && (size_t)size < out_bytes;
+    char cache[COVEY_FILE_PATH_BYTES];
+    return covey_calibration_cache(cache, sizeof cache) &&
+           snprintf(out, out_bytes, "%s/data", cache) < (int)out_bytes;
 }
 
 static bool is_in(const char *root, const struct covey_sim_set *set, char out[COVEY_FILE_PATH_BYTES])

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "calibration.h"
 #include "world_parts.h"
 
 static const char default_device[] = "pi-4", default_link[] = "perfect";
@@ -99,7 +100,7 @@ static enum covey_status add_device(struct covey_world *world, const struct cove
     struct device_class *class = &world->devices[world->device_class_count].class;
     *class = *device_class_find(config->class_name);
     if (class->flops_per_s <= 0 && !(config->examples_per_s > 0))
-        COVEY_TRY(device_calibrate(&class->flops_per_s, err));
+        COVEY_TRY(covey_calibration_flops_per_s(&class->flops_per_s, err));
     replace(&class->memory_bytes, config->memory_bytes);
     replace(&class->joules_per_gflop, config->joules_per_gflop);
     replace(&class->idle_watts, config->idle_watts);

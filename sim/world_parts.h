@@ -38,9 +38,6 @@ const struct device_class *device_class_at(size_t index);
 const struct device_class *device_class_find(const char *name);
 /* "pi-4, pi-5, ..." for messages; out itself. */
 const char *device_class_names(char out[256]);
-/* FLOP/s of one core of this machine in training, by a short measurement that is kept in the user's cache,
- * a line for each CPU. */
-enum covey_status device_calibrate(double *flops_per_s, struct covey_error *err);
 
 /* ---- network.c ---- */
 struct link_class {
