@@ -18,8 +18,14 @@
 #define DATAGRAMS_A_TURN 64 /* received before anything else is done */
 #define STATES 8            /* changes of state that wait for the owner */
 #define START_RTO_LEAST_US 100000u
-#define ICMP_PATIENCE_US 2000000u /* "nobody listens" may be forged: it only shortens the wait */
-#define PING_EVERY_US 1000000u
+/* "Nobody listens" may be forged: it only shortens the wait, to some timeouts of this network. */
+#define ICMP_TIMEOUTS 4
+#define ICMP_PATIENCE_LEAST_US 500000u
+#define ICMP_PATIENCE_MOST_US 2000000u
+/* Silence on a network that is known to be quick says more than on a slow one. */
+#define SILENT_TIMEOUTS 16
+#define SILENCE_LEAST_US 3000000u
+#define SILENCE_LOOKS 12  /* pings in the latter three quarters of a silence: at every second look */
 #define GUESSED_ROOM 1100 /* before there is a session */
 
 struct state_change {
@@ -195,9 +201,22 @@ static uint32_t handshake_ms(const struct covey_link *link)
     return link->config.handshake_ms > 0 ? link->config.handshake_ms : COVEY_COAP_HANDSHAKE_MS;
 }
 
+/* How long a server may say nothing at all to what it was asked. */
 static uint64_t silence_us(const struct covey_link *link)
 {
-    return 1000ull * (link->config.silence_ms > 0 ? link->config.silence_ms : COVEY_COAP_SILENCE_MS);
+    const uint64_t limit =
+        1000ull * (link->config.silence_ms > 0 ? link->config.silence_ms : COVEY_COAP_SILENCE_MS);
+    const uint64_t here = SILENT_TIMEOUTS * (uint64_t)covey_block_path_rto_us(&link->path);
+    const uint64_t least = here > SILENCE_LEAST_US ? here : SILENCE_LEAST_US;
+    return least < limit ? least : limit;
+}
+
+static uint64_t icmp_patience_us(const struct covey_link *link)
+{
+    const uint64_t here = ICMP_TIMEOUTS * (uint64_t)covey_block_path_rto_us(&link->path);
+    return here < ICMP_PATIENCE_LEAST_US  ? ICMP_PATIENCE_LEAST_US
+           : here > ICMP_PATIENCE_MOST_US ? ICMP_PATIENCE_MOST_US
+                                          : here;
 }
 
 static void watch_handshake(struct covey_link *link, enum covey_coap_engine_state state,
@@ -241,21 +260,24 @@ static void watch_silence(struct covey_link *link, uint64_t now_us)
         link->unheard_since_us = 0;
         link->icmp_us = 0;
     }
-    if (covey_coap_engine_unreachable(link->engine) && link->icmp_us == 0)
-        link->icmp_us = now_us;
+    if (covey_coap_engine_unreachable(link->engine) && link->icmp_us == 0) {
+        link->icmp_us = link->ping_us = now_us;
+        covey_coap_engine_ping(link->engine); /* a server that is there says so */
+    }
     if (!awaits_answer(link)) {
         link->unheard_since_us = 0;
     } else if (link->unheard_since_us == 0) {
         link->unheard_since_us = now_us;
     }
-    if (link->icmp_us > 0 && now_us - link->icmp_us > ICMP_PATIENCE_US) {
+    if (link->icmp_us > 0 && now_us - link->icmp_us > icmp_patience_us(link)) {
         lose(link, COVEY_CLOSED, "the server is gone: nobody listens there any more");
         return;
     }
     uint64_t silent = link->unheard_since_us > 0 ? now_us - link->unheard_since_us : 0;
-    if (silent > silence_us(link)) {
+    const uint64_t limit = silence_us(link);
+    if (silent > limit) {
         lose(link, COVEY_TIMEOUT, "the server is silent");
-    } else if (silent > silence_us(link) / 2 && now_us - link->ping_us > PING_EVERY_US) {
+    } else if (silent > limit / 4 && now_us - link->ping_us > 2 * limit / SILENCE_LOOKS) {
         link->ping_us = now_us; /* a server that is busy with our request still answers this */
         covey_coap_engine_ping(link->engine);
     }
@@ -512,7 +534,7 @@ static uint64_t own_timer(const struct covey_link *link, uint64_t now_us)
     if (link->state == COVEY_LINK_CONNECTING)
         return link->connect_us + 1000ull * handshake_ms(link) + 1;
     if (link->state == COVEY_LINK_UP && (link->unheard_since_us > 0 || link->icmp_us > 0))
-        return now_us + PING_EVERY_US / 2;
+        return now_us + (link->icmp_us > 0 ? icmp_patience_us(link) : silence_us(link)) / SILENCE_LOOKS;
     return UINT64_MAX;
 }
 

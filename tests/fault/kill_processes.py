@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Kills devices and the server of a running federation, at any moment, and looks whether everything goes on.
 
-    kill_processes.py BIN_DIR WORK_DIR [--kills N] [--seed S] [--who device|server]
+    kill_processes.py BIN_DIR WORK_DIR [--kills N] [--seed S] [--who device|server|both]
 
 Separate processes over CoAP/DTLS on this host, a tiny model and data made here. What must hold:
   device  a device that is killed leaves the round to end by its deadline; started again it joins a later round
   server  a server that is killed and started again goes on from its last stored model: sequences and rounds never
           fall, no update is counted twice, and the devices find it again by themselves
+  both    devices and the server are killed, in any order and together; every model that comes out has the hash that
+          it has in a run where nobody is disturbed: no update is lost, counted twice, or trained from a wrong residual
 """
 import argparse
 import json
@@ -53,8 +55,11 @@ def free_port():
 class Federation:
     """One server and its devices; every process is in self.running, and is ended by close()."""
 
-    def __init__(self, bin_dir, work, rng, rounds):
+    def __init__(self, bin_dir, work, seed, rounds, everybody=False):
+        """everybody: no round goes on without all devices, however long that takes."""
         self.bin, self.work, self.running = bin_dir, work, {}
+        rng = random.Random(seed)
+        least, deadline_s, pause_s = (DEVICES, 600, 0) if everybody else (2, DEADLINE_S, 0.1)
         shutil.rmtree(work, ignore_errors=True)
         os.makedirs(os.path.join(work, "devices"))
         self.tool("covey-server", "init", self.path("server"), "--name", "localhost")
@@ -70,8 +75,8 @@ federations:
     model: {self.path("server/tiny.yaml")}
     codec: int8
     train: {{epochs: 2, batch: 10, learning_rate: 0.05}}
-    selection: {{fraction: 1, minimum_devices: 2}}
-    round: {{deadline_s: {DEADLINE_S}, minimum_updates: 1, pause_s: 0.1, heartbeat_s: 2, retry_s: 1}}
+    selection: {{fraction: 1, minimum_devices: {least}}}
+    round: {{deadline_s: {deadline_s}, minimum_updates: 1, pause_s: {pause_s}, heartbeat_s: 2, retry_s: 1}}
     stop: {{rounds: {rounds}}}
 """)
         for name in self.names():
@@ -187,6 +192,69 @@ def kill_server(federation, rng, kills):
     check_rounds(federation)
 
 
+def kill_both(federation, rng, kills):
+    federation.start("server")
+    for name in federation.names():
+        federation.start(name)
+    wait_until("a first round", 60, lambda: len(federation.rounds()) >= 1)
+    done = 0
+    while done < kills:
+        time.sleep(rng.random() * 0.4)
+        victims = rng.sample(["server", *federation.names()], rng.choice([1, 1, 2, 2, 3, 4]))
+        for name in victims:
+            federation.kill(name)
+            time.sleep(rng.choice([0, 0, 0.03]))
+        rng.shuffle(victims)
+        for name in victims:
+            time.sleep(rng.choice([0, 0, 0.1, 0.4]))
+            federation.start(name)
+        done += len(victims)
+        if rng.random() < 0.7:  # else at once again: perhaps before anybody found the other
+            last = federation.rounds()[-1]["round"]
+            wait_until(f"a round after {last}", 60, lambda: federation.rounds()[-1]["round"] > last)
+    last = federation.rounds()[-1]["round"]
+    wait_until("two rounds more", 60, lambda: federation.rounds()[-1]["round"] >= last + 2)
+    check_rounds(federation)
+    return done
+
+
+def models(federation):
+    return {line["round"]: line["model_sha256"] for line in federation.rounds() if not line["abandoned"]}
+
+
+def check_undisturbed(federation, options):
+    """The same federation with nobody disturbed comes by the same models."""
+    disturbed = models(federation)
+    last = max(disturbed)
+    federation.close()
+    calm = Federation(federation.bin, federation.path("undisturbed"), options.seed, last, everybody=True)
+    try:
+        calm.start("server")
+        for name in calm.names():
+            calm.start(name)
+        calm.running["server"].wait(timeout=120 + last)
+        expected = models(calm)
+        for number in sorted(disturbed):
+            if disturbed[number] != expected.get(number):
+                raise AssertionError(f"round {number} of {last}: the model is {disturbed[number]}, "
+                                     f"undisturbed it is {expected.get(number)}")
+        if len(expected) != last or any(line["updates"] != DEVICES for line in calm.rounds()):
+            raise AssertionError("the undisturbed run was disturbed")
+    except BaseException:
+        calm.show()
+        raise
+    finally:
+        calm.close()
+    accounts = {}
+    for name in federation.names():
+        with open(federation.path(f"{name}.log")) as file:
+            for line in file:
+                if "update-accounted" in line:
+                    fate = line.split("fate=")[1].split()[0]
+                    accounts[fate] = accounts.get(fate, 0) + 1
+    print(f"all {len(disturbed)} models of {last} rounds as undisturbed; updates accounted for: {accounts}")
+
+
 def check_rounds(federation):
     """Rounds and sequences never fall; a round is reported once; no more updates than devices chosen."""
     previous = {"round": 0, "sequence": 0}
@@ -206,15 +274,19 @@ def main():
     parser.add_argument("work_dir")
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--who", choices=["device", "server"], required=True)
+    parser.add_argument("--who", choices=["device", "server", "both"], required=True)
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    federation = Federation(os.path.abspath(options.bin_dir), os.path.abspath(options.work_dir), rng, 1000000)
+    everybody = options.who == "both"
+    federation = Federation(os.path.abspath(options.bin_dir), os.path.abspath(options.work_dir), options.seed, 1000000,
+                            everybody)
     try:
-        (kill_devices if options.who == "device" else kill_server)(federation, rng, options.kills)
+        {"device": kill_devices, "server": kill_server, "both": kill_both}[options.who](federation, rng, options.kills)
         rounds = federation.rounds()
         print(f"{options.kills} kills of {options.who}: {len(rounds)} rounds, "
-              f"{sum(line['abandoned'] for line in rounds)} abandoned, last {rounds[-1]['round']}")
+              f"{sum(line['abandoned'] for line in rounds)} abandoned, last {rounds[-1]['round']}", flush=True)
+        if everybody:
+            check_undisturbed(federation, options)
     except BaseException:
         federation.show()
         raise

@@ -8,9 +8,12 @@ endif()
 # Real processes, killed at any moment: a few times here, hundreds of times in the long tier.
 if(NOT COVEY_SANITIZE STREQUAL "thread" AND NOT CMAKE_CROSSCOMPILING)
     find_program(COVEY_PYTHON python3 REQUIRED)
-    foreach(who IN ITEMS device server)
+    foreach(who IN ITEMS device server both)
         foreach(tier IN ITEMS short long)
             set(kills 2)
+            if(who STREQUAL "both")
+                set(kills 8) # of single processes, several at a time
+            endif()
             set(name kill_${who})
             if(tier STREQUAL "long")
                 set(kills 200)
