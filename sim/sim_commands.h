@@ -4,5 +4,6 @@
 #define COVEY_SIM_COMMANDS_H
 
 int command_partition(int argc, char **argv);
+int command_run(int argc, char **argv);
 
 #endif

@@ -11,6 +11,7 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *text;
 } commands[] = {
+    {"run", command_run, "play a scenario: a crowd of virtual devices under a virtual clock"},
     {"partition", command_partition, "cut a data set into the shares of several devices"},
 };
 

@@ -1,0 +1,101 @@
+#include "virtual_fleet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/messages.h"
+#include "covey/random.h"
+#include "covey/safetensors.h"
+
+void covey_virtual_fleet_name(uint32_t device, char out[COVEY_FLEET_NAME_BYTES])
+{
+    (void)snprintf(out, COVEY_FLEET_NAME_BYTES, "device-%06u", device);
+}
+
+static enum covey_status load_model(struct covey_virtual_fleet *fleet, struct covey_error *err)
+{
+    const struct covey_scenario *scenario = fleet->scenario;
+    char path[COVEY_FILE_PATH_BYTES];
+    size_t bytes = 0;
+    uint8_t *description = malloc(COVEY_DESCRIPTION_BYTES);
+    fleet->model = calloc(1, sizeof *fleet->model);
+    enum covey_status status = fleet->model == NULL || description == NULL
+                                   ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a model")
+                                   : covey_scenario_model(scenario, fleet->model, err);
+    if (status == COVEY_OK)
+        status = covey_model_summarise(fleet->model, &fleet->summary, err);
+    if (status == COVEY_OK)
+        status = covey_description_encode(fleet->model, description, COVEY_DESCRIPTION_BYTES, &bytes, err);
+    free(description);
+    COVEY_TRY(status);
+    fleet->description_bytes = (uint32_t)bytes;
+    fleet->metric_is_error = fleet->model->loss == COVEY_LOSS_MEAN_SQUARED_ERROR;
+    COVEY_TRY(covey_model_layout(fleet->model, &fleet->layout, err));
+    fleet->initial = malloc(fleet->layout.count * sizeof *fleet->initial);
+    if (fleet->initial == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %zu values", fleet->layout.count);
+    COVEY_TRY(
+        covey_model_initialise(fleet->model, &fleet->layout, (uint64_t)scenario->seed, fleet->initial, err));
+    if (scenario->initial == NULL || scenario->initial[0] == '\0')
+        return COVEY_OK;
+    COVEY_TRY(covey_scenario_path(scenario, scenario->initial, path, err));
+    return covey_safetensors_load(path, &fleet->layout, fleet->initial, NULL, err);
+}
+
+static enum covey_status name_devices(struct covey_virtual_fleet *fleet, struct covey_error *err)
+{
+    fleet->devices = covey_partition_devices(fleet->partition);
+    fleet->ids = calloc(fleet->devices, sizeof *fleet->ids);
+    if (fleet->ids == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u devices", fleet->devices);
+    for (uint32_t device = 0; device < fleet->devices; device++) {
+        char name[COVEY_FLEET_NAME_BYTES];
+        covey_virtual_fleet_name(device, name);
+        fleet->ids[device] = covey_random_id(name);
+    }
+    return COVEY_OK;
+}
+
+enum covey_status covey_virtual_fleet_init(struct covey_virtual_fleet *fleet,
+                                           const struct covey_scenario *scenario, struct covey_error *err)
+{
+    *fleet = (struct covey_virtual_fleet){.scenario = scenario};
+    enum covey_status status = load_model(fleet, err);
+    if (status == COVEY_OK)
+        status = covey_sim_data_load(scenario, &fleet->data, err);
+    if (status == COVEY_OK)
+        status =
+            covey_partition_create(&fleet->data.train, fleet->data.owners, fleet->data.owner_count,
+                                   &scenario->partition, (uint64_t)scenario->seed, &fleet->partition, err);
+    if (status == COVEY_OK)
+        status = name_devices(fleet, err);
+    if (status != COVEY_OK)
+        covey_virtual_fleet_deinit(fleet);
+    return status;
+}
+
+void covey_virtual_fleet_deinit(struct covey_virtual_fleet *fleet)
+{
+    covey_partition_destroy(fleet->partition);
+    covey_sim_data_free(&fleet->data);
+    covey_layout_deinit(&fleet->layout);
+    free(fleet->ids);
+    free(fleet->initial);
+    free(fleet->model);
+    *fleet = (struct covey_virtual_fleet){0};
+}
+
+void covey_virtual_fleet_share(const struct covey_virtual_fleet *fleet, uint32_t device, uint32_t *scratch,
+                               struct covey_dataset *out)
+{
+    const struct covey_dataset *train = &fleet->data.train;
+    *out = *train;
+    out->storage = NULL;
+    out->index = covey_partition_share(fleet->partition, device, scratch, &out->count);
+    if (train->index == NULL)
+        return;
+    for (uint32_t i = 0; i < out->count; i++)
+        scratch[i] = train->index[out->index[i]];
+    out->index = scratch;
+}

@@ -1,0 +1,217 @@
+#include "virtual_server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "covey/random.h"
+#include "covey/server.h"
+#include "covey/sign.h"
+#include "covey/trainer.h"
+#include "covey/server_optimiser.h"
+#include "published_line.h"
+
+#define FEDERATION "simulation" /* its name in manifests and paths */
+
+static const char *word(const char *value, const char *otherwise)
+{
+    return value == NULL || value[0] == '\0' ? otherwise : value;
+}
+
+static enum covey_status check_strategy(const char *name, struct covey_error *err)
+{
+    const struct covey_strategy *strategy = covey_strategy_find(name);
+    if (strategy == NULL)
+        return covey_fail(err, COVEY_INVALID, "there is no strategy '%s'", name);
+    if (strategy->needs == COVEY_NEEDS_INDIVIDUAL)
+        return covey_fail(
+            err, COVEY_UNSUPPORTED,
+            "the strategy '%s' needs every update side by side, a simulation adds them as they come", name);
+    return COVEY_OK;
+}
+
+static void set_rules(struct covey_virtual_server *server)
+{
+    const struct covey_scenario *scenario = server->fleet->scenario;
+    server->rules = scenario->rules;
+    server->rules.can_judge = server->fleet->data.test.count > 0;
+    server->rules.lower_is_better = scenario->watch_loss || server->fleet->metric_is_error;
+}
+
+static enum covey_status make_first_model(struct covey_virtual_server *server, struct covey_error *err)
+{
+    const struct covey_layout *layout = &server->fleet->layout;
+    server->published = aligned_alloc(64, (layout->count * sizeof(float) + 63) / 64 * 64);
+    server->weights = malloc(layout->shared_count * sizeof(float));
+    if (server->published == NULL || server->weights == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the model");
+    memcpy(server->published, server->fleet->initial, layout->count * sizeof(float));
+    memcpy(server->weights, server->fleet->initial, layout->shared_count * sizeof(float));
+    server->sequence = 1;
+    return covey_virtual_server_show(server, 0, err);
+}
+
+static enum covey_status make(struct covey_virtual_server *server, struct covey_error *err)
+{
+    const struct covey_scenario *scenario = server->fleet->scenario;
+    const struct covey_layout *layout = &server->fleet->layout;
+    server->recipe = scenario->train;
+    server->recipe.seed = (uint64_t)scenario->seed;
+    server->server_rate = scenario->server_rate > 0 ? scenario->server_rate : 1;
+    server->weight_cap = scenario->weight_cap > 0 ? scenario->weight_cap : COVEY_UPDATE_EXAMPLES;
+    if (layout->update_count == 0)
+        return covey_fail(err, COVEY_INVALID, "the model has nothing to train");
+    COVEY_TRY(covey_codec_parse(word(scenario->codec, "int8"), &server->codec, err));
+    COVEY_TRY(covey_codec_parse(word(scenario->downlink, "raw32"), &server->downlink, err));
+    COVEY_TRY(check_strategy(word(scenario->strategy, "fedavg"), err));
+    COVEY_TRY(covey_recipe_check(&server->recipe, err));
+    server->tensor_count = covey_layout_update_ends(layout, server->ends, COVEY_MODEL_TENSORS);
+    set_rules(server);
+    const uint32_t limit = server->fleet->devices < COVEY_DEVICES ? server->fleet->devices : COVEY_DEVICES;
+    COVEY_TRY(covey_round_rules_check(&server->rules, err));
+    COVEY_TRY(covey_server_round_create(&server->rules, limit, &server->machine, err));
+    return make_first_model(server, err);
+}
+
+enum covey_status covey_virtual_server_init(struct covey_virtual_server *server,
+                                            const struct covey_virtual_fleet *fleet, struct covey_error *err)
+{
+    *server = (struct covey_virtual_server){.fleet = fleet};
+    const enum covey_status status = make(server, err);
+    if (status != COVEY_OK)
+        covey_virtual_server_deinit(server);
+    return status;
+}
+
+void covey_virtual_server_deinit(struct covey_virtual_server *server)
+{
+    covey_aggregation_destroy(server->aggregation);
+    covey_server_round_destroy(server->machine);
+    free(server->published);
+    free(server->weights);
+    *server = (struct covey_virtual_server){0};
+}
+
+/* ------------------------------------------------------------------ plans */
+
+void covey_virtual_server_assignment(const struct covey_virtual_server *server, uint32_t round,
+                                     uint32_t device, struct covey_assignment_id *out)
+{
+    struct covey_random random;
+    covey_random_init(&random, server->recipe.seed ^ 0x61737369676eull, server->fleet->ids[device], round,
+                      COVEY_PURPOSE_SELECT);
+    const uint64_t id = covey_random_u64(&random);
+    for (size_t i = 0; i < sizeof out->bytes; i++)
+        out->bytes[i] = (uint8_t)(id >> (8 * (i % 8)));
+}
+
+enum covey_status covey_virtual_server_plan(const struct covey_virtual_server *server,
+                                            const struct covey_assignment_id *assignment,
+                                            uint32_t deadline_ms, uint8_t *out, size_t *out_bytes,
+                                            struct covey_error *err)
+{
+    const struct covey_scenario *scenario = server->fleet->scenario;
+    struct covey_plan plan = {
+        .kind = COVEY_PLAN_TRAIN,
+        .round = server->round,
+        .assignment = *assignment,
+        .manifest =
+            server->model, /* stands for the manifest's hash: as long, and as different from round to round */
+        .recipe = server->recipe,
+        .deadline_ms = deadline_ms,
+        .retry_after_ms = scenario->retry_ms != 0 ? scenario->retry_ms : COVEY_RETRY_MS,
+        .heartbeat_ms = scenario->heartbeat_ms != 0 ? scenario->heartbeat_ms : COVEY_HEARTBEAT_MS,
+        .window_blocks = scenario->window_blocks != 0 ? scenario->window_blocks : COVEY_WINDOW_BLOCKS};
+    memcpy(plan.codec, server->codec.name, sizeof plan.codec);
+    return covey_plan_encode(&plan, out, COVEY_PLAN_BYTES, out_bytes, err);
+}
+
+/* ------------------------------------------------------------------ models */
+
+/* The manifest as it would be signed: its length is what counts, so hashes of streams and the signature stay
+ * zero. */
+static enum covey_status measure_manifest(struct covey_virtual_server *server, struct covey_error *err)
+{
+    struct covey_manifest manifest = {.sequence = server->sequence,
+                                      .round = server->round,
+                                      .created_s = 1700000000,
+                                      .description_bytes = server->fleet->description_bytes,
+                                      .model = server->model,
+                                      .shared_count = server->fleet->layout.shared_count,
+                                      .full_bytes = server->full_bytes};
+    uint8_t payload[COVEY_MANIFEST_BYTES], message[COVEY_MANIFEST_BYTES + COVEY_SIGNED_OVERHEAD_BYTES];
+    size_t size = 0;
+    (void)snprintf(manifest.federation, sizeof manifest.federation, FEDERATION);
+    if (server->delta_bytes > 0) {
+        manifest.deltas[0] = (struct covey_manifest_delta){.from_sequence = server->sequence - 1,
+                                                           .stream_bytes = server->delta_bytes};
+        manifest.delta_count = 1;
+    }
+    COVEY_TRY(covey_manifest_encode(&manifest, payload, sizeof payload, &size, err));
+    const struct covey_cose_sign1 cose = {.protected_header = covey_cose_es256_header(),
+                                          .payload = {payload, size}};
+    COVEY_TRY(covey_cose_encode(&cose, message, sizeof message, &size));
+    server->manifest_bytes = size;
+    return COVEY_OK;
+}
+
+enum covey_status covey_virtual_server_show(struct covey_virtual_server *server, uint64_t delta_bytes,
+                                            struct covey_error *err)
+{
+    struct covey_codec raw;
+    const size_t count = server->fleet->layout.shared_count;
+    COVEY_TRY(covey_codec_parse("raw32", &raw, err));
+    server->full_bytes = covey_codec_bound(&raw, count);
+    server->delta_bytes = delta_bytes <= server->full_bytes ? delta_bytes : 0;
+    COVEY_TRY(covey_hash_floats(server->published, count, &server->model));
+    return measure_manifest(server, err);
+}
+
+enum covey_status covey_virtual_server_open(struct covey_virtual_server *server, uint32_t round,
+                                            uint32_t slots, struct covey_error *err)
+{
+    const struct covey_scenario *scenario = server->fleet->scenario;
+    struct covey_round_terms *terms = &server->terms;
+    *terms = (struct covey_round_terms){.updates_max = slots,
+                                        .weight_max = server->weight_cap,
+                                        .norm_limit = scenario->norm_limit,
+                                        .refuse_range = scenario->refuse_range,
+                                        .tensor_count = (uint32_t)server->tensor_count,
+                                        .has_exponents = server->has_exponents};
+    (void)snprintf(terms->strategy, sizeof terms->strategy, "%s", word(scenario->strategy, "fedavg"));
+    memcpy(terms->codec, server->codec.name, sizeof terms->codec);
+    memcpy(terms->exponents, server->exponents, sizeof terms->exponents);
+    server->round = round;
+    covey_virtual_server_abandon(server);
+    return covey_round_terms_begin(terms, server->ends, server->tensor_count, 1, &server->aggregation, err);
+}
+
+void covey_virtual_server_abandon(struct covey_virtual_server *server)
+{
+    covey_aggregation_destroy(server->aggregation);
+    server->aggregation = NULL;
+}
+
+enum covey_status covey_virtual_server_close(struct covey_virtual_server *server, struct covey_error *err)
+{
+    const size_t count = server->fleet->layout.shared_count;
+    struct covey_server_optimiser optimiser = {0};
+    struct covey_aggregation_report report;
+    const double *mean = NULL;
+    uint8_t *delta = NULL;
+    size_t delta_bytes = 0;
+    COVEY_TRY(covey_aggregation_finish(server->aggregation, &mean, &report, server->exponents, err));
+    server->has_exponents = true;
+    COVEY_TRY(covey_server_optimiser_init(&optimiser, COVEY_SERVER_SGD, server->server_rate,
+                                          server->fleet->layout.update_count, err));
+    enum covey_status status = covey_server_optimiser_step(&optimiser, mean, server->weights, err);
+    covey_server_optimiser_deinit(&optimiser);
+    covey_virtual_server_abandon(server);
+    if (status == COVEY_OK)
+        status = covey_line_advance(&server->downlink, server->recipe.seed, server->round, server->weights,
+                                    count, server->published, &delta, &delta_bytes, err);
+    free(delta);
+    COVEY_TRY(status);
+    server->sequence++;
+    return covey_virtual_server_show(server, delta_bytes, err);
+}
