@@ -166,7 +166,7 @@ static enum covey_status train(struct worker *worker, struct covey_crew_job *job
     const struct covey_training_run run = {
         .device = fleet->ids[job->device], .round = job->plan->round, .seed = job->plan->recipe.seed};
     struct covey_dataset dataset;
-    covey_virtual_fleet_share(fleet, job->device, worker->share, &dataset);
+    covey_virtual_fleet_share(fleet, job->device, job->hostile, worker->share, &dataset);
     memcpy(worker->local, crew->round.published, crew->count * sizeof *worker->local);
     recall(worker, job);
     const double from_s = thread_cpu_s();
@@ -174,6 +174,9 @@ static enum covey_status train(struct worker *worker, struct covey_crew_job *job
         covey_trainer_run(worker->trainer, worker->local, &dataset, &job->plan->recipe, &run, result, NULL);
     worker->training_s += thread_cpu_s() - from_s;
     result->ms = job->training_ms;
+    if (status == COVEY_OK && job->hostile)
+        covey_attack_model(fleet->scenario, job->device, job->plan->round, crew->round.published,
+                           worker->local, crew->update_count);
     return status;
 }
 

@@ -69,6 +69,8 @@ enum covey_status covey_virtual_fleet_init(struct covey_virtual_fleet *fleet,
             covey_partition_create(&fleet->data.train, fleet->data.owners, fleet->data.owner_count,
                                    &scenario->partition, (uint64_t)scenario->seed, &fleet->partition, err);
     if (status == COVEY_OK)
+        status = covey_attack_data(scenario, &fleet->data.train, &fleet->poisoned, err);
+    if (status == COVEY_OK)
         status = name_devices(fleet, err);
     if (status != COVEY_OK)
         covey_virtual_fleet_deinit(fleet);
@@ -78,6 +80,7 @@ enum covey_status covey_virtual_fleet_init(struct covey_virtual_fleet *fleet,
 void covey_virtual_fleet_deinit(struct covey_virtual_fleet *fleet)
 {
     covey_partition_destroy(fleet->partition);
+    covey_attack_data_free(&fleet->poisoned);
     covey_sim_data_free(&fleet->data);
     covey_layout_deinit(&fleet->layout);
     free(fleet->ids);
@@ -86,10 +89,11 @@ void covey_virtual_fleet_deinit(struct covey_virtual_fleet *fleet)
     *fleet = (struct covey_virtual_fleet){0};
 }
 
-void covey_virtual_fleet_share(const struct covey_virtual_fleet *fleet, uint32_t device, uint32_t *scratch,
-                               struct covey_dataset *out)
+void covey_virtual_fleet_share(const struct covey_virtual_fleet *fleet, uint32_t device, bool hostile,
+                               uint32_t *scratch, struct covey_dataset *out)
 {
-    const struct covey_dataset *train = &fleet->data.train;
+    const struct covey_dataset *train =
+        hostile && fleet->poisoned.count > 0 ? &fleet->poisoned : &fleet->data.train;
     *out = *train;
     out->storage = NULL;
     out->index = covey_partition_share(fleet->partition, device, scratch, &out->count);

@@ -3,10 +3,12 @@
 #ifndef COVEY_VIRTUAL_FLEET_H
 #define COVEY_VIRTUAL_FLEET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "covey/model.h"
 #include "covey/params.h"
+#include "attack.h"
 #include "covey/status.h"
 #include "partition.h"
 #include "scenario.h"
@@ -22,6 +24,7 @@ struct covey_virtual_fleet {
     uint32_t description_bytes; /* of its CBOR */
     float *initial;             /* (layout.count) */
     struct covey_sim_data data;
+    struct covey_dataset poisoned; /* train, as hostile devices see it; count 0: as everybody else */
     struct covey_partition *partition;
     uint32_t devices;
     uint64_t *ids; /* (devices) covey_random_id of the names */
@@ -36,9 +39,9 @@ void covey_virtual_fleet_deinit(struct covey_virtual_fleet *fleet); /* an all-ze
 /* "device-000012" */
 void covey_virtual_fleet_name(uint32_t device, char out[COVEY_FLEET_NAME_BYTES]);
 
-/* The device's examples as a data set over the common tables. scratch: (covey_partition_most) places, kept
- * while *out is used. Nothing to free. */
-void covey_virtual_fleet_share(const struct covey_virtual_fleet *fleet, uint32_t device, uint32_t *scratch,
-                               struct covey_dataset *out);
+/* The device's examples as a data set over the common tables, or over the poisoned ones. scratch:
+ * (covey_partition_most) places, kept while *out is used. Nothing to free. */
+void covey_virtual_fleet_share(const struct covey_virtual_fleet *fleet, uint32_t device, bool hostile,
+                               uint32_t *scratch, struct covey_dataset *out);
 
 #endif

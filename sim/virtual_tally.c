@@ -116,7 +116,7 @@ enum covey_status covey_virtual_tally_judge(struct covey_virtual_tally *tally, s
         status = covey_cohort_select((uint64_t)fleet->scenario->seed, UINT32_MAX, fleet->ids, fleet->devices,
                                      count, chosen);
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++)
-        covey_virtual_fleet_share(fleet, chosen[i], indices + i * most, &parts[i]);
+        covey_virtual_fleet_share(fleet, chosen[i], false, indices + i * most, &parts[i]);
     if (status == COVEY_OK)
         status = covey_crew_evaluate(crew, params, parts, count, scores, err);
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++) {
