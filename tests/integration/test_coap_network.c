@@ -169,6 +169,37 @@ Test(network, upload_is_resumed, .timeout = 120)
     stop(&course);
 }
 
+/* The device is killed in the middle of an upload. The next process has nothing but the bytes: told that they
+ * went out before, it sends what the server misses. */
+Test(network, upload_is_resumed_by_another_process, .timeout = 120)
+{
+    struct relay_network clean = {.delay_us = 20000};
+    struct course course = start(&clean, 1);
+    struct answer answer = {0};
+    struct covey_request upload = {.method = COVEY_PUT,
+                                   .path = "f/test/a/0011223344556677",
+                                   .content_format = 60,
+                                   .body = {course.body, BODY_BYTES}};
+    cr_assert_eq(course.device->link.ops->request(course.device->link.link, &upload, answer_taken, &answer,
+                                                  NULL, NULL),
+                 COVEY_OK);
+    await_third(&course, &answer);
+    device_stop(course.device);
+    struct covey_credentials credentials = rig_psk("device-1");
+    course.device = device_start(&credentials);
+    cr_assert(device_connect(course.device, relay_address(course.relay)), "%s", course.device->reason.text);
+    upload.resume = true;
+    cr_assert(device_ask(course.device, &upload, &answer, LIMIT_MS));
+    cr_assert_eq(answer.code, COVEY_CODE_CHANGED);
+    struct covey_traffic second;
+    course.device->link.ops->traffic(course.device->link.link, &second);
+    const uint64_t blocks = BODY_BYTES / COVEY_BLOCK_BYTES;
+    cr_assert_leq(second.blocks_sent - second.blocks_repeated, blocks - blocks / 5, "%llu of %llu blocks",
+                  (unsigned long long)second.blocks_sent, (unsigned long long)blocks);
+    cr_assert_eq(atomic_load(&course.rig->uploads), 1);
+    stop(&course);
+}
+
 /* The same for a download; and when the body has changed meanwhile, the new one comes whole. */
 Test(network, download_is_resumed, .timeout = 120)
 {

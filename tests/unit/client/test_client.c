@@ -7,6 +7,7 @@
 #include "client_rig.h"
 #include "client_state.h"
 #include "covey/codec.h"
+#include "covey/device_metrics.h"
 #include "covey/hash.h"
 
 static struct client_rig rig;
@@ -124,6 +125,93 @@ Test(client, acknowledgement_lost)
     cr_assert(rig.server.puts == 2 && tiny_server_updates(&rig.server) == 1, "sent twice, counted once");
 }
 
+/* The values of a stored file, its head and its hash included; 0: it is not there. */
+static size_t stored(const char *name, uint8_t *out, size_t capacity)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/state/digits/%s", rig.folder, name);
+    FILE *file = fopen(path, "rb");
+    size_t size = file != NULL ? fread(out, 1, capacity, file) : 0;
+    if (file != NULL)
+        fclose(file);
+    return size;
+}
+
+/* Killed between the server's taking an update and our hearing of it, and a newer plan is there when it comes
+ * back: the residual that went with the update holds when it was taken, the one before when it was not. */
+Test(client, the_residual_follows_what_the_server_says)
+{
+    static uint8_t pending[4096], before[4096], after[4096];
+    for (int taken = 0; taken < 2; taken++) {
+        client_rig_start(&rig, "", false);
+        open_client();
+        tiny_server_assign(&rig.server, 1, "int8");
+        client_rig_until(&rig, rig.reported == 1);
+        const size_t before_bytes = stored("residual", before, sizeof before);
+        cr_assert(before_bytes > 100 && before_bytes < sizeof before);
+        tiny_server_publish(&rig.server, .01f);
+        rig.server.lose_acknowledgement = taken;
+        rig.server.put_code = COVEY_CODE_UNAVAILABLE;
+        rig.server.put_code_count = taken ? 0 : 1000;
+        const uint32_t puts = rig.server.puts;
+        tiny_server_assign(&rig.server, 2, "int8");
+        client_rig_until(&rig, rig.server.puts > puts);
+        const size_t pending_bytes = stored("pending", pending, sizeof pending);
+        cr_assert(pending_bytes == before_bytes && memcmp(pending, before, before_bytes) != 0);
+        client_rig_close(&rig);
+        rig.server.put_code_count = 0;
+        cr_assert(tiny_server_updates(&rig.server) == (taken ? 2 : 1));
+
+        tiny_server_push(
+            &rig.server,
+            &(struct covey_plan){.kind = COVEY_PLAN_WAIT, .retry_after_ms = 60000, .heartbeat_ms = 60000});
+        open_client();
+        client_rig_until(&rig, rig.server.asks == 1 && waits() && stored("update", after, sizeof after) == 0);
+        cr_assert(rig.reported == (taken ? 2 : 1), "what was taken is reported");
+        cr_assert(stored("pending", after, sizeof after) == 0);
+        cr_assert(stored("residual", after, sizeof after) == before_bytes);
+        cr_assert(memcmp(after, taken ? pending : before, before_bytes) == 0, "taken %d", taken);
+        tiny_server_assign(&rig.server, 3, "int8");
+        client_rig_until(&rig, rig.reported == (taken ? 3 : 2));
+        cr_assert(rig.server.asks == 1 && rig.server.puts > puts + 1);
+        if (taken == 0)
+            client_rig_stop(&rig);
+    }
+}
+
+static double metric(const char *name)
+{
+    double value = -1;
+    return covey_metrics_find(&rig.server.metrics, name, &value) ? value : -1;
+}
+
+Test(client, tells_how_its_rounds_went)
+{
+    client_rig_start(&rig, "", false);
+    rig.stop_after = 2;
+    open_client();
+    for (uint8_t round = 1; round <= 2; round++) {
+        tiny_server_assign(&rig.server, round, "int8");
+        client_rig_until(&rig, rig.server.posts == round);
+        cr_assert(metric("round") == round && metric("failed") == 0 && metric("examples") == RIG_EXAMPLES);
+        cr_assert(metric("loss-after") > 0 && metric("loss-before") > 0 && metric("training") >= 0);
+        cr_assert(metric("memory") > 100000 && metric("battery") == -1);
+        cr_assert(metric("bytes-up") >= metric("upload-bytes") &&
+                  metric("upload-bytes") > metric("update-bytes") && metric("update-bytes") > 0);
+    }
+    client_rig_until(&rig, covey_client_finished(rig.client)); /* not before the second report */
+}
+
+Test(client, tells_nothing_when_told_so)
+{
+    client_rig_start(&rig, "metrics: false\n", false);
+    rig.stop_after = 1;
+    open_client();
+    tiny_server_assign(&rig.server, 1, "int8");
+    client_rig_until(&rig, covey_client_finished(rig.client));
+    cr_assert(rig.server.posts == 0);
+}
+
 Test(client, refused_for_good)
 {
     static const uint8_t codes[] = {COVEY_CODE_FORBIDDEN, COVEY_CODE_CONFLICT, COVEY_CODE_UNPROCESSABLE};
@@ -179,6 +267,21 @@ Test(client, without_data)
     client_rig_until(&rig, strstr(client_rig_view(&rig).trouble, "data:") != NULL);
     client_rig_until(&rig, waits());
     cr_assert(rig.server.puts == 0);
+    client_rig_until(&rig, rig.server.posts == 1);
+    cr_assert(metric("round") == 1 && metric("failed") == COVEY_ROUND_NO_DATA && metric("loss-after") == -1);
+}
+
+Test(client, tells_that_training_failed)
+{
+    client_rig_start(&rig, "", false);
+    open_client();
+    tiny_server_assign_rate(&rig.server, 1, "int8", 2000); /* refused by the trainer */
+    client_rig_until(&rig, rig.server.posts == 1);
+    cr_assert(metric("round") == 1 && metric("failed") == COVEY_ROUND_OTHER, "%g", metric("failed"));
+    cr_assert(rig.server.puts == 0);
+    tiny_server_assign(&rig.server, 2, "int8"); /* life goes on */
+    client_rig_until(&rig, rig.reported == 1 && rig.server.posts == 2);
+    cr_assert(metric("failed") == 0);
 }
 
 Test(client, stops_when_told_and_ends_with_the_federation)

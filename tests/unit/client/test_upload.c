@@ -168,6 +168,40 @@ Test(upload, the_same_bytes_by_the_same_seed)
     }
 }
 
+Test(upload, what_an_answer_says_of_the_fate)
+{
+    static const struct covey_upload_state taken = {.complete = 1},
+                                           coming = {.total_bytes = 3000,
+                                                     .block_bytes = 1024,
+                                                     .range_count = 1,
+                                                     .missing = {{.first = 1, .count = 2}}},
+                                           nothing = {0};
+    static const struct {
+        enum covey_status status;
+        uint8_t code;
+        const struct covey_upload_state *state;
+        enum covey_client_fate fate;
+    } table[] = {{COVEY_OK, COVEY_CODE_CONTENT, &taken, COVEY_FATE_TAKEN},
+                 {COVEY_OK, COVEY_CODE_CONTENT, &coming, COVEY_FATE_LATER},
+                 {COVEY_OK, COVEY_CODE_CONTENT, &nothing, COVEY_FATE_LATER},
+                 {COVEY_OK, COVEY_CODE_CONTENT, NULL, COVEY_FATE_UNKNOWN},
+                 {COVEY_OK, COVEY_CODE_FORBIDDEN, NULL, COVEY_FATE_NOT_TAKEN},
+                 {COVEY_OK, COVEY_CODE_NOT_FOUND, NULL, COVEY_FATE_UNKNOWN},
+                 {COVEY_OK, COVEY_CODE_TOO_MANY, NULL, COVEY_FATE_LATER},
+                 {COVEY_OK, COVEY_CODE_UNAVAILABLE, NULL, COVEY_FATE_LATER},
+                 {COVEY_CLOSED, 0, NULL, COVEY_FATE_LATER},
+                 {COVEY_TIMEOUT, 0, NULL, COVEY_FATE_LATER}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        uint8_t bytes[512] = {0};
+        size_t size = 1; /* a byte that is no message */
+        if (table[i].state != NULL)
+            cr_assert(covey_upload_state_encode(table[i].state, bytes, sizeof bytes, &size) == COVEY_OK);
+        const struct covey_reply reply = {
+            .status = table[i].status, .code = table[i].code, .body = {bytes, size}};
+        cr_assert(covey_upload_fate(&reply) == table[i].fate, "row %zu: %d", i, covey_upload_fate(&reply));
+    }
+}
+
 Test(upload, refuses_what_diverged)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY, 3e38f};

@@ -124,11 +124,16 @@ void tiny_server_push(struct tiny_server *server, const struct covey_plan *plan)
 
 void tiny_server_assign(struct tiny_server *server, uint8_t assignment, const char *codec)
 {
+    tiny_server_assign_rate(server, assignment, codec, .1f);
+}
+
+void tiny_server_assign_rate(struct tiny_server *server, uint8_t assignment, const char *codec, float rate)
+{
     struct covey_plan plan = {.kind = COVEY_PLAN_TRAIN,
                               .round = assignment,
                               .assignment = {{assignment}},
                               .manifest = server->manifest_hash,
-                              .recipe = {.epochs = 1, .batch = 4, .learning_rate = .1f, .seed = 5},
+                              .recipe = {.epochs = 1, .batch = 4, .learning_rate = rate, .seed = 5},
                               .deadline_ms = 600000,
                               .retry_after_ms = 60000,
                               .heartbeat_ms = 60000};
@@ -183,6 +188,25 @@ static void serve_plan(struct tiny_server *server, struct covey_exchange *exchan
     answer(exchange, COVEY_CODE_CONTENT, bytes, size);
 }
 
+/* Taken, or the round is over: a server that closes its rounds at once. */
+static void tell_fate(struct tiny_server *server, const char *text, struct covey_exchange *exchange)
+{
+    struct covey_upload_state state = {.complete = 1};
+    struct covey_assignment_id id;
+    uint8_t bytes[64];
+    size_t size;
+    must(covey_upload_state_encode(&state, bytes, sizeof bytes, &size), NULL);
+    cr_assert(covey_hex_read(text, id.bytes, sizeof id.bytes) == 0);
+    server->asks++;
+    for (uint32_t i = 0; i < server->update_count; i++) {
+        if (memcmp(&server->updates[i].assignment, &id, sizeof id) == 0) {
+            answer(exchange, COVEY_CODE_CONTENT, bytes, size);
+            return;
+        }
+    }
+    answer(exchange, COVEY_CODE_FORBIDDEN, NULL, 0);
+}
+
 static void serve_locked(struct tiny_server *server, const struct covey_incoming *incoming,
                          struct covey_exchange *exchange)
 {
@@ -216,6 +240,12 @@ static void serve_locked(struct tiny_server *server, const struct covey_incoming
             code = COVEY_CODE_UNAVAILABLE; /* as good as lost */
         }
         answer(exchange, code, NULL, 0);
+    } else if (strncmp(path, "a/", 2) == 0 && incoming->method == COVEY_GET) {
+        tell_fate(server, path + 2, exchange);
+    } else if (strcmp(path, "metrics") == 0 && incoming->method == COVEY_POST) {
+        server->posts++;
+        must(covey_metrics_decode(incoming->body, &server->metrics, NULL), NULL);
+        answer(exchange, COVEY_CODE_CHANGED, NULL, 0);
     } else {
         answer(exchange, COVEY_CODE_NOT_FOUND, NULL, 0);
     }

@@ -45,8 +45,9 @@ struct tiny_server {
     struct covey_plan plan;
     struct tiny_update updates[TINY_UPDATES];
     uint32_t update_count;
-    uint32_t requests, fetches, plans, puts;
-    uint8_t put_code; /* answered to the next put_code_count PUTs instead of taking them */
+    uint32_t requests, fetches, plans, puts, asks, posts;
+    struct covey_metrics metrics; /* the last that were posted */
+    uint8_t put_code;             /* answered to the next put_code_count PUTs instead of taking them */
     uint32_t put_code_count;
     uint8_t plan_code;         /* answered to plan requests instead of a plan; 0 = none */
     uint8_t blob_code;         /* answered to d/ requests; 0 = none */
@@ -64,6 +65,8 @@ void tiny_server_publish_with(struct tiny_server *server, float step,
                               void (*change)(struct covey_manifest *manifest));
 /* A plan to train for the newest manifest, pushed to whoever observes. */
 void tiny_server_assign(struct tiny_server *server, uint8_t assignment, const char *codec);
+/* The same with another learning rate. */
+void tiny_server_assign_rate(struct tiny_server *server, uint8_t assignment, const char *codec, float rate);
 void tiny_server_push(struct tiny_server *server, const struct covey_plan *plan);
 
 uint32_t tiny_server_updates(struct tiny_server *server);

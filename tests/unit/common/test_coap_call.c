@@ -126,6 +126,31 @@ Test(coap_call, missing_blocks_are_asked_for_and_sent, .timeout = 30)
     covey_coap_call_destroy(call);
 }
 
+/* What another process may have sent: the server is asked first. */
+Test(coap_call, nothing_is_sent_of_what_was_taken_before, .timeout = 30)
+{
+    static const struct covey_upload_state states[] = {{.complete = 1}, {.complete = 0}};
+    for (int i = 0; i < 2; i++) {
+        struct covey_coap_call *call = make(&upload, false);
+        covey_coap_call_resume(call, 0);
+        struct covey_coap_message ask = next(call, 1);
+        cr_assert_eq(ask.code, COVEY_GET);
+        uint8_t encoded[512];
+        size_t encoded_bytes;
+        cr_assert_eq(covey_upload_state_encode(&states[i], encoded, sizeof encoded, &encoded_bytes),
+                     COVEY_OK);
+        struct covey_coap_message told = answer_to(&ask, COVEY_CODE_CONTENT);
+        told.payload = (struct covey_bytes){encoded, encoded_bytes};
+        covey_coap_call_answer(call, &told, 40000);
+        if (states[i].complete) {
+            expect_reply(call, COVEY_OK, COVEY_CODE_CHANGED);
+        } else { /* it has nothing: all of it, from the start */
+            cr_assert_eq(next(call, 40001).block1.number, 0);
+        }
+        covey_coap_call_destroy(call);
+    }
+}
+
 /* A server that never has it whole is not asked for ever. */
 Test(coap_call, asking_ends, .timeout = 30)
 {
