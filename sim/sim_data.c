@@ -9,6 +9,7 @@
 
 #include "calibration.h"
 #include "covey/dataset_load.h"
+#include "covey/random.h"
 #include "sim_sets.h"
 
 static const struct covey_sim_set sets[] = {
@@ -49,6 +50,35 @@ static const struct covey_sim_set sets[] = {
      .model = "air-quality",
      .text = "PM2.5 six hours ahead, 23 features",
      .load = set_load_beijing_air},
+    {.name = "turbofan",
+     .folder = "turbofan-fd001",
+     .marker = "train-idx2-float.gz",
+     .owner = "engine",
+     .owners = 100,
+     .examples = 20631,
+     .model = "turbofan",
+     .text = "remaining life of an engine, 30 features",
+     .load = set_load_turbofan},
+    {.name = "spoken-digits",
+     .folder = "spoken-digits",
+     .marker = "manifest.csv",
+     .owner = "speaker",
+     .owners = 6,
+     .examples = 2700,
+     .classes = 10,
+     .model = "spoken-digits",
+     .text = "log energies of spoken digits, 32 x 20",
+     .load = set_load_spoken_digits},
+    {.name = "shakespeare",
+     .folder = "shakespeare-by-role",
+     .marker = "clients.tsv",
+     .owner = "role",
+     .owners = 993,
+     .examples = 412580,
+     .classes = 128,
+     .model = "shakespeare-gru",
+     .text = "the next character after 80",
+     .load = set_load_shakespeare},
 };
 
 const struct covey_sim_set *covey_sim_set_at(size_t index)
@@ -166,6 +196,9 @@ static enum covey_status load_device_files(const struct covey_scenario *scenario
                                            struct covey_error *err)
 {
     const struct covey_data_config *train = &scenario->data.train;
+    const char *first = scenario->data.files.names[0];
+    if (strlen(first) > 4 && strcmp(first + strlen(first) - 4, ".csv") == 0)
+        return set_load_csv(scenario->folder, train, &scenario->data.files, out, err);
     const char **parts = calloc((size_t)scenario->data.files.count + 1, sizeof *parts);
     if (parts == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u file names", scenario->data.files.count);
@@ -188,15 +221,85 @@ static enum covey_status load_device_files(const struct covey_scenario *scenario
     return status;
 }
 
-/* The last `hold_out` of a shuffled order become the test part, or with owners whole owners until so many
- * examples are held out. */
+/* Which examples are held out: the first of a shuffled order, or with shares by owner all of those of the
+ * first owners of a shuffled order, until there are enough. held: (count), overwritten. */
+static enum covey_status choose_held(const struct covey_scenario *scenario, const struct covey_sim_data *data,
+                                     bool *held, struct covey_error *err)
+{
+    const bool by_owner = data->owners != NULL && (scenario->partition.kind == COVEY_PARTITION_NATURAL ||
+                                                   scenario->partition.kind == COVEY_PARTITION_FILES);
+    const uint32_t units = by_owner ? data->owner_count : data->train.count;
+    uint32_t *order = calloc((size_t)units + 1, sizeof *order);
+    bool *unit_held = calloc((size_t)units + 1, sizeof *unit_held);
+    struct covey_random random;
+    enum covey_status status = COVEY_OK;
+    uint32_t done = 0;
+    if (order == NULL || unit_held == NULL)
+        status = covey_fail(err, COVEY_NO_MEMORY, "no memory for %u examples", data->train.count);
+    covey_random_init(&random, (uint64_t)scenario->seed, 0, 1, COVEY_PURPOSE_SPLIT);
+    for (uint32_t i = 0; i < units && status == COVEY_OK; i++)
+        order[i] = i;
+    if (status == COVEY_OK)
+        covey_random_shuffle(&random, order, units);
+    for (uint32_t i = 0; i < units && status == COVEY_OK && done < scenario->data.hold_out; i++) {
+        unit_held[order[i]] = true;
+        for (uint32_t k = 0; by_owner && k < data->train.count; k++)
+            done += data->owners[k] == order[i];
+        done += !by_owner;
+    }
+    for (uint32_t i = 0; i < data->train.count && status == COVEY_OK; i++)
+        held[i] = unit_held[by_owner ? data->owners[i] : i];
+    free(order);
+    free(unit_held);
+    return status;
+}
+
+/* picked: (count of whole) scratch. */
+static enum covey_status part_data(struct covey_sim_data *data, const bool *held, uint32_t *picked,
+                                   struct covey_error *err)
+{
+    const uint32_t count = data->train.count;
+    uint32_t test = 0, train = 0;
+    enum covey_status status;
+    for (uint32_t i = 0; i < count; i++)
+        if (held[i])
+            picked[test++] = i;
+    if (test == count)
+        return covey_fail(err, COVEY_INVALID,
+                          "data.hold_out leaves nothing to train on: there are %u examples", count);
+    data->whole = data->train;
+    data->train = (struct covey_dataset){0};
+    COVEY_TRY(covey_dataset_view(&data->whole, picked, test, &data->test, err));
+    for (uint32_t i = 0; i < count; i++) {
+        if (held[i])
+            continue;
+        if (data->owners != NULL)
+            data->owners[train] = data->owners[i];
+        picked[train++] = i;
+    }
+    COVEY_TRY(covey_dataset_view(&data->whole, picked, train, &data->train, err));
+    if (data->owners == NULL)
+        return COVEY_OK;
+    data->owner_count = set_number_owners((int32_t *)data->owners, train, err, &status);
+    return status;
+}
+
 static enum covey_status hold_out(const struct covey_scenario *scenario, struct covey_sim_data *data,
                                   struct covey_error *err)
 {
-    (void)scenario;
-    (void)data;
-    (void)err;
-    return COVEY_OK;
+    if (scenario->data.hold_out == 0)
+        return COVEY_OK;
+    bool *held = calloc((size_t)data->train.count + 1, sizeof *held);
+    uint32_t *picked = calloc((size_t)data->train.count + 1, sizeof *picked);
+    enum covey_status status =
+        held == NULL || picked == NULL
+            ? covey_fail(err, COVEY_NO_MEMORY, "no memory for %u examples", data->train.count)
+            : choose_held(scenario, data, held, err);
+    if (status == COVEY_OK)
+        status = part_data(data, held, picked, err);
+    free(held);
+    free(picked);
+    return status;
 }
 
 static enum covey_status load_own(const struct covey_scenario *scenario, struct covey_sim_data *out,
@@ -240,6 +343,7 @@ void covey_sim_data_free(struct covey_sim_data *data)
 {
     covey_dataset_deinit(&data->train);
     covey_dataset_deinit(&data->test);
+    covey_dataset_deinit(&data->whole);
     free(data->owners);
     for (size_t i = 0; i < sizeof data->memory / sizeof data->memory[0]; i++)
         free(data->memory[i]);

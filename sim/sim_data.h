@@ -19,7 +19,8 @@ struct covey_sim_data {
     struct covey_dataset train, test; /* test.count 0: there is none */
     uint32_t *owners;                 /* (train.count) 0 .. owner_count - 1; NULL: nobody's */
     uint32_t owner_count;
-    void *memory[8]; /* what the tables point to and is not the data sets' own */
+    struct covey_dataset whole; /* what both are views of when the test part was held out */
+    void *memory[8];            /* what the tables point to and is not the data sets' own */
 };
 
 /* One set of the catalogue. */

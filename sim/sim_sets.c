@@ -95,6 +95,43 @@ enum covey_status set_load_files(const struct set_files *files, struct covey_dat
     return status;
 }
 
+/* Rows of one CSV file, as it would be read among the others. */
+static enum covey_status count_csv(const char *folder, const struct covey_data_config *config, char *name,
+                                   uint32_t *out, struct covey_error *err)
+{
+    struct covey_data_config one = *config;
+    struct covey_dataset dataset = {0};
+    one.csv.files = (struct covey_data_names){&name, 1};
+    COVEY_TRY(covey_data_load(&one, folder, &dataset, err));
+    *out = dataset.count;
+    covey_dataset_deinit(&dataset);
+    return COVEY_OK;
+}
+
+enum covey_status set_load_csv(const char *folder, const struct covey_data_config *config,
+                               const struct covey_data_names *names, struct covey_sim_data *out,
+                               struct covey_error *err)
+{
+    struct covey_data_config all = *config;
+    uint32_t at = 0;
+    all.csv.files = *names;
+    COVEY_TRY(covey_data_load(&all, folder, &out->train, err));
+    out->owners = calloc((size_t)out->train.count + 1, sizeof *out->owners);
+    if (out->owners == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u owners", out->train.count);
+    for (uint32_t i = 0; i < names->count; i++) {
+        uint32_t count = 0;
+        COVEY_TRY(count_csv(folder, config, names->names[i], &count, err));
+        for (uint32_t k = 0; k < count && at < out->train.count; k++)
+            out->owners[at++] = i;
+    }
+    if (at != out->train.count)
+        return covey_fail(err, COVEY_MISMATCH, "data.files: %u examples together, %u one by one",
+                          out->train.count, at);
+    out->owner_count = names->count;
+    return COVEY_OK;
+}
+
 enum covey_status set_load_integers(const char *folder, const char *name, int32_t **out, uint32_t *count,
                                     struct covey_error *err)
 {
@@ -216,25 +253,5 @@ enum covey_status set_load_har(const char *folder, struct covey_sim_data *out, s
     COVEY_TRY(set_load_files(&files, &out->train, &out->owners, err));
     out->owner_count = sizeof train_people / sizeof train_people[0] - 1;
     files.parts = test_people;
-    return set_load_files(&files, &out->test, NULL, err);
-}
-
-/* ------------------------------------------------------------------ air quality */
-
-enum covey_status set_load_beijing_air(const char *folder, struct covey_sim_data *out,
-                                       struct covey_error *err)
-{
-    static const char *const stations[] = {
-        "Aotizhongxin", "Changping", "Dingling", "Dongsi", "Guanyuan",      "Gucheng", "Huairou",
-        "Nongzhanguan", "Shunyi",    "Tiantan",  "Wanliu", "Wanshouxigong", NULL};
-    struct set_files files = {.folder = folder,
-                              .parts = stations,
-                              .inputs = "train-x-idx2-float.gz",
-                              .targets = "train-y-idx1-float.gz",
-                              .statistics = "feature-stats.csv"};
-    COVEY_TRY(set_load_files(&files, &out->train, &out->owners, err));
-    out->owner_count = sizeof stations / sizeof stations[0] - 1;
-    files.inputs = "test-x-idx2-float.gz";
-    files.targets = "test-y-idx1-float.gz";
     return set_load_files(&files, &out->test, NULL, err);
 }

@@ -19,6 +19,11 @@ struct set_files {
 enum covey_status set_load_files(const struct set_files *files, struct covey_dataset *out, uint32_t **owners,
                                  struct covey_error *err);
 
+/* CSV files, one an owner, read as `config` says (its csv block without files). */
+enum covey_status set_load_csv(const char *folder, const struct covey_data_config *config,
+                               const struct covey_data_names *names, struct covey_sim_data *out,
+                               struct covey_error *err);
+
 /* A label-like table of one integer a row, as (count) values, malloc'ed. */
 enum covey_status set_load_integers(const char *folder, const char *name, int32_t **out, uint32_t *count,
                                     struct covey_error *err);
