@@ -392,7 +392,7 @@ static void look_up(struct network *network, uint32_t link, bool up, uint64_t bo
     if (below == NULL || above == NULL)
         return;
     const struct covey_transfer *a = &below->runs[k], *b = &above->runs[k];
-    const double part = (double)(blocks - low) / (double)(high - low);
+    const double part = high > low ? (double)(blocks - low) / (double)(high - low) : 0; /* 8 stands twice */
     const double scale = (double)all / blocks;
     out->ms = between(0, between(a->ms, b->ms, part), scale);
     out->bytes_up = between(0, between(a->bytes_up, b->bytes_up, part), scale);
