@@ -103,6 +103,7 @@ log: {{level: info}}
         done = subprocess.run([os.path.join(self.bin, program), *arguments], capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             sys.exit(f"{program} {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
 
     def start(self, name):
         program = ["covey-server", "run", self.path("server"), "--json"] if name == "server" else \

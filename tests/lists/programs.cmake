@@ -8,6 +8,11 @@ endif()
 # Real processes, killed at any moment: a few times here, hundreds of times in the long tier.
 if(NOT COVEY_SANITIZE STREQUAL "thread" AND NOT CMAKE_CROSSCOMPILING)
     find_program(COVEY_PYTHON python3 REQUIRED)
+    foreach(name IN ITEMS resume_upload device_reports)
+        add_test(NAME ${name} COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/fault/${name}.py
+            ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/${name})
+        set_tests_properties(${name} PROPERTIES LABELS fault TIMEOUT 400)
+    endforeach()
     foreach(who IN ITEMS device server both)
         foreach(tier IN ITEMS short long)
             set(kills 2)
