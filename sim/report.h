@@ -1,0 +1,56 @@
+/* Runs laid side by side: a table and one self-contained HTML page, with pictures as inline SVG, that works
+ * offline, on a phone, in light and dark. All outside text is escaped. */
+#ifndef COVEY_REPORT_H
+#define COVEY_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "outcome.h"
+#include "scenario_text.h"
+#include "svg_chart.h"
+#include "yardstick.h"
+
+#define COVEY_REPORT_RUNS 1024
+#define COVEY_REPORT_KEYS 16 /* in which the scenarios differ, as columns */
+#define COVEY_REPORT_LABEL_BYTES 128
+
+struct covey_report_run {
+    const struct covey_outcome_run *outcome; /* borrowed */
+    char label[COVEY_REPORT_LABEL_BYTES];
+    double target; /* NaN: none */
+    struct covey_target_crossing crossing;
+    bool front; /* nothing beats it in bytes up, virtual time and accuracy */
+};
+
+struct covey_report {
+    struct covey_report_run *runs;
+    struct covey_scenario_pairs *pairs; /* (count) */
+    uint32_t count;
+    const char *keys[COVEY_REPORT_KEYS]; /* in which they differ */
+    uint32_t key_count;
+    uint32_t shown[COVEY_SVG_SERIES], shown_count; /* those that are drawn, when there are too many */
+    bool share;                                    /* the metrics are shares of one: accuracies */
+};
+
+/* target: NaN takes each run's own. runs: borrowed until destroyed. */
+COVEY_MUST_CHECK enum covey_status covey_report_create(const struct covey_outcome_run *runs, uint32_t count,
+                                                       double target, struct covey_report **out,
+                                                       struct covey_error *err);
+void covey_report_destroy(struct covey_report *report);
+
+void covey_report_text(FILE *out, const struct covey_report *report); /* a table for a terminal */
+void covey_report_json(FILE *out, const struct covey_report *report); /* an object a run, one a line */
+/* title: outside text. */
+void covey_report_html(FILE *out, const struct covey_report *report, const char *title);
+
+/* ---- parts of the page ---- */
+
+void covey_report_charts(FILE *out, const struct covey_report *report);
+
+/* A whole file, put in place at once. `write` is called with user. */
+COVEY_MUST_CHECK enum covey_status covey_report_save(const char *path, const struct covey_report *report,
+                                                     const char *title, struct covey_error *err);
+
+#endif
