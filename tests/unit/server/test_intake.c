@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "covey/codec.h"
+#include "covey/device_metrics.h"
 #include "covey/hash.h"
 #include "covey/messages.h"
 #include "fake_host.h"
@@ -201,6 +202,96 @@ Test(intake, refuses_each_kind_of_bad_update_with_its_code_and_goes_on)
     body = remake(&rig, NULL, "raw32", count, 0, &size);
     cr_expect_eq(put(&rig, "good", path, body, size), COVEY_CODE_CHANGED);
     free(body);
+    tear_down(&rig);
+}
+
+/* A device that does not know what became of its update asks, long after too. */
+static void expect_account(struct rig *rig, const char *device, const char *path, uint8_t code, bool complete)
+{
+    struct fake_answer answer;
+    struct covey_upload_state state = {0};
+    fake_request(&rig->host, device, COVEY_GET, path, (struct covey_bytes){0}, false, &answer);
+    cr_assert_eq(answer.code, code, "%s of %s: %u.%02u", path, device, answer.code >> 5, answer.code & 31);
+    if (code == COVEY_CODE_CONTENT) {
+        cr_assert_eq(covey_upload_state_decode((struct covey_bytes){answer.body, answer.size}, &state, NULL),
+                     COVEY_OK);
+        cr_assert_eq((bool)state.complete, complete);
+    }
+    free(answer.body);
+}
+
+static void forget_rounds(struct rig *rig)
+{
+    fake_host_stop(&rig->host);
+    covey_server_destroy(rig->server);
+    cr_assert_eq(covey_server_create(&rig->options, &rig->server, NULL), COVEY_OK);
+    fake_host_start(&rig->host, rig->server);
+    fake_come(&rig->host, "good", true);
+    fake_come(&rig->host, "other", true);
+}
+
+Test(intake, says_what_became_of_an_update)
+{
+    struct rig rig;
+    set_up(&rig, "int8");
+    char good[COVEY_PATH_BYTES], other[COVEY_PATH_BYTES];
+    const struct covey_plan plan = fake_await(&rig.host, "other", "digits", COVEY_PLAN_TRAIN, 1);
+    fake_put_path(&rig.plan, "digits", good);
+    fake_put_path(&plan, "digits", other);
+    expect_account(&rig, "good", good, COVEY_CODE_CONTENT, false);
+    cr_expect_eq(fake_work(&rig.host, &rig.model, "good", "digits", &rig.plan, rig.signer),
+                 COVEY_CODE_CHANGED);
+    expect_account(&rig, "good", good, COVEY_CODE_CONTENT, true);
+    forget_rounds(&rig); /* in mid-round */
+    expect_account(&rig, "good", good, COVEY_CODE_CONTENT, true);
+    expect_account(&rig, "other", other, COVEY_CODE_CONTENT, false);
+    expect_account(&rig, "other", good, COVEY_CODE_FORBIDDEN, false);
+    expect_account(&rig, "good", "f/digits/a/0123456789abcdef", COVEY_CODE_NOT_FOUND, false);
+    cr_expect_eq(fake_work(&rig.host, &rig.model, "other", "digits", &plan, rig.signer), COVEY_CODE_CHANGED);
+    (void)fake_await(&rig.host, "good", "digits", COVEY_PLAN_DONE, 0);
+    forget_rounds(&rig); /* now only the ledger knows */
+    expect_account(&rig, "good", good, COVEY_CODE_CONTENT, true);
+    expect_account(&rig, "other", other, COVEY_CODE_CONTENT, true);
+    tear_down(&rig);
+}
+
+static uint8_t post_failure(struct rig *rig, const char *device, double round, double failed)
+{
+    struct covey_metrics metrics = {0};
+    uint8_t bytes[COVEY_METRICS_BYTES];
+    size_t size = 0;
+    covey_metrics_add(&metrics, COVEY_METRIC_ROUND, "", round);
+    covey_metrics_add(&metrics, COVEY_METRIC_FAILED, "", failed);
+    cr_assert_eq(covey_metrics_encode(&metrics, bytes, sizeof bytes, &size, NULL), COVEY_OK);
+    struct fake_answer answer;
+    fake_request(&rig->host, device, COVEY_POST, "f/digits/metrics", (struct covey_bytes){bytes, size}, false,
+                 &answer);
+    free(answer.body);
+    return answer.code;
+}
+
+Test(intake, does_not_wait_for_a_device_that_says_it_failed)
+{
+    struct rig rig;
+    set_up(&rig, "int8");
+    struct covey_federation_view view;
+    const struct covey_plan plan = fake_await(&rig.host, "other", "digits", COVEY_PLAN_TRAIN, 1);
+    cr_expect_eq(post_failure(&rig, "stranger", 1, COVEY_ROUND_DIVERGED), COVEY_CODE_CHANGED);
+    cr_expect_eq(post_failure(&rig, "good", 2, COVEY_ROUND_DIVERGED), COVEY_CODE_CHANGED, "of another round");
+    cr_expect_eq(post_failure(&rig, "good", 1, COVEY_ROUND_DELIVERED), COVEY_CODE_CHANGED, "none");
+    cr_expect_eq(post_failure(&rig, "good", 1, -1), COVEY_CODE_CHANGED);
+    fake_sleep_ms(100);
+    covey_server_federation_view(rig.server, 0, &view);
+    cr_expect_eq(view.round.lost, 0);
+    cr_expect_eq(post_failure(&rig, "good", 1, COVEY_ROUND_DIVERGED), COVEY_CODE_CHANGED);
+    for (int i = 0; i < 200 && view.round.lost == 0; i++) {
+        fake_sleep_ms(10);
+        covey_server_federation_view(rig.server, 0, &view);
+    }
+    cr_expect_eq(view.round.lost, 1);
+    /* the other one alone makes the round */
+    cr_expect_eq(fake_work(&rig.host, &rig.model, "other", "digits", &plan, rig.signer), COVEY_CODE_CHANGED);
+    (void)fake_await(&rig.host, "other", "digits", COVEY_PLAN_DONE, 0);
     tear_down(&rig);
 }
 
