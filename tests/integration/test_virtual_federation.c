@@ -1,0 +1,205 @@
+/* The simulation and the real thing end with the same model, bit for bit: ten devices, all required, the real
+ * server and the real clients over the in-process transport on one side, the same scenario in virtual time on
+ * the other. */
+#include <criterion/criterion.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../unit/sim/little_fleet.h"
+#include "covey/client.h"
+#include "covey/hash.h"
+#include "covey/inprocess.h"
+#include "covey/linalg.h"
+#include "covey/server.h"
+#include "virtual_fleet.h"
+
+#define WAIT_S 60
+
+struct real_device {
+    struct covey_inprocess_network *network;
+    const struct covey_trust *trust;
+    char name[COVEY_FLEET_NAME_BYTES];
+    char folder[160];
+    struct covey_client_config config;
+    struct covey_dataset dataset;
+    uint32_t *share;
+    pthread_t thread;
+};
+
+static enum covey_status open_link(void *user, const struct covey_link_events *events,
+                                   struct covey_link_handle *out, struct covey_error *err)
+{
+    struct real_device *device = user;
+    return covey_inprocess_link_create(device->network, device->name, events, out, err);
+}
+
+static void *run_device(void *user)
+{
+    struct real_device *device = user;
+    struct covey_client *client = NULL;
+    struct covey_error err = {0};
+    const struct covey_client_options options = {.config = &device->config,
+                                                 .env = covey_env_system(NULL),
+                                                 .device_name = device->name,
+                                                 .trust = device->trust,
+                                                 .dataset = &device->dataset,
+                                                 .open_link = open_link,
+                                                 .link_user = device};
+    const time_t until = time(NULL) + WAIT_S;
+    cr_assert_eq(covey_client_create(&options, &client, &err), COVEY_OK, "%s", err.text);
+    while (!covey_client_finished(client)) {
+        covey_client_step(client, 50);
+        cr_assert_lt(time(NULL), until, "%s did not finish", device->name);
+    }
+    covey_client_destroy(client);
+    return NULL;
+}
+
+static void *run_server(void *user)
+{
+    struct covey_error err = {0};
+    cr_assert_eq(covey_server_run(user, &err), COVEY_OK, "%s", err.text);
+    return NULL;
+}
+
+static void start_device(struct real_device *device, uint32_t number, const struct covey_virtual_fleet *fleet,
+                         const struct covey_scenario *scenario, const char *folder)
+{
+    struct covey_error err = {0};
+    char text[512];
+    covey_virtual_fleet_name(number, device->name);
+    (void)snprintf(device->folder, sizeof device->folder, "%s/%s", folder, device->name);
+    (void)snprintf(text, sizeof text, "mkdir -p '%s'", device->folder);
+    cr_assert_eq(system(text), 0);
+    (void)snprintf(
+        text, sizeof text,
+        "server: \"server:5684\"\nserver_name: localhost\nfederation: little\nexit_when_done: true\n"
+        "reconnect_ms: 100\nerror_feedback: %s\nfeedback_rounds: %lld\nclip_norm: %g\n",
+        scenario->feedback == COVEY_FEEDBACK_ON ? "on" : "off", (long long)scenario->feedback_rounds,
+        scenario->clip_norm);
+    cr_assert_eq(covey_client_config_load_text(device->folder, text, &device->config, &err), COVEY_OK, "%s",
+                 err.text);
+    device->share = calloc(covey_partition_most(fleet->partition), sizeof *device->share);
+    covey_virtual_fleet_share(fleet, number, false, device->share, &device->dataset);
+    cr_assert_eq(pthread_create(&device->thread, NULL, run_device, device), 0);
+}
+
+/* The scenario with the real server and clients: the hash of the last model. */
+static struct covey_hash play_real(const struct little_fleet *little, const char *const *settings,
+                                   uint32_t count)
+{
+    struct covey_scenario scenario;
+    struct covey_virtual_fleet fleet;
+    struct covey_error err = {0};
+    struct covey_key *signer = NULL;
+    struct covey_public_key public_key;
+    struct covey_trust trust = {0};
+    struct covey_inprocess_network *network = NULL;
+    struct covey_host_handle host;
+    struct covey_server *server = NULL;
+    struct covey_federation_view view;
+    static uint8_t description[COVEY_DESCRIPTION_BYTES];
+    static struct real_device devices[LITTLE_DEVICES];
+    size_t description_bytes = 0;
+    char state[256];
+    pthread_t loop;
+    memset(devices, 0, sizeof devices);
+    cr_assert_eq(covey_scenario_load(little->file, settings, count, &scenario, &err), COVEY_OK, "%s",
+                 err.text);
+    cr_assert_eq(covey_virtual_fleet_init(&fleet, &scenario, &err), COVEY_OK, "%s", err.text);
+    cr_assert_eq(fleet.devices, LITTLE_DEVICES);
+    cr_assert_eq(covey_key_generate(&signer, &err), COVEY_OK);
+    cr_assert_eq(covey_key_public(signer, &public_key, &err), COVEY_OK);
+    cr_assert_eq(covey_trust_add(&trust, &public_key, &err), COVEY_OK);
+    cr_assert_eq(
+        covey_description_encode(fleet.model, description, sizeof description, &description_bytes, &err),
+        COVEY_OK);
+    struct covey_federation_options federation = {.name = "little",
+                                                  .description = {description, description_bytes},
+                                                  .layout = &fleet.layout,
+                                                  .initial = fleet.initial,
+                                                  .recipe = scenario.train,
+                                                  .strategy = "fedavg",
+                                                  .server_rate = scenario.server_rate,
+                                                  .norm_limit = scenario.norm_limit,
+                                                  .weight_cap = scenario.weight_cap,
+                                                  .rules = scenario.rules,
+                                                  .retry_ms = 500};
+    (void)snprintf(federation.codec, sizeof federation.codec, "%s", scenario.codec);
+    (void)snprintf(federation.downlink, sizeof federation.downlink, "%s", scenario.downlink);
+    (void)snprintf(state, sizeof state, "%s/state", little->folder);
+    const struct covey_server_options options = {.folder = state,
+                                                 .env = covey_env_system(NULL),
+                                                 .signer = signer,
+                                                 .federations = &federation,
+                                                 .federation_count = 1,
+                                                 .end_when_done = true};
+    cr_assert_eq(covey_server_create(&options, &server, &err), COVEY_OK, "%s", err.text);
+    const struct covey_inprocess_network_config wires = {.mode = COVEY_INPROCESS_THREADED,
+                                                         .env = covey_env_system(NULL)};
+    cr_assert_eq(covey_inprocess_network_create(&wires, &network), COVEY_OK);
+    const struct covey_inprocess_host_config at = {
+        .name = "server", .port = 5684, .service = covey_server_service(server)};
+    cr_assert_eq(covey_inprocess_host_create(network, &at, &host, &err), COVEY_OK, "%s", err.text);
+    covey_server_attach(server, &host, 5684);
+    cr_assert_eq(pthread_create(&loop, NULL, run_server, server), 0);
+    for (uint32_t i = 0; i < LITTLE_DEVICES; i++) {
+        devices[i].network = network;
+        devices[i].trust = &trust;
+        start_device(&devices[i], i, &fleet, &scenario, little->folder);
+    }
+    for (uint32_t i = 0; i < LITTLE_DEVICES; i++)
+        pthread_join(devices[i].thread, NULL);
+    pthread_join(loop, NULL);
+    covey_server_federation_view(server, 0, &view);
+    cr_expect_eq(view.round.completed, scenario.rules.stop_rounds);
+    host.ops->destroy(host.host);
+    covey_server_destroy(server);
+    covey_inprocess_network_destroy(network);
+    for (uint32_t i = 0; i < LITTLE_DEVICES; i++) {
+        covey_client_config_free(&devices[i].config);
+        free(devices[i].share);
+    }
+    covey_key_destroy(signer);
+    covey_virtual_fleet_deinit(&fleet);
+    covey_scenario_free(&scenario);
+    (void)snprintf(state, sizeof state, "rm -rf '%s/state' %s/device-*", little->folder, little->folder);
+    cr_assert_eq(system(state), 0);
+    return view.model;
+}
+
+static const char lines[] =
+    "partition: {kind: dirichlet, devices: 10, alpha: .5}\n"
+    "train: {epochs: 2, batch: 10, learning_rate: .05, optimiser: momentum, momentum: .9}\n"
+    "selection: {minimum_devices: 10, fraction: 1}\n"
+    "round: {minimum_updates: 10, deadline_s: 600}\n"
+    "stop: {rounds: 4}\n"
+    "links: [{class: wifi}]\n";
+
+Test(virtual_federation, ends_with_the_model_of_the_real_one, .timeout = 300)
+{
+    static const char *const ways[][4] = {
+        {"codec=int8", "downlink=raw32", "error_feedback=off", "seed=3"},
+        {"codec=int8", "downlink=fp16", "error_feedback=on", "seed=4"},
+        {"codec=int4", "downlink=int8", "error_feedback=on", "clip_norm=.5"},
+        {"codec=raw32", "downlink=raw32", "server_rate=.5", "seed=5"},
+    };
+    struct little_fleet fleet;
+    struct covey_error err = {0};
+    cr_assert_eq(covey_crypto_start(&err), COVEY_OK, "%s", err.text);
+    covey_linalg_start();
+    little_fleet_init(&fleet, lines);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct covey_sim_summary summary;
+        const struct covey_simulation_options options = {.threads = 2};
+        little_fleet_play(&fleet, ways[i], 4, &options, &summary);
+        const struct covey_hash real = play_real(&fleet, ways[i], 4);
+        cr_expect(covey_hash_equal(&summary.model, &real), "%s, %s: the simulation ends elsewhere",
+                  ways[i][0], ways[i][1]);
+    }
+    little_fleet_deinit(&fleet);
+}

@@ -1,0 +1,3 @@
+# The simulator's engine. These tests see its private headers.
+covey_add_test(test_virtual_federation LINKS covey_sim covey_security
+    SOURCES integration/test_virtual_federation.c unit/sim/little_fleet.c LABELS integration TIMEOUT 300)
