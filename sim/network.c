@@ -119,15 +119,17 @@ struct transfer_run {
 
 static const uint8_t zeros[COVEY_BLOCK_BYTES];
 
-/* When the datagram arrives; 0: lost. */
-static uint64_t carry(struct transfer_run *run, struct pipe *pipe, uint64_t now_us, uint32_t bytes)
+/* False: the datagram is lost. */
+static bool carry(struct transfer_run *run, struct pipe *pipe, uint64_t now_us, uint32_t bytes,
+                  uint64_t *arrived_us)
 {
     const uint64_t start = now_us > pipe->free_us ? now_us : pipe->free_us;
     pipe->bytes += bytes;
     pipe->free_us = start + (uint64_t)((bytes + IP_UDP_BYTES) * pipe->us_per_byte + 0.5);
     if (pipe->loss > 0 && covey_random_double(run->random) < pipe->loss)
-        return 0;
-    return pipe->free_us + pipe->delay_us;
+        return false;
+    *arrived_us = pipe->free_us + pipe->delay_us;
+    return true;
 }
 
 static uint32_t block_bytes(const struct transfer_run *run, uint32_t block)
@@ -150,15 +152,14 @@ static void transmit(struct transfer_run *run, const struct covey_block_action *
     const uint32_t heavy = run->block_framing + block_bytes(run, action->block);
     const uint32_t there = run->is_up ? heavy : run->answer_bytes;
     const uint32_t back = run->is_up ? run->answer_bytes : heavy;
-    const uint64_t arrived = carry(run, &run->up, now_us, there);
-    if (arrived == 0)
+    uint64_t arrived_us, answered_us;
+    if (!carry(run, &run->up, now_us, there, &arrived_us))
         return;
     if (run->is_up)
         store(run, action->block);
-    const uint64_t answered = carry(run, &run->down, arrived, back);
-    if (answered == 0 || run->answer_count == ANSWERS)
+    if (!carry(run, &run->down, arrived_us, back, &answered_us) || run->answer_count == ANSWERS)
         return;
-    run->answers[run->answer_count++] = (struct answer){answered, action->number, action->block};
+    run->answers[run->answer_count++] = (struct answer){answered_us, action->number, action->block};
 }
 
 /* The answer that is due first; NULL: none is on its way. */
@@ -275,14 +276,18 @@ void network_run(const struct link_class *link, uint16_t window_blocks, bool up,
 
 /* ------------------------------------------------------------------ tables */
 
-#define RUNS 64             /* of one size: quantiles of its distribution */
+#define RUNS_LEAST 64u      /* of one size: quantiles of its distribution; small ones, where a loss is rare */
+#define RUNS_MOST 1024u     /* and matters most, have more */
+#define RUN_BLOCKS 16384u   /* in all runs of one size, about */
 #define TABLE_BLOCKS 16384u /* the largest size that is run; above, the same rate */
-#define SIZES 64            /* 1 to 8 blocks, then four an octave */
+#define PARTS 8u            /* sizes within one block */
+#define SIZES 336           /* up to TABLE_BLOCKS and one beyond */
 
 /* Sorted by time: the k-th entries of two sizes are the same quantile, so that between them there is a line.
  */
 struct size_table {
-    struct covey_transfer runs[RUNS];
+    uint32_t count;
+    struct covey_transfer runs[];
 };
 
 struct network {
@@ -295,20 +300,29 @@ struct network {
     _Atomic(struct size_table *) tables[COVEY_SIM_CLASSES][2][SIZES];
 };
 
-static uint32_t size_blocks(uint32_t index)
+/* Up to a block by eighths of it, then whole blocks: each up to 64, then 32 an octave. */
+static uint64_t size_bytes(uint32_t index)
 {
-    if (index < 8)
-        return index + 1;
-    return (4u + (index & 3u)) << (index / 4 - 1);
+    if (index < PARTS)
+        return (index + 1) * (COVEY_BLOCK_BYTES / PARTS);
+    index -= PARTS - 1;
+    const uint32_t past = index - 63;
+    const uint32_t blocks = index < 63 ? index + 1 : (32u + (past & 31u)) << (past / 32 + 1);
+    return (uint64_t)blocks * COVEY_BLOCK_BYTES;
 }
 
-/* The largest size that is not above. */
-static uint32_t size_index(uint32_t blocks)
+/* The largest size that is not above; of less than an eighth of a block the first. */
+static uint32_t size_index(uint64_t bytes)
 {
-    if (blocks <= 8)
-        return blocks - 1;
+    if (bytes <= COVEY_BLOCK_BYTES) {
+        const uint32_t part = (uint32_t)(bytes / (COVEY_BLOCK_BYTES / PARTS));
+        return part == 0 ? 0 : part - 1;
+    }
+    const uint32_t blocks = (uint32_t)(bytes / COVEY_BLOCK_BYTES);
+    if (blocks < 64)
+        return PARTS - 1 + blocks - 1;
     const uint32_t octave = 31u - (uint32_t)__builtin_clz(blocks);
-    return 4 * (octave - 1) + ((blocks >> (octave - 2)) & 3u);
+    return PARTS - 1 + 63 + 32 * (octave - 6) + ((blocks >> (octave - 5)) & 31u);
 }
 
 static int by_time(const void *a, const void *b)
@@ -323,19 +337,22 @@ static int by_time(const void *a, const void *b)
 
 static struct size_table *make_table(const struct network *network, uint32_t link, bool up, uint32_t index)
 {
-    const uint32_t blocks = size_blocks(index);
-    const uint64_t bytes = (uint64_t)blocks * COVEY_BLOCK_BYTES;
-    struct size_table *table = calloc(1, sizeof *table);
+    const uint64_t bytes = size_bytes(index);
+    const uint32_t blocks = covey_block_count(bytes, COVEY_BLOCK_BYTES);
+    const uint32_t enough = RUN_BLOCKS / blocks > RUNS_LEAST ? RUN_BLOCKS / blocks : RUNS_LEAST;
+    const uint32_t count = enough < RUNS_MOST ? enough : RUNS_MOST;
+    struct size_table *table = calloc(1, sizeof *table + count * sizeof table->runs[0]);
     uint8_t *body = malloc((size_t)bytes), *bitmaps = malloc(2 * covey_block_bitmap_bytes(blocks));
     if (table != NULL && body != NULL && bitmaps != NULL) {
-        for (uint32_t k = 0; k < RUNS; k++) {
+        table->count = count;
+        for (uint32_t k = 0; k < count; k++) {
             struct covey_random random;
             covey_random_init(&random, network->seed + ((uint64_t)WORLD_RUN << 48),
                               (uint64_t)link << 32 | index << 1 | up, k, COVEY_PURPOSE_NETWORK);
             run_in(&network->links[link], network->window_blocks, up, bytes, body, bitmaps, &random,
                    &table->runs[k]);
         }
-        qsort(table->runs, RUNS, sizeof table->runs[0], by_time);
+        qsort(table->runs, count, sizeof table->runs[0], by_time);
     } else {
         free(table);
         table = NULL;
@@ -382,23 +399,25 @@ static void take_off(const struct link_class *link, bool up, uint64_t missing_by
 static void look_up(struct network *network, uint32_t link, bool up, uint64_t body_bytes,
                     struct covey_random *random, struct covey_transfer *out)
 {
-    const uint64_t all = (body_bytes + COVEY_BLOCK_BYTES - 1) / COVEY_BLOCK_BYTES;
-    const uint32_t blocks = all < TABLE_BLOCKS ? (uint32_t)all : TABLE_BLOCKS;
-    const uint32_t index = size_index(blocks), low = size_blocks(index), high = size_blocks(index + 1);
-    const uint32_t k = covey_random_below(random, RUNS);
+    const uint64_t blocks = (body_bytes + COVEY_BLOCK_BYTES - 1) / COVEY_BLOCK_BYTES;
+    const uint64_t whole = blocks > 1 ? blocks * COVEY_BLOCK_BYTES : body_bytes;
+    const uint64_t most = (uint64_t)TABLE_BLOCKS * COVEY_BLOCK_BYTES, size = whole < most ? whole : most;
+    const uint32_t index = size_index(size), draw = covey_random_u32(random);
+    const uint64_t low = size_bytes(index), high = size_bytes(index + 1);
     const struct size_table *below = find_table(network, link, up, index);
-    const struct size_table *above = blocks > low ? find_table(network, link, up, index + 1) : below;
+    const struct size_table *above = size > low ? find_table(network, link, up, index + 1) : below;
     *out = (struct covey_transfer){.failed = true};
     if (below == NULL || above == NULL)
         return;
-    const struct covey_transfer *a = &below->runs[k], *b = &above->runs[k];
-    const double part = high > low ? (double)(blocks - low) / (double)(high - low) : 0; /* 8 stands twice */
-    const double scale = (double)all / blocks;
+    const struct covey_transfer *a = &below->runs[((uint64_t)draw * below->count) >> 32];
+    const struct covey_transfer *b = &above->runs[((uint64_t)draw * above->count) >> 32];
+    const double part = size > low ? (double)(size - low) / (double)(high - low) : 0;
+    const double scale = whole > size ? (double)whole / (double)size : 1;
     out->ms = between(0, between(a->ms, b->ms, part), scale);
     out->bytes_up = between(0, between(a->bytes_up, b->bytes_up, part), scale);
     out->bytes_down = between(0, between(a->bytes_down, b->bytes_down, part), scale);
     out->failed = a->failed || b->failed;
-    take_off(&network->links[link], up, all * COVEY_BLOCK_BYTES - body_bytes, out);
+    take_off(&network->links[link], up, (whole < low ? low : whole) - body_bytes, out);
 }
 
 enum covey_status network_create(const struct link_class *links, uint32_t count, uint16_t window_blocks,
