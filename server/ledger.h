@@ -1,6 +1,7 @@
 /* The ledger: what the server promised and what it was given, on disk before it is acknowledged (ARCHITECTURE
- * 5, 6). One SQLite file for all federations of a server, in WAL mode with synchronous=FULL. ledger.c is the
- * only file that knows SQLite; ledger_writer.c groups the commits.
+ * 5, 6). One SQLite file for all federations of a server, in WAL mode with synchronous=FULL.
+ * ledger_database.c is the only file that knows SQLite; ledger_writer.c groups the commits; ledger_rounds.c,
+ * ledger_updates.c and ledger_notes.c write and read the tables.
  *
  *   round         a line a round: open, closed or abandoned, with its grid and, later, what became of it
  *   assignment    who may send what: id -> (federation, round, slot, device); survives a restart
