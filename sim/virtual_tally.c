@@ -11,8 +11,9 @@ enum covey_status covey_virtual_tally_init(struct covey_virtual_tally *tally,
                                            const struct covey_virtual_fleet *fleet, struct covey_error *err)
 {
     const struct covey_round_rules *rules = &fleet->scenario->rules;
-    *tally = (struct covey_virtual_tally){.fleet = fleet, .best = (double)NAN, .worst_decile = (double)NAN};
-    tally->watch.target = rules->has_target ? rules->stop_target : (double)NAN;
+    *tally = (struct covey_virtual_tally){
+        .fleet = fleet, .sums = {.best = (double)NAN}, .worst_decile = (double)NAN};
+    tally->sums.watch.target = rules->has_target ? rules->stop_target : (double)NAN;
     tally->devices = calloc(fleet->devices, sizeof *tally->devices);
     return tally->devices == NULL
                ? covey_fail(err, COVEY_NO_MEMORY, "no memory for %u devices", fleet->devices)
@@ -79,21 +80,22 @@ void covey_virtual_tally_round(struct covey_virtual_tally *tally, const struct c
 void covey_virtual_tally_note(struct covey_virtual_tally *tally, struct covey_sim_round *row,
                               bool lower_is_better)
 {
-    tally->updates += row->updates;
-    tally->late += row->late;
-    tally->dropped += row->dropped;
-    tally->refused += row->refused;
-    tally->bytes_up += row->bytes_up;
-    tally->bytes_down += row->bytes_down;
-    tally->update_bytes_up += row->update_bytes_up;
-    tally->bytes_up_fp32 += row->bytes_up_fp32;
-    tally->joules += row->joules;
+    tally->sums.updates += row->updates;
+    tally->sums.late += row->late;
+    tally->sums.dropped += row->dropped;
+    tally->sums.refused += row->refused;
+    tally->sums.bytes_up += row->bytes_up;
+    tally->sums.bytes_down += row->bytes_down;
+    tally->sums.update_bytes_up += row->update_bytes_up;
+    tally->sums.bytes_up_fp32 += row->bytes_up_fp32;
+    tally->sums.joules += row->joules;
     if (!isnan(row->metric) &&
-        (isnan(tally->best) || (lower_is_better ? row->metric < tally->best : row->metric > tally->best)))
-        tally->best = row->metric;
-    row->best = tally->best;
-    if (!isnan(tally->watch.target))
-        covey_target_watch_add(&tally->watch, row);
+        (isnan(tally->sums.best) ||
+         (lower_is_better ? row->metric < tally->sums.best : row->metric > tally->sums.best)))
+        tally->sums.best = row->metric;
+    row->best = tally->sums.best;
+    if (!isnan(tally->sums.watch.target))
+        covey_target_watch_add(&tally->sums.watch, row);
 }
 
 /* ------------------------------------------------------------------ devices, judged one by one */
@@ -173,22 +175,22 @@ static double participation_gini(const struct covey_virtual_tally *tally)
 void covey_virtual_tally_summary(const struct covey_virtual_tally *tally, const struct covey_world *world,
                                  double virtual_s, struct covey_sim_summary *out)
 {
-    const struct covey_target_crossing *crossing = &tally->watch.crossing;
+    const struct covey_target_crossing *crossing = &tally->sums.watch.crossing;
     *out = (struct covey_sim_summary){
-        .best = tally->best,
-        .target = tally->watch.target,
+        .best = tally->sums.best,
+        .target = tally->sums.watch.target,
         .rounds_to_target = crossing->reached ? crossing->rounds : (double)NAN,
         .virtual_s_to_target = crossing->reached ? crossing->virtual_s : (double)NAN,
         .bytes_up_to_target = crossing->reached ? (uint64_t)crossing->bytes_up : 0,
-        .updates = tally->updates,
-        .late = tally->late,
-        .dropped = tally->dropped,
-        .refused = tally->refused,
-        .bytes_up = tally->bytes_up,
-        .bytes_down = tally->bytes_down,
-        .update_bytes_up = tally->update_bytes_up,
-        .bytes_up_fp32 = tally->bytes_up_fp32,
-        .joules = tally->joules,
+        .updates = tally->sums.updates,
+        .late = tally->sums.late,
+        .dropped = tally->sums.dropped,
+        .refused = tally->sums.refused,
+        .bytes_up = tally->sums.bytes_up,
+        .bytes_down = tally->sums.bytes_down,
+        .update_bytes_up = tally->sums.update_bytes_up,
+        .bytes_up_fp32 = tally->sums.bytes_up_fp32,
+        .joules = tally->sums.joules,
         .virtual_s = virtual_s,
         .worst_decile = tally->worst_decile,
         .participation_gini = participation_gini(tally),

@@ -9,14 +9,19 @@
 #include "virtual_member.h"
 #include "yardstick.h"
 
-struct covey_virtual_tally {
-    const struct covey_virtual_fleet *fleet; /* borrowed */
-    struct covey_device_tally *devices;      /* (fleet->devices) */
+/* Plain data: what a checkpoint holds. */
+struct covey_virtual_sums {
     uint64_t updates, late, dropped, refused;
     uint64_t bytes_up, bytes_down, update_bytes_up, bytes_up_fp32;
     double joules;
     double best; /* NaN: nothing was judged */
     struct covey_target_watch watch;
+};
+
+struct covey_virtual_tally {
+    const struct covey_virtual_fleet *fleet; /* borrowed */
+    struct covey_device_tally *devices;      /* (fleet->devices) */
+    struct covey_virtual_sums sums;
     double worst_decile;
 };
 

@@ -194,11 +194,10 @@ Test(virtual_federation, ends_with_the_model_of_the_real_one, .timeout = 300)
     covey_linalg_start();
     little_fleet_init(&fleet, lines);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        struct covey_sim_summary summary;
-        const struct covey_simulation_options options = {.threads = 2};
-        little_fleet_play(&fleet, ways[i], 4, &options, &summary);
+        struct little_run run = {.options = {.threads = 2}};
+        little_fleet_play(&fleet, ways[i], 4, &run);
         const struct covey_hash real = play_real(&fleet, ways[i], 4);
-        cr_expect(covey_hash_equal(&summary.model, &real), "%s, %s: the simulation ends elsewhere",
+        cr_expect(covey_hash_equal(&run.summary.model, &real), "%s, %s: the simulation ends elsewhere",
                   ways[i][0], ways[i][1]);
     }
     little_fleet_deinit(&fleet);

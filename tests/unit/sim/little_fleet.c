@@ -76,16 +76,50 @@ void little_fleet_deinit(struct little_fleet *fleet)
     cr_assert_eq(system(command), 0);
 }
 
+static void on_round(void *user, const struct covey_sim_round *round)
+{
+    struct little_run *run = user;
+    if (run->row_count < LITTLE_ROWS)
+        run->rows[run->row_count++] = *round;
+    if (round->round == run->stop_after)
+        covey_simulation_stop(run->simulation);
+}
+
 void little_fleet_play(const struct little_fleet *fleet, const char *const *settings, uint32_t count,
-                       const struct covey_simulation_options *options, struct covey_sim_summary *out)
+                       struct little_run *run)
 {
     struct covey_scenario scenario;
-    struct covey_simulation *simulation = NULL;
     struct covey_error err = {0};
+    run->options.on_round = on_round;
+    run->options.user = run;
     cr_assert_eq(covey_scenario_load(fleet->file, settings, count, &scenario, &err), COVEY_OK, "%s",
                  err.text);
-    cr_assert_eq(covey_simulation_create(&scenario, options, &simulation, &err), COVEY_OK, "%s", err.text);
-    cr_assert_eq(covey_simulation_run(simulation, out, &err), COVEY_OK, "%s", err.text);
-    covey_simulation_destroy(simulation);
+    cr_assert_eq(covey_simulation_create(&scenario, &run->options, &run->simulation, &err), COVEY_OK, "%s",
+                 err.text);
+    cr_assert_eq(covey_simulation_run(run->simulation, &run->summary, &err), COVEY_OK, "%s", err.text);
+    covey_simulation_destroy(run->simulation);
     covey_scenario_free(&scenario);
+}
+
+bool little_runs_agree(const struct little_run *a, const struct little_run *b)
+{
+    if (a->row_count != b->row_count)
+        return false;
+    for (uint32_t i = 0; i < a->row_count; i++) {
+        char text[2][2048];
+        const struct covey_sim_round *rows[2] = {&a->rows[i], &b->rows[i]};
+        for (int side = 0; side < 2; side++) {
+            struct covey_sim_round row = *rows[side];
+            row.wall_s = 0;
+            FILE *out = fmemopen(text[side], sizeof text[side], "w");
+            cr_assert_not_null(out);
+            covey_sim_round_write(out, &row);
+            (void)fclose(out);
+        }
+        if (strcmp(text[0], text[1]) != 0) {
+            (void)fprintf(stderr, "round %u differs:\n%s\n%s\n", rows[0]->round, text[0], text[1]);
+            return false;
+        }
+    }
+    return true;
 }

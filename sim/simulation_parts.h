@@ -1,0 +1,97 @@
+/* What the files of the engine share. Private to this folder.
+ *
+ *   simulation.c         made, run, destroyed
+ *   virtual_round.c      one round: who is there, opening, playing, closing
+ *   simulation_resume.c  what is kept from one process to the next
+ *   simulation_end.c     judging, and the figures of the whole run */
+#ifndef COVEY_SIMULATION_PARTS_H
+#define COVEY_SIMULATION_PARTS_H
+
+#include <signal.h>
+
+#include "simulation.h"
+#include "virtual_member.h"
+#include "virtual_tally.h"
+
+#define COVEY_JUDGE_EXAMPLES 500 /* of the test part that one thread takes at a time */
+
+struct covey_past_round {
+    uint32_t round;
+    uint32_t abandoned;
+    double value; /* that the stop rules saw; NaN */
+};
+
+struct covey_simulation {
+    const struct covey_scenario *scenario;
+    struct covey_simulation_options options;
+    struct covey_virtual_fleet fleet;
+    struct covey_world *world;
+    struct covey_virtual_server server;
+    struct covey_personal_store *store;
+    struct covey_training_replay *replay;
+    struct covey_crew *crew;
+    struct covey_clock clock;
+    struct covey_outcome *outcome;
+    struct covey_member_context context;
+    struct covey_virtual_tally tally;
+    uint32_t *sequences;
+    uint64_t *available_ids; /* (devices) when not everybody is there all the time */
+    uint32_t *available;     /* places of those */
+    bool everybody;
+
+    struct covey_dataset *test_parts;
+    struct covey_score *scores;
+    uint32_t *test_index;
+    uint32_t test_part_count;
+
+    /* the open round */
+    struct covey_round_action opening;
+    struct covey_virtual_member *members;
+    struct covey_crew_job *jobs;
+    uint32_t *chosen;
+    uint32_t member_count, member_capacity;
+
+    bool ended;
+    bool judged; /* the current model */
+    double loss, metric;
+    uint64_t opened_ms;
+    double started_s, first_opened_s, progress_s, loaded_cpu_s;
+    double earlier_s;              /* wall clock of the run before this was resumed */
+    double checkpoint_s;           /* when one was last written */
+    struct covey_past_round *past; /* (past_count) what the server's machine is told after a restart */
+    uint32_t past_count, past_capacity;
+    uint64_t resume_ms; /* virtual time before which no round opens */
+    volatile sig_atomic_t stop;
+};
+
+/* ---- simulation.c ---- */
+double covey_simulation_wall_s(void);        /* a clock that never falls */
+double covey_simulation_process_cpu_s(void); /* of all threads */
+
+/* ---- virtual_round.c ---- */
+/* Waits, in virtual time, until a round can open, and plays it. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_round(struct covey_simulation *sim,
+                                                          struct covey_error *err);
+
+/* ---- simulation_resume.c ---- */
+/* After a round: it is part of the past. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_note_past(struct covey_simulation *sim, uint32_t round,
+                                                              bool abandoned, double value,
+                                                              struct covey_error *err);
+/* Between two rounds. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_save(struct covey_simulation *sim,
+                                                         struct covey_error *err);
+/* Before the first round: everything as it was; *round: the last one that is over, 0 when there is no
+ * checkpoint. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_restore(struct covey_simulation *sim, uint32_t *round,
+                                                            struct covey_error *err);
+
+/* ---- simulation_end.c ---- */
+/* The current model on the test part, once. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_judge(struct covey_simulation *sim,
+                                                          struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_simulation_finish(struct covey_simulation *sim,
+                                                           struct covey_sim_summary *out,
+                                                           struct covey_error *err);
+
+#endif

@@ -1,0 +1,183 @@
+/* The engine of `covey-sim run`: the same rounds for any number of threads, and after being stopped and
+ * resumed. */
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "covey/hash.h"
+#include "little_fleet.h"
+
+#define ROUNDS 12
+
+static const char base[] = "partition: {kind: dirichlet-uneven, devices: 40, alpha: 1}\n"
+                           "train: {epochs: 2, batch: 4, learning_rate: .05}\n"
+                           "selection: {minimum_devices: 4, count: 8}\n"
+                           "round: {deadline_s: 60, minimum_updates: 1}\n"
+                           "stop: {rounds: 12}\n"
+                           "evaluate_every: 3\n";
+
+/* Ways to be in a hurry, away, or in trouble. */
+static const struct {
+    const char *name;
+    const char *settings[5];
+    uint32_t count;
+} ways[] = {
+    {"all in time", {"codec=int8", "error_feedback=off"}, 2},
+    {"residuals", {"codec=int4", "error_feedback=on", "store_bytes=100000000"}, 3},
+    {"over-selection and slow tails",
+     {"selection.over_selection=.5", "devices=[{class: pi-4, slow_share: .3, slow_factor: 1000000}]",
+      "links=[{class: lte-m}]", "error_feedback=on", "store_bytes=100000000"},
+     5},
+    {"drop-outs",
+     {"churn.drop_rate=.3", "links=[{class: wifi}, {class: nb-iot}]", "round.deadline_s=600"},
+     3},
+    {"day and night",
+     {"availability={kind: day-night, from_hour: 8, to_hour: 18, spread_hours: 24}", "churn.drop_rate=.1"},
+     2},
+    {"hostile", {"attack={kind: sign-flip, share: .3, strength: 2}", "norm_limit=.5"}, 2},
+};
+
+Test(simulation, is_the_same_for_any_number_of_threads, .timeout = 120)
+{
+    struct little_fleet fleet;
+    little_fleet_init(&fleet, base);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct little_run *one = calloc(1, sizeof *one), *more = calloc(1, sizeof *more);
+        static const uint32_t threads[] = {2, 8};
+        one->options.threads = 1;
+        little_fleet_play(&fleet, ways[i].settings, ways[i].count, one);
+        cr_expect_eq(one->summary.rounds, ROUNDS, "%s: %u rounds", ways[i].name, one->summary.rounds);
+        cr_expect_gt(one->summary.updates, ROUNDS, "%s", ways[i].name);
+        for (size_t k = 0; k < sizeof threads / sizeof threads[0]; k++) {
+            *more = (struct little_run){.options = {.threads = threads[k]}};
+            little_fleet_play(&fleet, ways[i].settings, ways[i].count, more);
+            cr_expect(little_runs_agree(one, more), "%s: %u threads differ from one", ways[i].name,
+                      threads[k]);
+            cr_expect(covey_hash_equal(&one->summary.model, &more->summary.model));
+        }
+        free(one);
+        free(more);
+    }
+    little_fleet_deinit(&fleet);
+}
+
+Test(simulation, goes_on_where_it_was_stopped, .timeout = 120)
+{
+    struct little_fleet fleet;
+    little_fleet_init(&fleet, base);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct little_run *whole = calloc(1, sizeof *whole), *parts = calloc(1, sizeof *parts);
+        char folder[128];
+        (void)snprintf(folder, sizeof folder, "%s/run-%zu", fleet.folder, i);
+        whole->options.threads = 2;
+        little_fleet_play(&fleet, ways[i].settings, ways[i].count, whole);
+        const uint32_t last = whole->rows[whole->row_count - 1].round;
+        for (uint32_t stop = 3; stop <= last + 4; stop += 4) { /* three legs or so */
+            parts->options = (struct covey_simulation_options){
+                .threads = 1 + stop % 3, .folder = folder, .resume = stop > 3};
+            parts->stop_after = stop < last ? stop : 0;
+            little_fleet_play(&fleet, ways[i].settings, ways[i].count, parts);
+            cr_expect_eq(parts->summary.interrupted, stop < last, "%s, until round %u", ways[i].name, stop);
+            if (stop >= last)
+                break;
+        }
+        cr_expect(little_runs_agree(whole, parts), "%s: the run in parts differs", ways[i].name);
+        cr_expect(covey_hash_equal(&whole->summary.model, &parts->summary.model), "%s", ways[i].name);
+        cr_expect_eq(whole->summary.updates, parts->summary.updates);
+        cr_expect_eq(whole->summary.bytes_up, parts->summary.bytes_up);
+        cr_expect_eq(whole->summary.virtual_s, parts->summary.virtual_s);
+        cr_expect_eq(whole->summary.participation_gini, parts->summary.participation_gini);
+        struct covey_outcome_run outcome;
+        struct covey_error err = {0};
+        cr_expect_eq(covey_outcome_read(folder, &outcome, &err), COVEY_OK, "%s", err.text);
+        cr_expect_eq(outcome.round_count, whole->row_count, "%s: %u lines", ways[i].name,
+                     outcome.round_count);
+        covey_outcome_free(&outcome);
+        free(whole);
+        free(parts);
+    }
+    little_fleet_deinit(&fleet);
+}
+
+Test(simulation, refuses_a_checkpoint_of_another_scenario)
+{
+    static const char *const one[] = {"codec=int8", "error_feedback=off"}, *const other[] = {
+                                                                               "codec=int4",
+                                                                               "error_feedback=off"};
+    struct little_fleet fleet;
+    struct covey_scenario scenario;
+    struct covey_simulation *simulation = NULL;
+    struct covey_error err = {0};
+    struct little_run *run = calloc(1, sizeof *run);
+    char folder[128], file[160];
+    little_fleet_init(&fleet, base);
+    (void)snprintf(folder, sizeof folder, "%s/run", fleet.folder);
+    (void)snprintf(file, sizeof file, "%s/checkpoint", folder);
+    run->options = (struct covey_simulation_options){.threads = 1, .folder = folder};
+    run->stop_after = 2;
+    little_fleet_play(&fleet, one, 2, run);
+    cr_assert_eq(access(file, R_OK), 0);
+    const struct covey_simulation_options options = {.threads = 1, .folder = folder, .resume = true};
+    cr_assert_eq(covey_scenario_load(fleet.file, other, 2, &scenario, &err), COVEY_OK);
+    cr_expect_eq(covey_simulation_create(&scenario, &options, &simulation, &err), COVEY_MISMATCH, "%s",
+                 err.text);
+    covey_scenario_free(&scenario);
+
+    FILE *stream = fopen(file, "r+"); /* one bit of it turned */
+    cr_assert_not_null(stream);
+    cr_assert_eq(fseek(stream, 200, SEEK_SET), 0);
+    const int byte = fgetc(stream);
+    cr_assert_eq(fseek(stream, 200, SEEK_SET), 0);
+    (void)fputc(byte ^ 1, stream);
+    (void)fclose(stream);
+    cr_assert_eq(covey_scenario_load(fleet.file, one, 2, &scenario, &err), COVEY_OK);
+    cr_expect_eq(covey_simulation_create(&scenario, &options, &simulation, &err), COVEY_CORRUPT, "%s",
+                 err.text);
+    covey_scenario_free(&scenario);
+    free(run);
+    little_fleet_deinit(&fleet);
+}
+
+Test(simulation, refuses_what_devices_would_keep_over_the_limit)
+{
+    static const char *const settings[] = {"error_feedback=on", "codec=int4", "store_bytes=1000"};
+    struct little_fleet fleet;
+    struct covey_scenario scenario;
+    struct covey_simulation *simulation = NULL;
+    struct covey_error err = {0};
+    const struct covey_simulation_options options = {.threads = 1};
+    little_fleet_init(&fleet, base);
+    cr_assert_eq(covey_scenario_load(fleet.file, settings, 3, &scenario, &err), COVEY_OK, "%s", err.text);
+    cr_expect_eq(covey_simulation_create(&scenario, &options, &simulation, &err), COVEY_LIMIT);
+    cr_expect_not_null(strstr(err.text, "store_bytes"), "%s", err.text);
+    covey_scenario_free(&scenario);
+    little_fleet_deinit(&fleet);
+}
+
+Test(simulation, replays_training_times)
+{
+    static const char *const settings[] = {"error_feedback=off", "links=[{class: perfect}]", "stop.rounds=2"};
+    struct little_fleet fleet;
+    struct little_run *run = calloc(1, sizeof *run);
+    char file[128];
+    little_fleet_init(&fleet, base);
+    (void)snprintf(file, sizeof file, "%s/times.csv", fleet.folder);
+    FILE *stream = fopen(file, "w");
+    cr_assert_not_null(stream);
+    (void)fprintf(stream, "device,round,training_ms\n");
+    for (uint32_t device = 0; device < 40; device++)
+        (void)fprintf(stream, "device-%06u,1,7000\n%u,2,11000.4\n", device, device);
+    (void)fclose(stream);
+    run->options = (struct covey_simulation_options){.threads = 1, .replay = file};
+    little_fleet_play(&fleet, settings, 3, run);
+    cr_assert_eq(run->row_count, 2);
+    cr_expect_lt(fabs(run->rows[0].virtual_s - 7), .5, "%g", run->rows[0].virtual_s);
+    const double pause = run->rows[1].virtual_s - run->rows[0].virtual_s - 11;
+    cr_expect(pause >= 0 && pause < 6, "%g", pause); /* the pause between rounds */
+    free(run);
+    little_fleet_deinit(&fleet);
+}
