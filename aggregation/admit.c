@@ -56,6 +56,20 @@ static enum covey_status read_scales(struct reading *reading)
     }
 }
 
+/* A stream whose header bounds the values, if it is one. */
+static bool read_header(struct reading *reading)
+{
+    const struct covey_admit_rule *rule = reading->rule;
+    size_t first = 0;
+    float most;
+    for (size_t t = 0; t < rule->tensor_count; first = rule->ends[t], t++) {
+        if (!covey_decoder_peak(&reading->decoder, first, rule->ends[t], &most))
+            return false;
+        reading->peaks[t] = most;
+    }
+    return true;
+}
+
 static enum covey_status read_values(struct reading *reading, bool wants_peaks, bool wants_norm)
 {
     const struct covey_fold_kernels *kernels = covey_fold_kernels_at(0);
@@ -116,13 +130,16 @@ enum covey_status covey_admit(struct covey_bytes stream, const struct covey_admi
     const bool wants_norm = rule->wants_norm || rule->norm_limit > 0.0;
     memset(peaks, 0, rule->tensor_count * sizeof *peaks);
     COVEY_TRY(covey_decoder_init(&reading.decoder, stream, count, err));
-    const bool has_codes = covey_decoder_has_codes(&reading.decoder);
-    enum covey_status status = has_codes ? read_scales(&reading) : COVEY_OK;
-    if (status == COVEY_OK && (wants_norm || !has_codes)) {
-        if (has_codes)
-            status = covey_decoder_seek(&reading.decoder, 0);
+    enum covey_status status = COVEY_OK;
+    bool has_peaks = read_header(&reading);
+    if (!has_peaks && covey_decoder_has_codes(&reading.decoder)) {
+        status = read_scales(&reading);
+        has_peaks = true;
+    }
+    if (status == COVEY_OK && (wants_norm || !has_peaks)) {
+        status = covey_decoder_seek(&reading.decoder, 0);
         if (status == COVEY_OK)
-            status = read_values(&reading, !has_codes, wants_norm);
+            status = read_values(&reading, !has_peaks, wants_norm);
     }
     if (status != COVEY_OK)
         return covey_fail(err, status, "the update's stream (%s): %s, from value %zu on",

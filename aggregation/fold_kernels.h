@@ -23,6 +23,9 @@ struct covey_fold_kernels {
     /* sums[i] += codes[i] * factor * 2^shift of its block of 64; no product reaches 2^63. */
     void (*codes)(int64_t *sums, const int8_t *codes, size_t block_count,
                   const struct covey_fold_block *blocks);
+    /* The same of codes that need more than a byte. */
+    void (*wide)(int64_t *sums, const int32_t *codes, size_t block_count,
+                 const struct covey_fold_block *blocks);
     /* means[i] = sums[i] * factor / divisor; means may lie over sums. */
     void (*means)(const void *sums, size_t count, double factor, double divisor, void *means);
     /* Sum of squares in eight running sums, then those in order. */

@@ -32,6 +32,16 @@ static void fold_codes(int64_t *restrict sums, const int8_t *restrict codes, siz
     }
 }
 
+static void fold_wide(int64_t *restrict sums, const int32_t *restrict codes, size_t block_count,
+                      const struct covey_fold_block *restrict blocks)
+{
+    for (size_t b = 0; b < block_count; b++, sums += COVEY_BLOCK_VALUES, codes += COVEY_BLOCK_VALUES) {
+        const int32_t factor = blocks[b].factor, shift = blocks[b].shift;
+        for (size_t i = 0; i < COVEY_BLOCK_VALUES; i++)
+            sums[i] += (int64_t)((uint64_t)((int64_t)codes[i] * factor) << shift);
+    }
+}
+
 static void make_means(const void *sums, size_t count, double factor, double divisor, void *means)
 {
     for (size_t i = 0; i < count; i++) {
@@ -71,6 +81,7 @@ static uint32_t largest(const float *x, size_t count)
 const struct covey_fold_kernels KERNELS = {.name = KERNELS_NAME,
                                            .floats = fold_floats,
                                            .codes = fold_codes,
+                                           .wide = fold_wide,
                                            .means = make_means,
                                            .squares = squares,
                                            .largest = largest};

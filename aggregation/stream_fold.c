@@ -14,6 +14,7 @@ struct fold {
     struct covey_grid *grid;
     const struct covey_fold_input *inputs;
     size_t count;
+    size_t chunk_values; /* where every input can begin to be read */
     bool plain;
     const struct covey_fold_kernels *kernels;
 };
@@ -33,7 +34,8 @@ static void fold_as_floats(const struct code_tile *tile, size_t from, size_t to)
     float x[COVEY_BLOCK_VALUES];
     const float scale = tile->codes->scales[from / COVEY_BLOCK_VALUES];
     for (size_t i = from; i < to; i++)
-        x[i - from] = (float)tile->codes->codes[i] * scale;
+        x[i - from] =
+            (float)(tile->codes->codes != NULL ? tile->codes->codes[i] : tile->codes->wide[i]) * scale;
     covey_grid_fold(tile->fold->grid, tile->first + from, x, to - from, tile->input->scale,
                     tile->input->weight);
 }
@@ -72,9 +74,14 @@ static void fold_blocks(const struct code_tile *tile, size_t block, size_t last,
         while (end < last &&
                block_factor(tile->codes->scales[end], exponent, odd_weight, weight_shift, &blocks[end]))
             end++;
-        tile->fold->kernels->codes(sums + block * COVEY_BLOCK_VALUES,
-                                   tile->codes->codes + block * COVEY_BLOCK_VALUES, end - block,
-                                   blocks + block);
+        if (tile->codes->codes != NULL)
+            tile->fold->kernels->codes(sums + block * COVEY_BLOCK_VALUES,
+                                       tile->codes->codes + block * COVEY_BLOCK_VALUES, end - block,
+                                       blocks + block);
+        else
+            tile->fold->kernels->wide(sums + block * COVEY_BLOCK_VALUES,
+                                      tile->codes->wide + block * COVEY_BLOCK_VALUES, end - block,
+                                      blocks + block);
         if (end < last)
             fold_as_floats(tile, end * COVEY_BLOCK_VALUES, (end + 1) * COVEY_BLOCK_VALUES);
         block = end + 1;
@@ -131,7 +138,6 @@ static void fold_tile(const struct fold *fold, const struct covey_fold_input *in
         covey_grid_fold(fold->grid, first, x, count, input->scale, input->weight);
     }
     (void)status;
-    (void)status;
 }
 
 /* One chunk of coordinates: tile after tile, every input in turn while the tile's sums are in the cache. */
@@ -139,9 +145,9 @@ static void fold_chunk(void *user, size_t chunk)
 {
     const struct fold *fold = user;
     struct covey_decoder decoders[COVEY_FOLD_INPUTS];
-    const size_t first = chunk * COVEY_CHUNK_VALUES;
+    const size_t first = chunk * fold->chunk_values;
     const size_t left = fold->grid->count - first;
-    const size_t count = left < COVEY_CHUNK_VALUES ? left : COVEY_CHUNK_VALUES;
+    const size_t count = left < fold->chunk_values ? left : fold->chunk_values;
     for (size_t i = 0; i < fold->count; i++) {
         decoders[i] = fold->inputs[i].decoder;
         const enum covey_status status = covey_decoder_seek(&decoders[i], first);
@@ -156,10 +162,13 @@ static void fold_chunk(void *user, size_t chunk)
 void covey_fold(struct covey_grid *grid, const struct covey_fold_input *inputs, size_t count,
                 struct covey_fold_pool *pool, bool plain)
 {
-    const size_t chunks = (grid->count + COVEY_CHUNK_VALUES - 1) / COVEY_CHUNK_VALUES;
     for (size_t at = 0; at < count; at += COVEY_FOLD_INPUTS) {
         const size_t some = count - at < COVEY_FOLD_INPUTS ? count - at : COVEY_FOLD_INPUTS;
-        struct fold fold = {grid, inputs + at, some, plain, covey_fold_kernels_at(0)};
-        covey_fold_pool_run(pool, chunks, fold_chunk, &fold);
+        struct fold fold = {grid, inputs + at, some, COVEY_CHUNK_VALUES, plain, covey_fold_kernels_at(0)};
+        for (size_t i = 0; i < some; i++) /* powers of two: the largest is a multiple of all */
+            if (inputs[at + i].decoder.chunk_values > fold.chunk_values)
+                fold.chunk_values = inputs[at + i].decoder.chunk_values;
+        covey_fold_pool_run(pool, (grid->count + fold.chunk_values - 1) / fold.chunk_values, fold_chunk,
+                            &fold);
     }
 }

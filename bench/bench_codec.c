@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "covey/arena.h"
 #include "covey/codec.h"
 #include "covey/json.h"
 #include "covey/limits.h"
@@ -29,13 +30,15 @@ struct trial {
     uint64_t seed, runs;
     float *x, *decoded;
     uint8_t *stream;
-    size_t capacity, stream_bytes;
+    void *scratch;
+    size_t capacity, stream_bytes, scratch_bytes;
     double nmse, bias, encode_ns, decode_ns, fold_ns, fold16_ns; /* times a parameter */
 };
 
 static enum covey_status encode(struct trial *trial, uint64_t seed, struct covey_error *err)
 {
-    const struct covey_encode_options options = {.seed = seed};
+    const struct covey_encode_options options = {
+        .seed = seed, .scratch = trial->scratch, .scratch_bytes = trial->scratch_bytes};
     return covey_codec_encode(&trial->codec, trial->x, trial->dim, &options, trial->stream, trial->capacity,
                               &trial->stream_bytes, NULL, err);
 }
@@ -142,7 +145,10 @@ static enum covey_status run(struct trial *trial, struct covey_error *err)
     trial->capacity = covey_codec_bound(&trial->codec, trial->dim);
     trial->stream = malloc(trial->capacity);
     trial->decoded = malloc(trial->dim * sizeof *trial->decoded);
-    if (trial->stream == NULL || trial->decoded == NULL)
+    trial->scratch_bytes = covey_codec_scratch_bytes(&trial->codec, trial->dim);
+    trial->scratch =
+        aligned_alloc(COVEY_ARENA_ALIGN, (trial->scratch_bytes / COVEY_ARENA_ALIGN + 1) * COVEY_ARENA_ALIGN);
+    if (trial->stream == NULL || trial->decoded == NULL || trial->scratch == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for %zu values", trial->dim);
     COVEY_TRY(measure_error(trial, err));
     COVEY_TRY(measure_coding(trial, err));
@@ -177,6 +183,7 @@ int bench_codec(int argc, char **argv)
         print_plain(&trial);
     free(trial.x);
     free(trial.decoded);
+    free(trial.scratch);
     free(trial.stream);
     return status == COVEY_OK ? 0 : 1;
 }

@@ -150,6 +150,7 @@ enum covey_status covey_codec_encode(const struct covey_codec *codec, const floa
     if (header_bytes > capacity)
         return covey_fail(err, COVEY_LIMIT, "there is no room for the stream's header");
     memcpy(out, header, header_bytes);
+    run.header_bytes = header_bytes;
     uint8_t *body = out + header_bytes;
     if (covey_quantiser_row(codec->quantise)->vector == NULL) {
         COVEY_TRY(encode_fixed(&run, x, count, body, capacity - header_bytes, &body_bytes, decoded, err));

@@ -33,6 +33,7 @@ struct covey_encode_run {
     const struct covey_block_kernels *kernels;
     uint32_t key[2], high[2]; /* of the counter-based generator: key, and the upper half of the counter */
     const struct covey_encode_options *options;
+    size_t header_bytes;                       /* which count as part of a rate */
     uint8_t parameters[COVEY_TRANSFORM_BYTES]; /* of the transform, as the header says them */
 };
 
@@ -122,7 +123,7 @@ const struct covey_entropy_coder *covey_entropy_row(unsigned row);
 extern const struct covey_transform covey_transform_hadamard;
 extern const struct covey_quantiser covey_quantise_raw32, covey_quantise_fp16, covey_quantise_int8,
     covey_quantise_int4, covey_quantise_lloyd1, covey_quantise_lloyd2, covey_quantise_lloyd3,
-    covey_quantise_lloyd4;
+    covey_quantise_lloyd4, covey_quantise_uniform;
 
 /* The stream's header.
  *
