@@ -1,8 +1,12 @@
-/* covey-sim partition: a data set is cut into shares, a folder each with plain IDX files, so that a
- * federation can be tried on one host with every device holding data of its own. */
+/* covey-sim partition: shows who holds what in a scenario; or cuts a data set into shares, a folder each with
+ * plain IDX files, so that a federation can be tried on one host with every device holding data of its own.
+ */
 #include "sim_commands.h"
 
 #include "covey/dataset_load.h"
+#include "partition_picture.h"
+#include "scenario.h"
+#include "sim_data.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -14,7 +18,13 @@
 #define LABELS_SHOWN 20
 
 static const char help[] =
-    "usage: covey-sim partition --inputs FILE --labels FILE --devices N --out DIR [OPTIONS]\n"
+    "usage: covey-sim partition SCENARIO.yaml [--set KEY.PATH=VALUE]... [--picture FILE.svg] [--json]\n"
+    "       covey-sim partition --inputs FILE --labels FILE --devices N --out DIR [OPTIONS]\n"
+    "\n"
+    "Shows how a scenario's examples lie on its devices, as a table and as a picture.\n"
+    "\n"
+    "  --set KEY=VALUE   in place of what the file says, as partition.alpha=.1\n"
+    "  --picture FILE    a bar a device, stacked by label, as SVG\n"
     "\n"
     "Cuts a data set (IDX or NPY, .gz or not) into shares: DIR/device-01/inputs.idx and labels.idx, and so "
     "on.\n"
@@ -33,6 +43,9 @@ struct partition_options {
     struct covey_data_split split;
     long hold_out;
     bool json;
+    const char *scenario, *picture;
+    const char *settings[COVEY_SIM_SETTINGS];
+    uint32_t setting_count;
 };
 
 static int wrong(const char *what, const char *value)
@@ -79,7 +92,8 @@ static int parse_options(int argc, char **argv, struct partition_options *option
         {"devices", required_argument, NULL, 'n'},  {"out", required_argument, NULL, 'o'},
         {"split", required_argument, NULL, 'p'},    {"alpha", required_argument, NULL, 'a'},
         {"shards", required_argument, NULL, 'k'},   {"seed", required_argument, NULL, 's'},
-        {"hold-out", required_argument, NULL, 'v'}, {"json", no_argument, NULL, 'j'},
+        {"hold-out", required_argument, NULL, 'v'}, {"set", required_argument, NULL, 'S'},
+        {"picture", required_argument, NULL, 'P'},  {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
     long number = 0;
     for (int option; (option = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -96,6 +110,14 @@ static int parse_options(int argc, char **argv, struct partition_options *option
             break;
         case 'j':
             options->json = true;
+            break;
+        case 'P':
+            options->picture = optarg;
+            break;
+        case 'S':
+            good = options->setting_count < COVEY_SIM_SETTINGS;
+            if (good)
+                options->settings[options->setting_count++] = optarg;
             break;
         case 'h':
             (void)fputs(help, stdout);
@@ -132,7 +154,15 @@ static int parse_options(int argc, char **argv, struct partition_options *option
             return wrong("not a value that this option takes", optarg);
     }
     if (optind < argc)
+        options->scenario = argv[optind++];
+    if (optind < argc)
         return wrong("unexpected argument", argv[optind]);
+    if (options->scenario != NULL)
+        return options->inputs == NULL && options->labels == NULL && options->out == NULL
+                   ? -1
+                   : wrong("a scenario, or --inputs, --labels and --out; not both", NULL);
+    if (options->setting_count != 0 || options->picture != NULL)
+        return wrong("--set and --picture want a scenario", NULL);
     if (options->inputs == NULL || options->labels == NULL || options->out == NULL ||
         options->split.devices == 0)
         return wrong("--inputs, --labels, --devices and --out are needed", NULL);
@@ -237,6 +267,49 @@ cleanup:
     return status;
 }
 
+/* ------------------------------------------------------------------ of a scenario */
+
+static enum covey_status draw(const char *path, const struct covey_partition_view *view,
+                              struct covey_error *err)
+{
+    FILE *file = fopen(path, "we");
+    if (file == NULL)
+        return covey_fail(err, COVEY_IO, "%s: %s", path, strerror(errno));
+    enum covey_status status = covey_partition_draw(file, view, err);
+    if (fclose(file) != 0 && status == COVEY_OK)
+        status = covey_fail(err, COVEY_IO, "%s: %s", path, strerror(errno));
+    return status;
+}
+
+/* *load_failed: the scenario is wrong, not what was done with it. */
+static enum covey_status show(const struct partition_options *options, bool *load_failed,
+                              struct covey_error *err)
+{
+    struct covey_scenario scenario = {0};
+    struct covey_sim_data data = {0};
+    struct covey_partition *partition = NULL;
+    struct covey_partition_view view;
+    enum covey_status status =
+        covey_scenario_load(options->scenario, options->settings, options->setting_count, &scenario, err);
+    *load_failed = status != COVEY_OK;
+    if (status == COVEY_OK)
+        status = covey_sim_data_load(&scenario, &data, err);
+    if (status == COVEY_OK)
+        status = covey_partition_create(&data.train, data.owners, data.owner_count, &scenario.partition,
+                                        (uint64_t)scenario.seed, &partition, err);
+    if (status == COVEY_OK)
+        status = covey_partition_view(scenario.name, &data.train, partition, &view, err);
+    if (status == COVEY_OK)
+        status = options->json ? covey_partition_print_json(stdout, &view, err)
+                               : covey_partition_print(stdout, &view, err);
+    if (status == COVEY_OK && options->picture != NULL)
+        status = draw(options->picture, &view, err);
+    covey_partition_destroy(partition);
+    covey_sim_data_free(&data);
+    covey_scenario_free(&scenario);
+    return status;
+}
+
 int command_partition(int argc, char **argv)
 {
     struct partition_options options = {
@@ -245,9 +318,12 @@ int command_partition(int argc, char **argv)
     if (done >= 0)
         return done;
     struct covey_error err = {0};
-    if (partition(&options, &err) != COVEY_OK) {
+    bool wrong_scenario = false;
+    const enum covey_status status =
+        options.scenario != NULL ? show(&options, &wrong_scenario, &err) : partition(&options, &err);
+    if (status != COVEY_OK) {
         (void)fprintf(stderr, "covey-sim partition: %s\n", err.text);
-        return 1;
+        return wrong_scenario ? 2 : 1;
     }
     return 0;
 }
