@@ -26,13 +26,27 @@ static void add_residual(float *delta, const float *residual, size_t n)
         delta[i] = delta[i] + residual[i];
 }
 
+#define NORM_LANES 8
+
+/* Sum of squares, in lanes that do not wait for each other; always added in the same order. */
+static double sum_squares(const float *x, size_t n)
+{
+    double lanes[NORM_LANES] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + NORM_LANES <= n; i += NORM_LANES)
+        for (size_t lane = 0; lane < NORM_LANES; lane++)
+            lanes[lane] += (double)x[i + lane] * (double)x[i + lane];
+    for (size_t lane = 0; lane < NORM_LANES; lane++)
+        sum += lanes[lane];
+    for (; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sum;
+}
+
 /* Scales delta down to an L2 norm of limit (0: leaves it); returns the norm that it had. */
 static double clip(float *delta, size_t n, double limit, float *factor)
 {
-    double squares = 0;
-    for (size_t i = 0; i < n; i++)
-        squares += (double)delta[i] * (double)delta[i];
-    double norm = sqrt(squares);
+    double norm = sqrt(sum_squares(delta, n));
     *factor = 1;
     if (limit > 0 && norm > limit) {
         *factor = (float)(limit / norm);
