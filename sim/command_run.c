@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -205,6 +206,9 @@ int command_run(int argc, char **argv)
     struct covey_sim_summary summary;
     struct covey_error err = {0};
     const int done = parse_options(argc, argv, &options);
+    /* vectors of the model's size come and go with every round: they stay with the process */
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 28);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 28);
     if (done >= 0)
         return done;
     if (covey_scenario_load(options.file, options.settings, options.setting_count, &scenario, &err) !=

@@ -340,7 +340,8 @@ static struct size_table *make_table(const struct network *network, uint32_t lin
     const uint64_t bytes = size_bytes(index);
     const uint32_t blocks = covey_block_count(bytes, COVEY_BLOCK_BYTES);
     const uint32_t enough = RUN_BLOCKS / blocks > RUNS_LEAST ? RUN_BLOCKS / blocks : RUNS_LEAST;
-    const uint32_t count = enough < RUNS_MOST ? enough : RUNS_MOST;
+    const uint32_t many = enough < RUNS_MOST ? enough : RUNS_MOST;
+    const uint32_t count = network->links[link].loss > 0 ? many : 1; /* without loss all runs are alike */
     struct size_table *table = calloc(1, sizeof *table + count * sizeof table->runs[0]);
     uint8_t *body = malloc((size_t)bytes), *bitmaps = malloc(2 * covey_block_bitmap_bytes(blocks));
     if (table != NULL && body != NULL && bitmaps != NULL) {
