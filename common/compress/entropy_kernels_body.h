@@ -40,10 +40,50 @@ static void make_low_bits(const struct covey_token_rule *rule, const float *rest
         low[i] = (uint8_t)(code_of(x[i], inverse, rounding) & mask);
 }
 
+/* Few tokens, of which the most are the same: comparisons are faster than counters. Returns 0 where there are
+ * others than -3 to 3. */
+#define FEW_TOKENS 2048 /* at once: 64 counters of at most 32 */
+static inline int count_few(const int8_t *restrict tokens, uint32_t *restrict counts)
+{
+    uint8_t equal[6][64] = {{0}};
+    uint32_t sums[6] = {0}, all = 0;
+    for (size_t i = 0; i < FEW_TOKENS; i += 64)
+        for (size_t j = 0; j < 64; j++) {
+            const int8_t token = tokens[i + j];
+            equal[0][j] = (uint8_t)(equal[0][j] + (token == 1));
+            equal[1][j] = (uint8_t)(equal[1][j] + (token == -1));
+            equal[2][j] = (uint8_t)(equal[2][j] + (token == 2));
+            equal[3][j] = (uint8_t)(equal[3][j] + (token == -2));
+            equal[4][j] = (uint8_t)(equal[4][j] + (token == 3));
+            equal[5][j] = (uint8_t)(equal[5][j] + (token == -3));
+        }
+    uint8_t zeros[64] = {0};
+    for (size_t i = 0; i < FEW_TOKENS; i += 64)
+        for (size_t j = 0; j < 64; j++)
+            zeros[j] = (uint8_t)(zeros[j] + (tokens[i + j] == 0));
+    for (size_t j = 0; j < 64; j++) {
+        for (size_t k = 0; k < 6; k++)
+            sums[k] += equal[k][j];
+        all += zeros[j];
+    }
+    if (all + sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] != FEW_TOKENS)
+        return 0;
+    counts[0] += all;
+    for (size_t k = 0; k < 3; k++) {
+        counts[k + 1] += sums[2 * k];
+        counts[255 - k] += sums[2 * k + 1];
+    }
+    return 1;
+}
+
 static void count_tokens(const int8_t *tokens, size_t count, uint32_t counts[256])
 {
     uint32_t parts[4][256];
     size_t i = 0;
+    while (count - i >= FEW_TOKENS && count_few(tokens + i, counts))
+        i += FEW_TOKENS;
+    if (i == count)
+        return;
     memset(parts, 0, sizeof parts); /* four, as the same counter twice in a row would have to wait */
     for (; i + 8 <= count; i += 8) {
         uint64_t eight;

@@ -10,7 +10,7 @@
  * A run is the lanes' first states, then the words, 16 bits each, little-endian. Encoding goes backward. It
  * begins with lanes close to 1, not 2^15, so that the last symbols cost no more than they are worth: then no
  * lane needs a word any more, which is why decoding must not read where none are left. A state is written as
- * its length in 5 bits, then what follows its leading one: about 6 bits a lane are lost in all.
+ * its length in 5 bits, then what follows its leading one: 6 to 13 bits a lane are lost in all.
  *
  * Decoding is total: any bytes give some symbols. */
 #ifndef COVEY_ENTROPY_RANS_H

@@ -13,10 +13,10 @@
 #define SMALLEST 0x1p-70f           /* vectors whose largest value is below are zero */
 #define LOOKED_AT ((size_t)1 << 17) /* values at the least, where not all are */
 #define SEGMENT_BYTES 32768         /* of a segment, about: then its lanes cost one part in a thousand */
-#define SEGMENT_LOG_MIN 2           /* where there are so many values */
+#define SEGMENT_LOG_MIN 3           /* where there are so many values */
 #define SEGMENT_LOG_MAX 10
-#define LANE_BYTES 512 /* of a segment for each lane */
-#define LANE_BITS 9    /* that a lane costs */
+#define LANE_BYTES 256 /* of a segment for each lane */
+#define LANE_BITS 11   /* that a lane costs */
 #define WORD_SLACK 96  /* bytes that writing runs of rANS needs beyond what it fills */
 
 struct encoding {
@@ -30,6 +30,7 @@ struct encoding {
     uint32_t (*lengths)[2]; /* of each segment: bytes, bytes of escapes */
     struct covey_spread spread;
     struct covey_uniform_choice choice;
+    uint32_t kept; /* of 65,536 values, chosen by lot; the others are zero */
     struct covey_uniform_model model;
 };
 
@@ -104,6 +105,17 @@ static void count_beyond(const struct encoding *encoding, const struct covey_tok
     }
 }
 
+/* Zeros for the values that are not kept. */
+static void thin_out(const struct encoding *encoding, size_t first, size_t count, int8_t *tokens)
+{
+    const uint32_t start = encoding->run->key[0] ^ encoding->run->high[0] ^ (uint32_t)first;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t lot = (start + (uint32_t)i) * 0x9E3779B1u;
+        lot = (lot ^ lot >> 15) * 0x85EBCA6Bu;
+        tokens[i] = (lot ^ lot >> 13) >> 16 < encoding->kept ? tokens[i] : 0;
+    }
+}
+
 static void make_counts(const struct encoding *encoding, struct covey_uniform_counts *counts)
 {
     const struct covey_token_rule rule = token_rule(encoding);
@@ -111,6 +123,8 @@ static void make_counts(const struct encoding *encoding, struct covey_uniform_co
     for (size_t at = 0; at < encoding->count; at += COVEY_DECODE_VALUES) {
         const size_t left = encoding->count - at, n = left < COVEY_DECODE_VALUES ? left : COVEY_DECODE_VALUES;
         encoding->kernels->tokens(&rule, encoding->x + at, n, encoding->tokens + at);
+        if (encoding->kept < 65536)
+            thin_out(encoding, at, n, encoding->tokens + at);
         encoding->kernels->count(encoding->tokens + at, n, by_token);
     }
     *counts = (struct covey_uniform_counts){.total = encoding->count};
@@ -325,30 +339,59 @@ static size_t put_zeros(struct encoding *encoding, uint8_t *out, size_t limit)
     return put_stream(encoding, 0, 0, out, limit);
 }
 
+/* Where many values are of one size, either all of them are zero or too many are not: then some are kept, so
+ * many as the rate allows. False: even that is too much. */
+static bool find_share(struct encoding *encoding)
+{
+    uint32_t fits = 0, above = 65536;
+    while (above - fits > 64) {
+        encoding->kept = fits + (above - fits) / 2;
+        if (attempt(encoding) <= (double)encoding->target_bytes)
+            fits = encoding->kept;
+        else
+            above = encoding->kept;
+    }
+    encoding->kept = fits;
+    return fits > 0 && attempt(encoding) <= (double)encoding->limit_bytes;
+}
+
 /* Choices until the bytes are near enough to the rate. False: none is below the limit. */
 static bool find_choice(struct encoding *encoding)
 {
     const double target = (double)encoding->target_bytes, count = (double)encoding->count;
-    struct covey_uniform_choice best = {0};
-    double bits = (target - (double)encoding->run->header_bytes - 12) * 8 / count, best_off = -1;
+    const double least_bits = 0.5 * (double)encoding->run->codec->rate;
+    struct covey_uniform_choice under = {0}, over = {0};
+    /* A little more rather than a little less, in bits a value: within half a per cent, and when the bits are
+     * many within what they tell of the error. */
+    const double rate = (double)encoding->run->codec->rate, scale = rate < 1.5 ? rate : 1.5;
+    const double slack_under = 0.001 * scale, slack_over = 0.005 * scale, aim = 0.0015 * scale;
+    double bits = aim + (target - (double)encoding->run->header_bytes - 12) * 8 / count;
+    double under_bytes = 0, over_bytes = 0;
+    encoding->kept = 65536;
     for (int i = 0; i < ATTEMPTS; i++) {
-        if (bits < 0.5 * (double)encoding->run->codec->rate)
-            bits = 0.5 * (double)encoding->run->codec->rate;
+        bits = bits < least_bits ? least_bits : bits;
         covey_rate_search(&encoding->spread, bits, &encoding->choice);
-        const double bytes = attempt(encoding), off = bytes > target ? bytes - target : target - bytes;
-        if (bytes <= (double)encoding->limit_bytes && (best_off < 0 || off < best_off)) {
-            best_off = off;
-            best = encoding->choice;
-        }
-        if (off <= 4 + 0.003 * target)
+        const double bytes = attempt(encoding);
+        if (bytes >= target - slack_under * count / 8 - 3 && bytes <= target + slack_over * count / 8 + 6)
             return true;
-        bits += (target - bytes) * 8 / count;
+        if (bytes <= (double)encoding->limit_bytes && bytes > under_bytes) {
+            under_bytes = bytes;
+            under = encoding->choice;
+        }
+        if (bytes > (double)encoding->limit_bytes && (over_bytes == 0 || bytes < over_bytes)) {
+            over_bytes = bytes;
+            over = encoding->choice;
+        }
+        bits += (aim + (target - bytes) * 8 / count) * (over_bytes == 0 && bytes < target / 2 ? 1 << i : 1);
     }
-    if (best_off < 0)
-        return false;
-    encoding->choice = best;
-    (void)attempt(encoding);
-    return true;
+    if (under_bytes < 0.9 * target && over_bytes > 0 && over.shift == 0) {
+        encoding->choice = over;
+        if (find_share(encoding))
+            return true;
+        encoding->kept = 65536;
+    }
+    encoding->choice = under;
+    return under_bytes > 0 && attempt(encoding) > 0;
 }
 
 static void prepare(struct encoding *encoding, const struct covey_encode_run *run, const float *x,

@@ -5,7 +5,7 @@
 #define UNITS 64 /* in a step */
 #define FREQUENCY_CODES 144
 #define STEP_EXPONENT_MIN 31 /* biased: steps from 2^-96, so that units are normal floats */
-#define STEP_EXPONENT_MAX 253
+#define STEP_EXPONENT_MAX 254
 
 /* ---- frequencies ---- */
 
