@@ -8,7 +8,7 @@
 #include "covey/json.h"
 
 #define JSON_BYTES 16384
-#define LABEL_KEYS 3 /* more would be no name any more */
+#define LABEL_KEYS 5 /* more would be no name any more */
 
 /* ---- what the runs are called ---- */
 
@@ -34,18 +34,22 @@ static bool one_name(const struct covey_report *report)
     return true;
 }
 
-static void name_run(const struct covey_report *report, uint32_t index, bool named)
+void covey_report_label(const struct covey_report *report, uint32_t index, bool with_seed,
+                        char label[COVEY_REPORT_LABEL_BYTES])
 {
-    struct covey_report_run *run = &report->runs[index];
-    if (!named || report->count == 1)
-        append(run->label, "", "", run->outcome->summary.scenario);
+    const struct covey_outcome_run *run = report->runs[index].outcome;
+    bool first = true;
+    if (!one_name(report) || report->count == 1)
+        append(label, "", "", run->summary.scenario);
     for (uint32_t i = 0; i < report->key_count && report->key_count <= LABEL_KEYS; i++) {
         const char *value = covey_scenario_pairs_find(&report->pairs[index], report->keys[i]);
-        append(run->label, run->label[0] != '\0' && i == 0 ? " " : ", ", last_part(report->keys[i], '.'),
-               value != NULL ? value : "-");
+        if (!with_seed && strcmp(report->keys[i], "seed") == 0)
+            continue;
+        append(label, first ? " " : ", ", last_part(report->keys[i], '.'), value != NULL ? value : "-");
+        first = false;
     }
-    if (run->label[0] == '\0')
-        append(run->label, "", "", last_part(run->outcome->folder, '/'));
+    if (label[0] == '\0')
+        append(label, "", "", with_seed ? last_part(run->folder, '/') : run->summary.scenario);
 }
 
 /* Runs that would be called alike get their folder's name behind. */
@@ -62,36 +66,12 @@ static void tell_apart(const struct covey_report *report)
 
 static void name_runs(const struct covey_report *report)
 {
-    const bool named = one_name(report);
     for (uint32_t i = 0; i < report->count; i++)
-        name_run(report, i, named);
+        covey_report_label(report, i, true, report->runs[i].label);
     tell_apart(report);
 }
 
 /* ---- how they compare ---- */
-
-static enum covey_status mark_front(struct covey_report *report, struct covey_error *err)
-{
-    double(*points)[3] = calloc(report->count, sizeof *points);
-    bool *front = calloc(report->count, sizeof *front);
-    if (points == NULL || front == NULL) {
-        free(points);
-        free(front);
-        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u runs", report->count);
-    }
-    for (uint32_t i = 0; i < report->count; i++) {
-        const struct covey_sim_summary *summary = &report->runs[i].outcome->summary;
-        points[i][0] = (double)summary->bytes_up;
-        points[i][1] = summary->virtual_s;
-        points[i][2] = -summary->accuracy;
-    }
-    covey_pareto_front(&points[0][0], report->count, 3, front);
-    for (uint32_t i = 0; i < report->count; i++)
-        report->runs[i].front = front[i];
-    free(points);
-    free(front);
-    return COVEY_OK;
-}
 
 static bool better(const struct covey_report *report, uint32_t a, uint32_t b)
 {
@@ -139,7 +119,7 @@ static enum covey_status fill(struct covey_report *report, const struct covey_ou
     report->key_count =
         covey_scenario_differences(report->pairs, report->count, report->keys, COVEY_REPORT_KEYS);
     name_runs(report);
-    COVEY_TRY(mark_front(report, err));
+    COVEY_TRY(covey_report_groups_make(report, err));
     choose_shown(report);
     report->share = are_shares(report);
     return COVEY_OK;
@@ -174,6 +154,7 @@ void covey_report_destroy(struct covey_report *report)
     for (uint32_t i = 0; report->pairs != NULL && i < report->count; i++)
         covey_scenario_pairs_free(&report->pairs[i]);
     free(report->pairs);
+    free(report->groups);
     free(report->runs);
     free(report);
 }
@@ -212,6 +193,8 @@ void covey_report_text(FILE *out, const struct covey_report *report)
                       covey_svg_label(COVEY_SVG_JOULES, summary->joules, false, joules),
                       summary->interrupted ? "  (not finished)" : "");
     }
+    if (report->group_count < report->count)
+        covey_report_groups_text(out, report);
     if (report->count > 1)
         (void)fprintf(out, "* nothing beats it in bytes up, virtual time and metric together\n");
 }
@@ -265,4 +248,6 @@ void covey_report_json(FILE *out, const struct covey_report *report)
         json_run(&json, report, i);
         (void)fprintf(out, "%s\n", text);
     }
+    if (report->group_count < report->count)
+        covey_report_groups_json(out, report);
 }

@@ -21,13 +21,30 @@ struct covey_report_run {
     char label[COVEY_REPORT_LABEL_BYTES];
     double target; /* NaN: none */
     struct covey_target_crossing crossing;
-    bool front; /* nothing beats it in bytes up, virtual time and accuracy */
+    uint32_t group;
+    bool front; /* its group's */
+};
+
+struct covey_report_spread {
+    double mean, deviation; /* NaN: of none; under two */
+};
+
+/* Runs whose scenarios differ in the seed alone. */
+struct covey_report_group {
+    char label[COVEY_REPORT_LABEL_BYTES];
+    uint32_t first, count; /* first: index of its first run */
+    uint32_t reached;      /* runs that reached the target; the figures to the target are of all or NaN */
+    double median_rounds_to_target; /* a run that did not reach it counts as late; NaN: not reached */
+    struct covey_report_spread accuracy, best, rounds_to_target, virtual_s_to_target, bytes_up_to_target,
+        bytes_up, virtual_s, joules;
+    bool front; /* nothing beats its means in bytes up, virtual time and accuracy */
 };
 
 struct covey_report {
     struct covey_report_run *runs;
     struct covey_scenario_pairs *pairs; /* (count) */
-    uint32_t count;
+    struct covey_report_group *groups;  /* (group_count) */
+    uint32_t count, group_count;
     const char *keys[COVEY_REPORT_KEYS]; /* in which they differ */
     uint32_t key_count;
     uint32_t shown[COVEY_SVG_SERIES], shown_count; /* those that are drawn, when there are too many */
@@ -41,11 +58,23 @@ COVEY_MUST_CHECK enum covey_status covey_report_create(const struct covey_outcom
 void covey_report_destroy(struct covey_report *report);
 
 void covey_report_text(FILE *out, const struct covey_report *report); /* a table for a terminal */
-void covey_report_json(FILE *out, const struct covey_report *report); /* an object a run, one a line */
+/* An object a run, one a line; with several seeds, an object a group behind them. */
+void covey_report_json(FILE *out, const struct covey_report *report);
 /* title: outside text. */
 void covey_report_html(FILE *out, const struct covey_report *report, const char *title);
 
-/* ---- parts of the page ---- */
+/* ---- parts ---- */
+
+/* Groups, their figures and fronts, from runs and pairs. */
+COVEY_MUST_CHECK enum covey_status covey_report_groups_make(struct covey_report *report,
+                                                            struct covey_error *err);
+void covey_report_groups_text(FILE *out, const struct covey_report *report);
+void covey_report_groups_json(FILE *out, const struct covey_report *report);
+void covey_report_groups_html(FILE *out, const struct covey_report *report);
+
+/* What the keys in which runs differ make of a name; with_seed: the seed among them. Appends to label. */
+void covey_report_label(const struct covey_report *report, uint32_t index, bool with_seed,
+                        char label[COVEY_REPORT_LABEL_BYTES]);
 
 void covey_report_charts(FILE *out, const struct covey_report *report);
 

@@ -316,6 +316,8 @@ void covey_report_html(FILE *out, const struct covey_report *report, const char 
         write_tiles(out, report);
     else
         write_runs(out, report);
+    if (report->group_count < report->count)
+        covey_report_groups_html(out, report);
     if (report->shown_count < report->count)
         (void)fprintf(out, "<p>Drawn as lines: %u of the %u runs, those that nothing beats first.</p>\n",
                       report->shown_count, report->count);

@@ -6,5 +6,6 @@
 int command_partition(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_sweep(int argc, char **argv);
 
 #endif

@@ -12,6 +12,7 @@ static const struct {
     const char *text;
 } commands[] = {
     {"run", command_run, "play a scenario: a crowd of virtual devices under a virtual clock"},
+    {"sweep", command_sweep, "a grid of runs, kept and compared"},
     {"report", command_report, "what runs came to: a table, and a page with pictures"},
     {"partition", command_partition, "cut a data set into the shares of several devices"},
 };

@@ -109,6 +109,10 @@ const char *covey_svg_label(enum covey_svg_unit unit, double value, bool exact,
     case COVEY_SVG_JOULES:
         return with_prefix(value, "J", digits, out);
     default:
+        if (fabs(value) >= 1e-3 && fabs(value) < 1e4) { /* "0.5", not "500 m" */
+            (void)snprintf(out, COVEY_SVG_LABEL_BYTES, "%.*g", digits, value);
+            return out;
+        }
         return with_prefix(value, "", digits, out);
     }
 }

@@ -7,8 +7,8 @@
 /* The picture, in its own units; the page scales it. */
 #define WIDTH 480.0
 #define HEIGHT 300.0
-#define LEFT 62.0
-#define RIGHT 16.0
+#define LEFT 70.0
+#define RIGHT 26.0
 #define TOP 12.0
 #define BOTTOM 46.0
 #define DASHES 4
