@@ -182,8 +182,9 @@ static enum covey_status start_training(const struct covey_member_context *conte
                                         struct covey_virtual_member *member, uint32_t ticket)
 {
     const uint64_t trained_ms = context->clock->now_ms + member->training_ms;
-    assert(!member->job->queued || member->job->trained_ms == trained_ms);
-    member->job->trained_ms = trained_ms;
+    if (!member->job->queued)
+        member->job->trained_ms = trained_ms;
+    assert(member->job->trained_ms == trained_ms); /* as it was worked out beforehand */
     member->training = true;
     return post(context, member, trained_ms, COVEY_MEMBER_TRAINED, ticket);
 }

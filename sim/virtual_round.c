@@ -2,7 +2,10 @@
 #include "simulation_parts.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+
+#include "virtual_cohort.h"
 
 #define GATHER_MS 60000                     /* between two looks at who is there, when too few are */
 #define GATHER_LIMIT_MS (366ull * 86400000) /* nobody came for so long: it is over */
@@ -58,16 +61,42 @@ static int by_need(const void *a, const void *b)
     return x->device < y->device ? -1 : x->device > y->device;
 }
 
+#define SEATS 64 /* that one thread takes at a time */
+
+struct seating {
+    struct covey_simulation *sim;
+    atomic_uint failures;
+};
+
+static uint32_t chosen_device(const struct covey_simulation *sim, uint32_t slot)
+{
+    return sim->everybody ? sim->chosen[slot] : sim->available[sim->chosen[slot]];
+}
+
+static void seat_some(void *user, uint32_t worker, uint32_t index)
+{
+    struct seating *seating = user;
+    struct covey_simulation *sim = seating->sim;
+    const uint32_t first = index * SEATS, left = sim->member_count - first;
+    (void)worker;
+    for (uint32_t slot = first; slot < first + (left < SEATS ? left : SEATS); slot++)
+        if (covey_virtual_member_seat(&sim->context, chosen_device(sim, slot), slot, &sim->members[slot],
+                                      &sim->jobs[slot], NULL) != COVEY_OK)
+            atomic_fetch_add(&seating->failures, 1);
+}
+
 static enum covey_status seat(struct covey_simulation *sim, struct covey_error *err)
 {
     const uint32_t count = sim->member_count;
-    for (uint32_t slot = 0; slot < count; slot++) {
-        const uint32_t device = sim->everybody ? sim->chosen[slot] : sim->available[sim->chosen[slot]];
-        if (sim->store != NULL)
-            COVEY_TRY(covey_personal_store_seat(sim->store, device, err));
-        COVEY_TRY(covey_virtual_member_seat(&sim->context, device, slot, &sim->members[slot],
-                                            &sim->jobs[slot], err));
-    }
+    struct seating seating = {.sim = sim};
+    for (uint32_t slot = 0; slot < count && sim->store != NULL; slot++)
+        COVEY_TRY(covey_personal_store_seat(sim->store, chosen_device(sim, slot), err));
+    covey_crew_each(sim->crew, (count + SEATS - 1) / SEATS, seat_some, &seating);
+    if (atomic_load(&seating.failures) > 0) /* once more, for the reason */
+        return covey_virtual_member_seat(&sim->context, chosen_device(sim, 0), 0, &sim->members[0],
+                                         &sim->jobs[0], err) == COVEY_OK
+                   ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", count)
+                   : COVEY_STATE;
     qsort(sim->jobs, count, sizeof *sim->jobs, by_need);
     for (uint32_t i = 0; i < count; i++) {
         struct covey_virtual_member *member = &sim->members[sim->jobs[i].slot];
@@ -99,8 +128,8 @@ static enum covey_status open_round(struct covey_simulation *sim, const struct c
     if (sim->first_opened_s == 0)
         sim->first_opened_s = covey_simulation_wall_s();
     COVEY_TRY(make_room(sim, choose, err));
-    COVEY_TRY(
-        covey_cohort_select(sim->server.recipe.seed, action->round, ids, available, choose, sim->chosen));
+    COVEY_TRY(covey_virtual_cohort_select(sim->crew, sim->server.recipe.seed, action->round, ids, available,
+                                          choose, sim->chosen));
     sim->member_count = choose;
     sim->context.deadline_ms = sim->clock.now_ms + action->deadline_ms;
     COVEY_TRY(covey_virtual_server_open(&sim->server, action->round, choose, err));
