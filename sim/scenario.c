@@ -248,6 +248,28 @@ static enum covey_status check_method(const struct checking *checking)
     return COVEY_OK;
 }
 
+/* Parameters, and the workspace of a usual share. */
+static enum covey_status check_memory(const struct checking *checking,
+                                      const struct covey_model_description *model)
+{
+    const struct covey_scenario *scenario = checking->scenario;
+    const uint32_t devices = covey_scenario_devices(scenario), all = known_examples(scenario);
+    const struct covey_training_options options = {.recipe = &scenario->train,
+                                                   .examples = scenario->partition.examples > 0
+                                                                   ? (uint32_t)scenario->partition.examples
+                                                               : devices > 0 && all > devices ? all / devices
+                                                                                              : 1000};
+    struct covey_model_summary summary;
+    uint64_t workspace_bytes;
+    COVEY_TRY(covey_model_summarise(model, &summary, checking->err));
+    enum covey_status status =
+        covey_trainer_workspace_bytes(model, &options, &workspace_bytes, checking->err);
+    if (status != COVEY_OK)
+        return wrong_at(checking, "train", status);
+    status = covey_world_fits(scenario, workspace_bytes + 4 * summary.parameters, checking->err);
+    return status == COVEY_OK ? status : wrong_at(checking, "devices", status);
+}
+
 static enum covey_status check_model(const struct checking *checking, struct covey_scenario *scenario)
 {
     char path[COVEY_FILE_PATH_BYTES];
@@ -256,9 +278,12 @@ static enum covey_status check_model(const struct checking *checking, struct cov
         return covey_fail(checking->err, COVEY_NO_MEMORY, "no memory for a model");
     enum covey_status status = covey_scenario_model(scenario, model, checking->err);
     const bool is_error = status == COVEY_OK && model->loss == COVEY_LOSS_MEAN_SQUARED_ERROR;
-    free(model);
     if (status != COVEY_OK)
-        return wrong_at(checking, "model", status);
+        status = wrong_at(checking, "model", status);
+    else
+        status = check_memory(checking, model);
+    free(model);
+    COVEY_TRY(status);
     scenario->rules.lower_is_better = scenario->watch_loss || is_error;
     const struct covey_sim_set *set =
         scenario->data.set != NULL ? covey_sim_set_find(scenario->data.set) : NULL;
@@ -354,13 +379,13 @@ static enum covey_status finish(struct covey_scenario *scenario, const char *con
     COVEY_TRY(check_named(&checking));
     COVEY_TRY(check_data(&checking));
     COVEY_TRY(check_partition(&checking));
-    COVEY_TRY(check_model(&checking, scenario));
-    COVEY_TRY(check_method(&checking));
-    COVEY_TRY(check_cohort(&checking));
     const char *key = NULL;
     const enum covey_status status = covey_world_check(scenario, &key, err);
     if (status != COVEY_OK)
         return wrong_at(&checking, key != NULL ? key : "devices", status);
+    COVEY_TRY(check_method(&checking));
+    COVEY_TRY(check_model(&checking, scenario));
+    COVEY_TRY(check_cohort(&checking));
     return hash_scenario(scenario, err);
 }
 

@@ -166,6 +166,22 @@ enum covey_status covey_world_check(const struct covey_scenario *scenario, const
     return COVEY_OK;
 }
 
+enum covey_status covey_world_fits(const struct covey_scenario *scenario, uint64_t bytes,
+                                   struct covey_error *err)
+{
+    for (uint32_t i = 0; i < scenario->device_class_count; i++) {
+        const struct covey_device_class_config *device = &scenario->devices[i];
+        double memory_bytes = device_class_find(device->class_name)->memory_bytes;
+        replace(&memory_bytes, device->memory_bytes);
+        if (memory_bytes > 0 && (double)bytes > memory_bytes)
+            return covey_fail(err, COVEY_INVALID,
+                              "training takes %.1f MB, class '%s' has %.1f MB: a smaller model or batch, or "
+                              "another class",
+                              (double)bytes * 1e-6, device->class_name, memory_bytes * 1e-6);
+    }
+    return COVEY_OK;
+}
+
 enum covey_status covey_world_create(const struct covey_scenario *scenario, uint32_t devices,
                                      double flops_per_example, struct covey_world **out,
                                      struct covey_error *err)

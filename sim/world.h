@@ -16,6 +16,10 @@ struct covey_world;
 COVEY_MUST_CHECK enum covey_status covey_world_check(const struct covey_scenario *scenario, const char **key,
                                                      struct covey_error *err);
 
+/* Does every class of devices have so much memory for training? INVALID names the one that has not. */
+COVEY_MUST_CHECK enum covey_status covey_world_fits(const struct covey_scenario *scenario, uint64_t bytes,
+                                                    struct covey_error *err);
+
 /* flops_per_example: forward and backward of the scenario's model; host_flops_per_s: of one core of this
  * machine, as calibrated (sim/device.c). Runs the real blockwise sender and receiver for its tables where a
  * link class needs one. The scenario is borrowed while the world lives. */
