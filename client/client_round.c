@@ -1,46 +1,11 @@
 #include "covey/client_round.h"
 
-#include <assert.h>
-#include <string.h>
+#include "client_strands.h"
 
 #define CONNECT_MS 60000     /* a link that neither comes up nor goes down */
 #define SLEEP_WORTH_MS 5000  /* poll: a shorter wait keeps the session */
 #define SEND_GRACE_MS 30000  /* past the deadline an upload in flight is left to its answer */
 #define OBSERVE_SLACK_MS 500 /* past one and a quarter heartbeats without a push */
-
-/* ------------------------------------------------------------------ small parts */
-
-static struct covey_client_action *act(struct covey_client_actions *actions,
-                                       enum covey_client_action_kind kind)
-{
-    assert(actions->count < COVEY_CLIENT_ACTIONS);
-    struct covey_client_action *action = &actions->items[actions->count++];
-    *action = (struct covey_client_action){.kind = kind};
-    return action;
-}
-
-static uint64_t later(uint64_t now_ms, uint64_t wait_ms)
-{
-    return wait_ms > UINT64_MAX - 1 - now_ms ? UINT64_MAX - 1 : now_ms + wait_ms;
-}
-
-/* Doubles with every failure up to the limit; the upper half of it is drawn, so that devices which failed
- * together do not come back together. At least wait_ms. */
-static uint64_t pause_ms(struct covey_client_round *machine, uint32_t failures, uint32_t wait_ms)
-{
-    uint64_t span = machine->rules.reconnect_ms;
-    for (uint32_t i = 1; i < failures && span < machine->rules.reconnect_limit_ms; i++)
-        span *= 2;
-    if (span > machine->rules.reconnect_limit_ms)
-        span = machine->rules.reconnect_limit_ms;
-    span = span / 2 + covey_random_below(&machine->random, (uint32_t)(span / 2 + 1));
-    return span > wait_ms ? span : wait_ms;
-}
-
-static bool same_assignment(const struct covey_assignment_id *a, const struct covey_assignment_id *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
 
 /* ------------------------------------------------------------------ finishing */
 
@@ -52,10 +17,10 @@ static bool is_sure(const struct covey_client_round *machine)
 static void finish(struct covey_client_round *machine, struct covey_client_actions *actions)
 {
     if (machine->work != COVEY_WORK_NONE)
-        act(actions, COVEY_CLIENT_DROP)->sure = is_sure(machine);
+        covey_client_act(actions, COVEY_CLIENT_DROP)->sure = is_sure(machine);
     if (machine->link != COVEY_CLIENT_DOWN && machine->link != COVEY_CLIENT_ASLEEP)
-        act(actions, COVEY_CLIENT_DISCONNECT);
-    act(actions, COVEY_CLIENT_FINISH);
+        covey_client_act(actions, COVEY_CLIENT_DISCONNECT);
+    covey_client_act(actions, COVEY_CLIENT_FINISH);
     machine->link = COVEY_CLIENT_DOWN;
     machine->work = COVEY_WORK_NONE;
     machine->waiting = machine->account_waiting = machine->report_waiting = false;
@@ -63,62 +28,15 @@ static void finish(struct covey_client_round *machine, struct covey_client_actio
     machine->finished = true;
 }
 
-static bool has_report(const struct covey_client_round *machine)
-{
-    return machine->report_due || machine->report_waiting;
-}
-
 /* All is done: the end, but for a report that is still to go out. */
 static void leave(struct covey_client_round *machine, uint64_t now_ms, struct covey_client_actions *actions)
 {
-    if (machine->link != COVEY_CLIENT_READY || !has_report(machine)) {
+    if (machine->link != COVEY_CLIENT_READY || !covey_client_has_report(machine)) {
         finish(machine, actions);
         return;
     }
     machine->leaving = true;
-    machine->leave_at_ms = later(now_ms, COVEY_CLIENT_LEAVE_MS);
-}
-
-/* ------------------------------------------------------------------ reports */
-
-static void make_report_due(struct covey_client_round *machine, uint64_t now_ms)
-{
-    machine->report_due = machine->rules.report;
-    machine->report_at_ms = now_ms;
-    machine->report_tries = 0;
-}
-
-/* Once for an assignment: the round need not wait for us. */
-static void tell_failure(struct covey_client_round *machine, uint64_t now_ms)
-{
-    if (machine->last_model || machine->failure_told)
-        return;
-    machine->failure_told = true;
-    make_report_due(machine, now_ms);
-}
-
-static void on_reported(struct covey_client_round *machine, const struct covey_client_event *event,
-                        uint64_t now_ms)
-{
-    if (!machine->report_waiting || event->ticket != machine->report_ticket)
-        return;
-    machine->report_waiting = false;
-    if (event->allowed || machine->report_due || machine->report_tries >= COVEY_CLIENT_REPORT_TRIES)
-        return;
-    machine->report_due = true;
-    machine->report_at_ms = later(now_ms, pause_ms(machine, machine->report_tries, event->wait_ms));
-}
-
-static void advance_report(struct covey_client_round *machine, uint64_t now_ms,
-                           struct covey_client_actions *actions)
-{
-    if (!machine->report_due || machine->report_waiting || machine->link != COVEY_CLIENT_READY ||
-        now_ms < machine->report_at_ms)
-        return;
-    machine->report_due = false;
-    machine->report_waiting = true;
-    machine->report_tries++;
-    act(actions, COVEY_CLIENT_REPORT)->ticket = ++machine->report_ticket;
+    machine->leave_at_ms = covey_client_later(now_ms, COVEY_CLIENT_LEAVE_MS);
 }
 
 /* ------------------------------------------------------------------ the link */
@@ -130,7 +48,7 @@ static void lose_link(struct covey_client_round *machine, bool disconnect, uint3
     if (machine->link == COVEY_CLIENT_CONNECTING)
         machine->shard_port = 0;
     if (disconnect)
-        act(actions, COVEY_CLIENT_DISCONNECT);
+        covey_client_act(actions, COVEY_CLIENT_DISCONNECT);
     if (machine->failures < UINT32_MAX)
         machine->failures++;
     machine->link = COVEY_CLIENT_DOWN;
@@ -138,25 +56,27 @@ static void lose_link(struct covey_client_round *machine, bool disconnect, uint3
     machine->account_waiting = false;
     machine->report_due |= machine->report_waiting;
     machine->report_waiting = false;
-    machine->link_at_ms = later(now_ms, pause_ms(machine, machine->failures, wait_ms));
+    machine->link_at_ms =
+        covey_client_later(now_ms, covey_client_pause_ms(machine, machine->failures, wait_ms));
 }
 
 static void start_connecting(struct covey_client_round *machine, uint64_t now_ms,
                              struct covey_client_actions *actions)
 {
-    act(actions, COVEY_CLIENT_CONNECT)->port = machine->shard_port;
+    covey_client_act(actions, COVEY_CLIENT_CONNECT)->port = machine->shard_port;
     machine->connect_port = machine->shard_port;
     machine->link = COVEY_CLIENT_CONNECTING;
-    machine->link_at_ms = later(now_ms, CONNECT_MS);
+    machine->link_at_ms = covey_client_later(now_ms, CONNECT_MS);
 }
 
 static void start_asking(struct covey_client_round *machine, uint64_t now_ms,
                          struct covey_client_actions *actions)
 {
-    act(actions, machine->rules.mode == COVEY_MODE_LISTEN ? COVEY_CLIENT_OBSERVE : COVEY_CLIENT_ASK_PLAN);
+    covey_client_act(actions,
+                     machine->rules.mode == COVEY_MODE_LISTEN ? COVEY_CLIENT_OBSERVE : COVEY_CLIENT_ASK_PLAN);
     machine->link = COVEY_CLIENT_ASKING;
     machine->asked = false;
-    machine->link_at_ms = later(now_ms, COVEY_CLIENT_ASK_MS);
+    machine->link_at_ms = covey_client_later(now_ms, COVEY_CLIENT_ASK_MS);
 }
 
 static void on_link_up(struct covey_client_round *machine, uint64_t now_ms,
@@ -168,9 +88,9 @@ static void on_link_up(struct covey_client_round *machine, uint64_t now_ms,
         start_asking(machine, now_ms, actions);
         return;
     }
-    act(actions, COVEY_CLIENT_ASK_WHERE);
+    covey_client_act(actions, COVEY_CLIENT_ASK_WHERE);
     machine->link = COVEY_CLIENT_LOCATING;
-    machine->link_at_ms = later(now_ms, COVEY_CLIENT_ASK_MS);
+    machine->link_at_ms = covey_client_later(now_ms, COVEY_CLIENT_ASK_MS);
 }
 
 static void on_link_down(struct covey_client_round *machine, uint64_t now_ms,
@@ -190,7 +110,7 @@ static void on_where(struct covey_client_round *machine, uint16_t port, uint64_t
         return;
     }
     machine->shard_port = port;
-    act(actions, COVEY_CLIENT_DISCONNECT);
+    covey_client_act(actions, COVEY_CLIENT_DISCONNECT);
     start_connecting(machine, now_ms, actions);
 }
 
@@ -201,16 +121,10 @@ static void drop_work(struct covey_client_round *machine, struct covey_client_ac
 {
     if (machine->work == COVEY_WORK_NONE)
         return;
-    act(actions, COVEY_CLIENT_DROP)->sure = is_sure(machine);
+    covey_client_act(actions, COVEY_CLIENT_DROP)->sure = is_sure(machine);
     machine->work = COVEY_WORK_NONE;
     machine->waiting = false;
     machine->ticket++;
-}
-
-/* The encoded update is the one of this work. */
-static bool is_ready(const struct covey_client_round *machine)
-{
-    return machine->has_ready && same_assignment(&machine->ready, &machine->plan.assignment);
 }
 
 /* No plan with this assignment will move us again. */
@@ -234,12 +148,13 @@ static void begin_work(struct covey_client_round *machine, const struct covey_pl
     machine->failure_told = false;
     machine->work_failures = 0;
     machine->work_at_ms = now_ms;
-    machine->deadline_ms =
-        plan->deadline_ms != 0 && !last_model ? later(now_ms, plan->deadline_ms) : COVEY_CLIENT_NO_TIMER;
+    machine->deadline_ms = plan->deadline_ms != 0 && !last_model
+                               ? covey_client_later(now_ms, plan->deadline_ms)
+                               : COVEY_CLIENT_NO_TIMER;
     machine->work = COVEY_WORK_FETCH;
     if (last_model || !machine->has_ready)
         return;
-    if (is_ready(machine)) {
+    if (covey_client_is_ready(machine)) {
         machine->work = COVEY_WORK_SEND; /* encoded before we stopped; the server may even have it */
         machine->account_waiting = false;
     } else if (!machine->offered) {
@@ -251,9 +166,9 @@ static void take_training(struct covey_client_round *machine, const struct covey
                           struct covey_client_actions *actions)
 {
     bool busy = machine->work != COVEY_WORK_NONE && !machine->last_model;
-    if (busy && same_assignment(&machine->plan.assignment, &plan->assignment))
+    if (busy && covey_client_same(&machine->plan.assignment, &plan->assignment))
         return;
-    if (machine->has_settled && same_assignment(&machine->settled, &plan->assignment))
+    if (machine->has_settled && covey_client_same(&machine->settled, &plan->assignment))
         return;
     drop_work(machine, actions);
     begin_work(machine, plan, false, now_ms);
@@ -284,10 +199,10 @@ static void on_plan(struct covey_client_round *machine, const struct covey_plan 
     machine->heard_ms = now_ms;
     machine->account_failures = 0;
     machine->account_at_ms = now_ms;
-    machine->anew_at_ms = later(now_ms, heartbeat + heartbeat / 4 + OBSERVE_SLACK_MS);
+    machine->anew_at_ms = covey_client_later(now_ms, heartbeat + heartbeat / 4 + OBSERVE_SLACK_MS);
     /* a tenth more, drawn: those who were told the same do not all ask at once */
     machine->ask_at_ms =
-        later(now_ms, retry + covey_random_below(&machine->random, (uint32_t)(retry / 10 + 1)));
+        covey_client_later(now_ms, retry + covey_random_below(&machine->random, (uint32_t)(retry / 10 + 1)));
     if (machine->leaving)
         return;
     switch (plan->kind) {
@@ -314,7 +229,7 @@ static void on_plan_failed(struct covey_client_round *machine, uint32_t wait_ms,
     if (machine->link == COVEY_CLIENT_READY && moving) { /* do not tear down what still moves */
         machine->asked = false;
         machine->ask_at_ms = machine->anew_at_ms =
-            later(now_ms, pause_ms(machine, ++machine->failures, wait_ms));
+            covey_client_later(now_ms, covey_client_pause_ms(machine, ++machine->failures, wait_ms));
         return;
     }
     lose_link(machine, true, wait_ms, now_ms, actions);
@@ -327,15 +242,16 @@ static void on_work_failed(struct covey_client_round *machine, const struct cove
     const bool final = event->failure == COVEY_FAILURE_FINAL;
     machine->waiting = false;
     if (event->kind == COVEY_CLIENT_TRAIN_FAILED || (event->kind == COVEY_CLIENT_FETCH_FAILED && final))
-        tell_failure(machine, now_ms);
+        covey_client_tell_failure(machine, now_ms);
     if (final) {
-        if (is_ready(machine)) /* refused: it is not there */
+        if (covey_client_is_ready(machine)) /* refused: it is not there */
             machine->has_ready = false;
         settle(machine);
         return;
     }
     machine->work_failures++;
-    machine->work_at_ms = later(now_ms, pause_ms(machine, machine->work_failures, event->wait_ms));
+    machine->work_at_ms =
+        covey_client_later(now_ms, covey_client_pause_ms(machine, machine->work_failures, event->wait_ms));
 }
 
 /* The server has the update of `ready`. */
@@ -344,7 +260,7 @@ static void count_sent(struct covey_client_round *machine, uint64_t now_ms,
 {
     machine->has_ready = false;
     machine->done++;
-    make_report_due(machine, now_ms);
+    covey_client_make_report_due(machine, now_ms);
     if (machine->rules.stop_after != 0 && machine->done >= machine->rules.stop_after)
         leave(machine, now_ms, actions);
 }
@@ -357,51 +273,11 @@ static void on_sent(struct covey_client_round *machine, uint64_t now_ms, struct 
     count_sent(machine, now_ms, actions);
 }
 
-/* ------------------------------------------------------------------ the account of an update */
-
-/* It went out, it is not being sent, and nobody told what became of it. */
-static bool is_undecided(const struct covey_client_round *machine)
-{
-    const bool sending = machine->work == COVEY_WORK_SEND && is_ready(machine);
-    return machine->has_ready && machine->offered && !sending && !machine->leaving;
-}
-
-static void on_upload_told(struct covey_client_round *machine, const struct covey_client_event *event,
-                           uint64_t now_ms, struct covey_client_actions *actions)
-{
-    if (!machine->account_waiting || event->ticket != machine->account_ticket)
-        return;
-    machine->account_waiting = false;
-    switch (event->fate) {
-    case COVEY_FATE_LATER:
-        machine->account_failures++;
-        machine->account_at_ms = later(now_ms, pause_ms(machine, machine->account_failures, event->wait_ms));
-        break;
-    case COVEY_FATE_TAKEN:
-        count_sent(machine, now_ms, actions);
-        break;
-    case COVEY_FATE_NOT_TAKEN:
-    case COVEY_FATE_UNKNOWN:
-        machine->has_ready = false;
-        break;
-    }
-}
-
-static void advance_account(struct covey_client_round *machine, uint64_t now_ms,
-                            struct covey_client_actions *actions)
-{
-    if (!is_undecided(machine) || machine->account_waiting || machine->link != COVEY_CLIENT_READY ||
-        now_ms < machine->account_at_ms)
-        return;
-    machine->account_waiting = true;
-    act(actions, COVEY_CLIENT_ASK_UPLOAD)->ticket = ++machine->account_ticket;
-}
-
 static void on_permission(struct covey_client_round *machine, bool allowed, uint64_t now_ms,
                           struct covey_client_actions *actions)
 {
     if (machine->work == COVEY_WORK_TRAIN && !allowed) {
-        act(actions, COVEY_CLIENT_DROP)->sure = true;
+        covey_client_act(actions, COVEY_CLIENT_DROP)->sure = true;
         machine->waiting = false;
         machine->ticket++;
         machine->work = COVEY_WORK_PERMIT;
@@ -413,7 +289,7 @@ static void on_permission(struct covey_client_round *machine, bool allowed, uint
     }
     if (machine->work == COVEY_WORK_PERMIT)
         machine->waiting = false;
-    machine->work_at_ms = later(now_ms, COVEY_CLIENT_PERMIT_MS);
+    machine->work_at_ms = covey_client_later(now_ms, COVEY_CLIENT_PERMIT_MS);
 }
 
 static void on_work_event(struct covey_client_round *machine, const struct covey_client_event *event,
@@ -458,7 +334,7 @@ static void on_work_event(struct covey_client_round *machine, const struct covey
 static bool is_busy_polling(const struct covey_client_round *machine)
 {
     return machine->rules.mode == COVEY_MODE_POLL &&
-           (machine->work != COVEY_WORK_NONE || machine->account_waiting || has_report(machine));
+           (machine->work != COVEY_WORK_NONE || machine->account_waiting || covey_client_has_report(machine));
 }
 
 static void advance_ready(struct covey_client_round *machine, uint64_t now_ms,
@@ -469,19 +345,19 @@ static void advance_ready(struct covey_client_round *machine, uint64_t now_ms,
         return;
     }
     if (machine->asked) {
-        if (now_ms >= later(machine->asked_at_ms, COVEY_CLIENT_ASK_MS))
+        if (now_ms >= covey_client_later(machine->asked_at_ms, COVEY_CLIENT_ASK_MS))
             lose_link(machine, true, 0, now_ms, actions);
         return;
     }
-    const bool accounts = is_undecided(machine) && now_ms >= machine->account_at_ms;
+    const bool accounts = covey_client_is_undecided(machine) && now_ms >= machine->account_at_ms;
     if (is_busy_polling(machine) || (machine->rules.mode == COVEY_MODE_POLL && accounts))
         return;
     if (now_ms >= machine->ask_at_ms) {
-        act(actions, COVEY_CLIENT_ASK_PLAN);
+        covey_client_act(actions, COVEY_CLIENT_ASK_PLAN);
         machine->asked = true;
         machine->asked_at_ms = now_ms;
     } else if (machine->rules.mode == COVEY_MODE_POLL && machine->ask_at_ms - now_ms > SLEEP_WORTH_MS) {
-        act(actions, COVEY_CLIENT_DISCONNECT);
+        covey_client_act(actions, COVEY_CLIENT_DISCONNECT);
         machine->link = COVEY_CLIENT_ASLEEP;
         machine->link_at_ms = machine->ask_at_ms;
     }
@@ -514,14 +390,14 @@ static uint64_t work_end_ms(const struct covey_client_round *machine)
     if (machine->work == COVEY_WORK_NONE || machine->deadline_ms == COVEY_CLIENT_NO_TIMER)
         return COVEY_CLIENT_NO_TIMER;
     bool in_flight = machine->work == COVEY_WORK_SEND && machine->waiting;
-    return later(machine->deadline_ms, in_flight ? SEND_GRACE_MS : 0);
+    return covey_client_later(machine->deadline_ms, in_flight ? SEND_GRACE_MS : 0);
 }
 
 static void start_work(struct covey_client_round *machine, enum covey_client_action_kind kind,
                        struct covey_client_actions *actions)
 {
     machine->waiting = true;
-    act(actions, kind)->ticket = ++machine->ticket;
+    covey_client_act(actions, kind)->ticket = ++machine->ticket;
 }
 
 static void advance_work(struct covey_client_round *machine, uint64_t now_ms,
@@ -531,7 +407,7 @@ static void advance_work(struct covey_client_round *machine, uint64_t now_ms,
         return;
     if (now_ms >= work_end_ms(machine)) {
         drop_work(machine, actions);
-        if (is_ready(machine) && !machine->offered)
+        if (covey_client_is_ready(machine) && !machine->offered)
             machine->has_ready = false;
         settle(machine);
         return;
@@ -549,14 +425,14 @@ static void advance_work(struct covey_client_round *machine, uint64_t now_ms,
             start_work(machine, COVEY_CLIENT_PERMIT, actions);
         break;
     case COVEY_WORK_TRAIN:
-        if (!machine->waiting && is_undecided(machine))
+        if (!machine->waiting && covey_client_is_undecided(machine))
             return; /* which residual holds? */
         if (!machine->waiting) {
             start_work(machine, COVEY_CLIENT_TRAIN, actions);
         } else {
-            act(actions, COVEY_CLIENT_PERMIT); /* from time to time, while it trains */
+            covey_client_act(actions, COVEY_CLIENT_PERMIT); /* from time to time, while it trains */
         }
-        machine->work_at_ms = later(now_ms, COVEY_CLIENT_PERMIT_MS);
+        machine->work_at_ms = covey_client_later(now_ms, COVEY_CLIENT_PERMIT_MS);
         break;
     case COVEY_WORK_SEND:
         if (linked && !machine->waiting) {
@@ -612,10 +488,11 @@ void covey_client_round_step(struct covey_client_round *machine, const struct co
         on_permission(machine, event->allowed, now_ms, actions);
         break;
     case COVEY_CLIENT_UPLOAD_TOLD:
-        on_upload_told(machine, event, now_ms, actions);
+        if (covey_client_hear_account(machine, event, now_ms))
+            count_sent(machine, now_ms, actions);
         break;
     case COVEY_CLIENT_REPORTED:
-        on_reported(machine, event, now_ms);
+        covey_client_hear_reported(machine, event, now_ms);
         break;
     case COVEY_CLIENT_STOP:
         finish(machine, actions);
@@ -631,9 +508,9 @@ void covey_client_round_step(struct covey_client_round *machine, const struct co
         return;
     advance_link(machine, now_ms, actions);
     advance_work(machine, now_ms, actions);
-    advance_account(machine, now_ms, actions);
-    advance_report(machine, now_ms, actions);
-    const bool told = machine->link != COVEY_CLIENT_READY || !has_report(machine);
+    covey_client_advance_account(machine, now_ms, actions);
+    covey_client_advance_report(machine, now_ms, actions);
+    const bool told = machine->link != COVEY_CLIENT_READY || !covey_client_has_report(machine);
     if (machine->leaving && (told || now_ms >= machine->leave_at_ms))
         finish(machine, actions);
 }
@@ -652,19 +529,19 @@ uint64_t covey_client_round_next_ms(const struct covey_client_round *machine)
     if (!linked)
         next = earlier(next, machine->link_at_ms);
     else if (machine->asked)
-        next = earlier(next, later(machine->asked_at_ms, COVEY_CLIENT_ASK_MS));
+        next = earlier(next, covey_client_later(machine->asked_at_ms, COVEY_CLIENT_ASK_MS));
     else if (!is_busy_polling(machine))
         next = earlier(next, machine->ask_at_ms);
     if (linked && !poll)
         next = earlier(next, machine->anew_at_ms);
-    if (linked && is_undecided(machine) && !machine->account_waiting)
+    if (linked && covey_client_is_undecided(machine) && !machine->account_waiting)
         next = earlier(next, machine->account_at_ms);
     if (linked && machine->report_due && !machine->report_waiting)
         next = earlier(next, machine->report_at_ms);
     if (machine->leaving)
         next = earlier(next, machine->leave_at_ms);
     bool wants_link = machine->work == COVEY_WORK_FETCH || machine->work == COVEY_WORK_SEND;
-    bool held = machine->work == COVEY_WORK_TRAIN && !machine->waiting && is_undecided(machine);
+    bool held = machine->work == COVEY_WORK_TRAIN && !machine->waiting && covey_client_is_undecided(machine);
     if (held)
         return next; /* the account moves it */
     if (machine->work == COVEY_WORK_TRAIN ||
