@@ -73,7 +73,7 @@ struct covey_device_class_config {
 };
 
 struct covey_link_class_config {
-    char *class_name; /* key `class`: ethernet, wifi, lte-m, nb-iot, 802.15.4, perfect ... (sim/network.c) */
+    char *class_name; /* key `class`: ethernet, wifi, lte-m, nb-iot, 802.15.4, perfect (sim/link_class.c) */
     double share;
     double up_bits_per_s, down_bits_per_s, round_trip_ms, loss;
     double joules_per_byte_up, joules_per_byte_down;

@@ -22,7 +22,7 @@ struct covey_world {
     } devices[COVEY_SIM_CLASSES];
     double link_below[COVEY_SIM_CLASSES];
     struct link_class links[COVEY_SIM_CLASSES];
-    struct network *network;
+    struct transfer_tables *transfers;
     struct availability *availability;
 };
 
@@ -198,8 +198,9 @@ enum covey_status covey_world_create(const struct covey_scenario *scenario, uint
     add_links(world);
     enum covey_status status = add_devices(world, err);
     if (status == COVEY_OK)
-        status = network_create(world->links, world->link_class_count, scenario->window_blocks,
-                                scenario->network == COVEY_NETWORK_EXACT, world->seed, &world->network);
+        status =
+            transfer_tables_create(world->links, world->link_class_count, scenario->window_blocks,
+                                   scenario->network == COVEY_NETWORK_EXACT, world->seed, &world->transfers);
     if (status == COVEY_OK)
         status = availability_create(scenario, &world->availability, err);
     if (status != COVEY_OK) {
@@ -214,7 +215,7 @@ void covey_world_destroy(struct covey_world *world)
 {
     if (world == NULL)
         return;
-    network_destroy(world->network);
+    transfer_tables_destroy(world->transfers);
     availability_destroy(world->availability);
     free(world);
 }
@@ -281,8 +282,8 @@ void covey_world_transfer(const struct covey_world *world, uint32_t device, uint
     struct covey_random random;
     covey_random_init(&random, world->seed, (uint64_t)WORLD_TRANSFER << 56 | (uint64_t)purpose << 32 | device,
                       round, COVEY_PURPOSE_NETWORK);
-    network_transfer(world->network, link_of(world, device, class_of(world, device)), up, body_bytes, &random,
-                     out);
+    transfer_tables_draw(world->transfers, link_of(world, device, class_of(world, device)), up, body_bytes,
+                         &random, out);
 }
 
 double covey_world_vanishes(const struct covey_world *world, uint32_t device, uint32_t round)

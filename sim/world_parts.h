@@ -1,4 +1,4 @@
-/* What world.c, device.c, network.c and availability.c share. */
+/* What the files of the world share. */
 #ifndef COVEY_WORLD_PARTS_H
 #define COVEY_WORLD_PARTS_H
 
@@ -39,7 +39,7 @@ const struct device_class *device_class_find(const char *name);
 /* "pi-4, pi-5, ..." for messages; out itself. */
 const char *device_class_names(char out[256]);
 
-/* ---- network.c ---- */
+/* ---- link_class.c ---- */
 struct link_class {
     const char *name;
     double up_bits_per_s, down_bits_per_s; /* 0: no limit */
@@ -52,17 +52,26 @@ const struct link_class *link_class_at(size_t index);
 const struct link_class *link_class_find(const char *name);
 const char *link_class_names(char out[256]);
 
+/* ---- transfer_run.c ---- */
 /* One transfer, run by the real blockwise code: seeded by the generator. */
-void network_run(const struct link_class *link, uint16_t window_blocks, bool up, uint64_t body_bytes,
-                 struct covey_random *random, struct covey_transfer *out);
+void transfer_run(const struct link_class *link, uint16_t window_blocks, bool up, uint64_t body_bytes,
+                  struct covey_random *random, struct covey_transfer *out);
 
+/* The same in memory of the caller's. body: (body_bytes, above 0) scratch; bitmaps: two of
+ * covey_block_bitmap_bytes of its blocks. */
+void transfer_run_in(const struct link_class *link, uint16_t window_blocks, bool up, uint64_t body_bytes,
+                     uint8_t *body, uint8_t *bitmaps, struct covey_random *random,
+                     struct covey_transfer *out);
+
+/* ---- transfer_tables.c ---- */
 /* Tables of such runs, made when first asked for; thread-safe. */
-struct network;
-enum covey_status network_create(const struct link_class *links, uint32_t count, uint16_t window_blocks,
-                                 bool exact, uint64_t seed, struct network **out);
-void network_destroy(struct network *network);
-void network_transfer(struct network *network, uint32_t link, bool up, uint64_t body_bytes,
-                      struct covey_random *random, struct covey_transfer *out);
+struct transfer_tables;
+enum covey_status transfer_tables_create(const struct link_class *links, uint32_t count,
+                                         uint16_t window_blocks, bool exact, uint64_t seed,
+                                         struct transfer_tables **out);
+void transfer_tables_destroy(struct transfer_tables *tables);
+void transfer_tables_draw(struct transfer_tables *tables, uint32_t link, bool up, uint64_t body_bytes,
+                          struct covey_random *random, struct covey_transfer *out);
 
 /* ---- availability.c ---- */
 struct availability;
