@@ -7,6 +7,7 @@
 #include "fold_kernels.h"
 #include "grid_internal.h"
 
+#define TURN_TILES 4 /* of an input whose decoder has tables that must come into the cache first */
 #define TILE_BLOCKS (COVEY_DECODE_VALUES / COVEY_BLOCK_VALUES)
 
 /* What every task of one fold sees. */
@@ -15,6 +16,7 @@ struct fold {
     const struct covey_fold_input *inputs;
     size_t count;
     size_t chunk_values; /* where every input can begin to be read */
+    size_t turn_values;  /* of one input, before the next has its turn */
     bool plain;
     const struct covey_fold_kernels *kernels;
 };
@@ -140,7 +142,7 @@ static void fold_tile(const struct fold *fold, const struct covey_fold_input *in
     (void)status;
 }
 
-/* One chunk of coordinates: tile after tile, every input in turn while the tile's sums are in the cache. */
+/* One chunk of coordinates: some tiles, every input in turn while the tiles' sums are in the cache. */
 static void fold_chunk(void *user, size_t chunk)
 {
     const struct fold *fold = user;
@@ -154,9 +156,10 @@ static void fold_chunk(void *user, size_t chunk)
         assert(status == COVEY_OK);
         (void)status;
     }
-    for (size_t at = 0; at < count; at += COVEY_DECODE_VALUES)
+    for (size_t at = 0; at < count; at += fold->turn_values)
         for (size_t i = 0; i < fold->count; i++)
-            fold_tile(fold, &fold->inputs[i], &decoders[i]);
+            for (size_t tile = at; tile < count && tile < at + fold->turn_values; tile += COVEY_DECODE_VALUES)
+                fold_tile(fold, &fold->inputs[i], &decoders[i]);
 }
 
 void covey_fold(struct covey_grid *grid, const struct covey_fold_input *inputs, size_t count,
@@ -164,7 +167,17 @@ void covey_fold(struct covey_grid *grid, const struct covey_fold_input *inputs, 
 {
     for (size_t at = 0; at < count; at += COVEY_FOLD_INPUTS) {
         const size_t some = count - at < COVEY_FOLD_INPUTS ? count - at : COVEY_FOLD_INPUTS;
-        struct fold fold = {grid, inputs + at, some, COVEY_CHUNK_VALUES, plain, covey_fold_kernels_at(0)};
+        struct fold fold = {grid,
+                            inputs + at,
+                            some,
+                            COVEY_CHUNK_VALUES,
+                            COVEY_DECODE_VALUES,
+                            plain,
+                            covey_fold_kernels_at(0)};
+        float peak;
+        for (size_t i = 0; i < some; i++) /* a decoder with tables is as large as the sums of half a tile */
+            if (covey_decoder_peak(&inputs[at + i].decoder, 0, grid->count, &peak))
+                fold.turn_values = TURN_TILES * COVEY_DECODE_VALUES;
         for (size_t i = 0; i < some; i++) /* powers of two: the largest is a multiple of all */
             if (inputs[at + i].decoder.chunk_values > fold.chunk_values)
                 fold.chunk_values = inputs[at + i].decoder.chunk_values;

@@ -13,8 +13,9 @@ extern const struct covey_entropy_kernels covey_entropy_kernels_avx2;
      BEFORE(set, 5) << 40 | BEFORE(set, 6) << 48 | BEFORE(set, 7) << 56)
 /* And the other way: which lane a word comes from, those of the set at the end. */
 #define FROM(set, lane)                                                                                      \
-    ((set) >> (lane)&1 ? (uint64_t)(lane) << 8 * (8 - (uint64_t)__builtin_popcount(set) + BEFORE(set, lane)) \
-                       : 0)
+    ((set) >> (lane)&1                                                                                       \
+         ? (uint64_t)(lane) << 8 * ((8 - (uint64_t)__builtin_popcount(set) + BEFORE(set, lane)) & 7)         \
+         : 0)
 #define COLLECT(set)                                                                                         \
     (FROM(set, 1) | FROM(set, 2) | FROM(set, 3) | FROM(set, 4) | FROM(set, 5) | FROM(set, 6) | FROM(set, 7))
 #define FOUR(MAKE, set) MAKE(set), MAKE((set) + 1), MAKE((set) + 2), MAKE((set) + 3)

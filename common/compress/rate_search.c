@@ -6,6 +6,7 @@
 #include "covey/codec.h"
 
 #define BIN_SHIFT 18 /* of a float's bits: 5 bits of the fraction are left */
+#define STRIP 512    /* values, where not all are looked at */
 #define ROWS_WANTED 32
 #define CODE_BITS 18u /* of the largest value */
 #define ROUNDING_MIN 0.05
@@ -48,11 +49,12 @@ double covey_log2(double x)
 
 /* ---- the counts ---- */
 
+/* Four counters for each bin, as the same one twice in a row would have to wait. */
 static void tally(const float *x, size_t count, uint32_t base, uint32_t *bins)
 {
     for (size_t i = 0; i < count; i++) {
         const int32_t bin = (int32_t)((bits_of(x[i]) & 0x7FFFFFFFu) >> BIN_SHIFT) - (int32_t)base;
-        bins[(i & 3) * COVEY_SPREAD_BINS + (size_t)(bin < 0 ? 0 : bin)]++;
+        bins[4 * (size_t)(bin < 0 ? 0 : bin) + (i & 3)]++;
     }
 }
 
@@ -69,12 +71,11 @@ void covey_spread_measure(struct covey_spread *spread, const float *x, size_t co
     const uint32_t top = bits_of(largest) >> BIN_SHIFT;
     *spread = (struct covey_spread){.base = top >= COVEY_SPREAD_BINS ? top - COVEY_SPREAD_BINS + 1 : 0,
                                     .largest = largest};
-    for (size_t at = 0; at < count; at += COVEY_DECODE_VALUES * every)
-        tally(x + at, count - at < COVEY_DECODE_VALUES ? count - at : COVEY_DECODE_VALUES, spread->base,
-              bins);
+    for (size_t at = 0; at < count; at += STRIP * every)
+        tally(x + at, count - at < STRIP ? count - at : STRIP, spread->base, bins);
     for (size_t bin = 0; bin < COVEY_SPREAD_BINS; bin++) {
-        const double n = (double)bins[bin] + bins[COVEY_SPREAD_BINS + bin] +
-                         bins[2 * COVEY_SPREAD_BINS + bin] + bins[3 * COVEY_SPREAD_BINS + bin];
+        const uint32_t *parts = bins + 4 * bin;
+        const double n = (double)parts[0] + parts[1] + parts[2] + parts[3];
         const double low = lower_end(spread, bin), width = lower_end(spread, bin + 1) - low;
         const double middle = low + width / 2;
         spread->below[bin] = spread->count;

@@ -11,7 +11,7 @@
 
 #define ATTEMPTS 8
 #define SMALLEST 0x1p-70f           /* vectors whose largest value is below are zero */
-#define LOOKED_AT ((size_t)1 << 17) /* values at the least, where not all are */
+#define LOOKED_AT ((size_t)1 << 16) /* values at the least, where not all are */
 #define SEGMENT_BYTES 32768         /* of a segment, about: then its lanes cost one part in a thousand */
 #define SEGMENT_LOG_MIN 3           /* where there are so many values */
 #define SEGMENT_LOG_MAX 10
@@ -361,10 +361,10 @@ static bool find_choice(struct encoding *encoding)
     const double target = (double)encoding->target_bytes, count = (double)encoding->count;
     const double least_bits = 0.5 * (double)encoding->run->codec->rate;
     struct covey_uniform_choice under = {0}, over = {0};
-    /* A little more rather than a little less, in bits a value: within half a per cent, and when the bits are
-     * many within what they tell of the error. */
+    /* A little more rather than a little less, in bits a value: within six parts in a thousand, and when the
+     * bits are many within what they tell of the error. */
     const double rate = (double)encoding->run->codec->rate, scale = rate < 1.5 ? rate : 1.5;
-    const double slack_under = 0.001 * scale, slack_over = 0.005 * scale, aim = 0.0015 * scale;
+    const double slack_under = 0.0003 * scale, slack_over = 0.006 * scale, aim = 0.0025 * scale;
     double bits = aim + (target - (double)encoding->run->header_bytes - 12) * 8 / count;
     double under_bytes = 0, over_bytes = 0;
     encoding->kept = 65536;
@@ -425,7 +425,7 @@ enum covey_status covey_uniform_encode(const struct covey_encode_run *run, const
     memcpy(&largest, &bits, sizeof bits);
     const size_t limit = capacity < encoding.limit_bytes ? capacity : encoding.limit_bytes;
     if (largest >= SMALLEST) {
-        const size_t every = run->codec->rate >= 1 ? count / LOOKED_AT : 1;
+        const size_t every = count / LOOKED_AT;
         covey_spread_measure(&encoding.spread, x, count, largest, every < 1 ? 1 : every > 8 ? 8 : every);
         if (find_choice(&encoding)) {
             size_t segments = 0;

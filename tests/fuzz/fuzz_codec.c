@@ -18,9 +18,11 @@ static void compare_codes(struct covey_decoder *decoder, const float *values)
             abort();
         if (codes.count == 0)
             return;
-        for (size_t i = 0; i < codes.count; i++)
-            if ((float)codes.codes[i] * codes.scales[i / COVEY_BLOCK_VALUES] != values[first + i])
+        for (size_t i = 0; i < codes.count; i++) {
+            const int32_t code = codes.codes != NULL ? codes.codes[i] : codes.wide[i];
+            if ((float)code * codes.scales[i / COVEY_BLOCK_VALUES] != values[first + i])
                 abort();
+        }
     }
 }
 
@@ -47,6 +49,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     for (size_t i = 0; i < count; i++)
         if (sums[i] != values[i])
+            abort();
+    float peak = INFINITY;
+    if (covey_decoder_peak(&decoder, 0, count, &peak) && !isfinite(peak))
+        abort();
+    for (size_t i = 0; i < count; i++)
+        if (fabsf(values[i]) > peak)
             abort();
     if (covey_decoder_has_codes(&decoder))
         compare_codes(&decoder, values);
