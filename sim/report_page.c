@@ -58,6 +58,7 @@ static const char style[] =
     ".legend svg{width:24px;height:10px;margin-right:6px}.legend li{overflow-wrap:anywhere}\n"
     "details{margin:10px 0}summary{cursor:pointer}pre{overflow-x:auto;background:var(--band);padding:10px;"
     "border-radius:8px;font-size:.8rem}\n"
+    "@media(max-width:540px){.t{font-size:15px}.l{font-size:16px}}\n"
     "@media print{figure{break-inside:avoid}}\n";
 
 /* ---- cells ---- */

@@ -44,12 +44,12 @@ static void add_pair(struct walk *walk, const char *key, const char *value, size
     (void)snprintf(pair->value, sizeof pair->value, "%.*s", (int)value_bytes, value);
 }
 
-/* Keys at `indent` belong to the innermost level that is further out. */
+/* Keys at `indent` belong to the innermost level that is further out, items also to one that begins there. */
 static void close_levels(struct walk *walk, size_t indent, bool list)
 {
     while (walk->depth > 0) {
         const struct level *level = &walk->levels[walk->depth];
-        if (level->indent < indent || (list && level->list && level->indent == indent))
+        if (level->indent < indent || (list && level->indent == indent))
             return;
         walk->depth--;
     }

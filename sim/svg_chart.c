@@ -99,6 +99,12 @@ static void write_nothing(FILE *out)
 
 /* ---- lines ---- */
 
+/* Colours that come again have another dash. */
+static uint32_t dash_of(uint32_t colour)
+{
+    return (colour + colour / COVEY_SVG_COLOURS) % DASHES;
+}
+
 static bool drawable(const struct covey_svg_series *series, size_t i)
 {
     return isfinite(series->x[i]) && isfinite(series->y[i]);
@@ -173,7 +179,7 @@ static void write_series(FILE *out, const struct covey_svg_chart *chart, const s
     bool begun = false;
     if (!series->dots) {
         (void)fprintf(out, "<path class=\"s c%u d%u\" d=\"", series->colour % COVEY_SVG_COLOURS,
-                      series->colour % DASHES);
+                      dash_of(series->colour));
         for (size_t from = 0; from < series->count; from += stretch)
             thin_stretch(out, frame, series, from,
                          from + stretch < series->count ? from + stretch : series->count, &begun);
@@ -200,7 +206,7 @@ static void write_legend(FILE *out, const struct covey_svg_chart *chart)
         else
             (void)fprintf(out,
                           "<li><svg viewBox=\"0 0 24 10\"><path class=\"s c%u d%u\" d=\"M0 5H24\"/></svg>",
-                          colour, series->colour % DASHES);
+                          colour, dash_of(series->colour));
         covey_html_text(out, series->name);
         (void)fputs("</li>", out);
     }
