@@ -182,10 +182,11 @@ static enum covey_status run_scenario(struct run_options *options, const struct 
 {
     struct run run = {.options = options};
     struct covey_simulation *simulation = NULL;
-    options->simulation.on_round = on_round;
-    options->simulation.on_progress = on_progress;
+    const bool shows = options->simulation.ranks->rank == 0; /* one of several */
+    options->simulation.on_round = shows ? on_round : NULL;
+    options->simulation.on_progress = shows ? on_progress : NULL;
     options->simulation.user = &run;
-    covey_sim_progress_init(&run.progress, scenario->rules.stop_rounds, options->quiet);
+    covey_sim_progress_init(&run.progress, scenario->rules.stop_rounds, options->quiet || !shows);
     enum covey_status status = covey_simulation_create(scenario, &options->simulation, &simulation, err);
     if (status == COVEY_OK) {
         atomic_store(&interrupted, simulation);
@@ -204,6 +205,7 @@ int command_run(int argc, char **argv)
     struct run_options options = {0};
     struct covey_scenario scenario = {0};
     struct covey_sim_summary summary;
+    struct covey_ranks ranks;
     struct covey_error err = {0};
     const int done = parse_options(argc, argv, &options);
     /* vectors of the model's size come and go with every round: they stay with the process */
@@ -216,12 +218,15 @@ int command_run(int argc, char **argv)
         (void)fprintf(stderr, "covey-sim run: %s\n", err.text);
         return 2;
     }
-    const enum covey_status status = run_scenario(&options, &scenario, &summary, &err);
+    enum covey_status status = covey_ranks_start(&ranks, &err);
+    options.simulation.ranks = &ranks;
+    if (status == COVEY_OK)
+        status = run_scenario(&options, &scenario, &summary, &err);
     covey_scenario_free(&scenario);
-    if (status != COVEY_OK) {
+    if (status != COVEY_OK)
         (void)fprintf(stderr, "covey-sim run: %s\n", err.text);
-        return 1;
-    }
-    print_summary(&options, &summary);
-    return 0;
+    else if (ranks.rank == 0)
+        print_summary(&options, &summary);
+    covey_ranks_stop(&ranks, status != COVEY_OK);
+    return status != COVEY_OK;
 }

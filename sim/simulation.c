@@ -49,6 +49,8 @@ static enum covey_status cut_test_part(struct covey_simulation *sim, struct cove
         sim->test_parts[i].storage = NULL;
         sim->test_parts[i].index = sim->test_index + first;
         sim->test_parts[i].count = left < COVEY_JUDGE_EXAMPLES ? left : COVEY_JUDGE_EXAMPLES;
+        if (!covey_simulation_is_ours(sim, i))
+            sim->test_parts[i].count = 0; /* another rank's */
     }
     return COVEY_OK;
 }
@@ -68,7 +70,11 @@ static enum covey_status make_store(struct covey_simulation *sim, struct covey_e
     const double seen = rules->stop_rounds != 0 ? cohort * (double)rules->stop_rounds : (double)devices;
     if (values == 0)
         return COVEY_OK;
-    const struct covey_personal_config config = {.folder = sim->options.folder,
+    if (sim->options.ranks != NULL && sim->options.resume)
+        return covey_fail(err, COVEY_UNSUPPORTED,
+                          "what devices keep lies with several processes: such a run cannot be resumed");
+    const struct covey_personal_config config = {.folder =
+                                                     sim->options.ranks == NULL ? sim->options.folder : NULL,
                                                  .devices = devices,
                                                  .seen = seen < (double)devices ? (uint32_t)seen : devices,
                                                  .values = values,
@@ -83,6 +89,8 @@ static enum covey_status make_crew(struct covey_simulation *sim, struct covey_er
     if (threads == 0) {
         const long processors = sysconf(_SC_NPROCESSORS_ONLN);
         threads = processors < 1 ? 1 : (uint32_t)processors;
+        if (sim->options.ranks != NULL)
+            threads = threads > sim->options.ranks->count ? threads / sim->options.ranks->count : 1;
     }
     if (threads > COVEY_SIM_THREADS)
         return covey_fail(err, COVEY_INVALID, "%u threads: at most %d", threads, COVEY_SIM_THREADS);
@@ -114,7 +122,7 @@ static enum covey_status make_lists(struct covey_simulation *sim, struct covey_e
 static enum covey_status open_outcome(struct covey_simulation *sim, uint32_t round, struct covey_error *err)
 {
     char *text = NULL;
-    if (sim->options.folder == NULL || sim->outcome != NULL)
+    if (sim->options.folder == NULL || sim->outcome != NULL || !covey_simulation_is_first(sim))
         return COVEY_OK;
     COVEY_TRY(covey_outcome_create(sim->options.folder, round, &sim->outcome, err));
     if (covey_scenario_write(sim->scenario, &text) != COVEY_OK)
@@ -164,6 +172,8 @@ enum covey_status covey_simulation_create(const struct covey_scenario *scenario,
     sim->started_s = covey_simulation_wall_s();
     sim->scenario = scenario;
     sim->options = *options;
+    if (sim->options.ranks != NULL && sim->options.ranks->count < 2)
+        sim->options.ranks = NULL;
     sim->loss = sim->metric = (double)NAN;
     const enum covey_status status = make(sim, err);
     if (status != COVEY_OK) {
@@ -202,7 +212,7 @@ void covey_simulation_destroy(struct covey_simulation *sim)
 
 void covey_simulation_stop(struct covey_simulation *sim)
 {
-    sim->stop = 1;
+    sim->stop_wish = 1;
 }
 
 /* ------------------------------------------------------------------ the run */
@@ -214,6 +224,7 @@ enum covey_status covey_simulation_run(struct covey_simulation *sim, struct cove
     sim->checkpoint_s = covey_simulation_wall_s();
     while (!sim->ended && !sim->stop) {
         COVEY_TRY(covey_simulation_round(sim, err));
+        COVEY_TRY(covey_simulation_agree(sim, err));
         /* what devices keep is written in place: a checkpoint in between would not hold any more after the
          * next rounds */
         if (sim->store == NULL && covey_simulation_wall_s() - sim->checkpoint_s > CHECKPOINT_S)

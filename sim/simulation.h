@@ -14,14 +14,16 @@
 
 #include "covey/status.h"
 #include "outcome.h"
+#include "ranks.h"
 #include "scenario.h"
 
 #define COVEY_SIM_THREADS 256
 
 struct covey_simulation_options {
-    uint32_t threads;   /* 0 = one a processor */
-    const char *folder; /* of the outcome; NULL: nothing is written */
-    bool resume;        /* go on from folder's checkpoint, if it has one */
+    uint32_t threads;                /* 0 = one a processor */
+    const char *folder;              /* of the outcome; NULL: nothing is written */
+    bool resume;                     /* go on from folder's checkpoint, if it has one */
+    const struct covey_ranks *ranks; /* that play it together; NULL: alone. Borrowed */
     const char *replay; /* CSV "device,round,training_ms" that replaces the world's training times; NULL */
     void (*on_round)(void *user, const struct covey_sim_round *round);
     void (*on_progress)(void *user, uint32_t round, uint32_t done, uint32_t chosen,

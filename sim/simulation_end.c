@@ -16,6 +16,7 @@ enum covey_status covey_simulation_judge(struct covey_simulation *sim, struct co
         return COVEY_OK;
     COVEY_TRY(covey_crew_evaluate(sim->crew, sim->server.published, sim->test_parts, sim->test_part_count,
                                   sim->scores, err));
+    COVEY_TRY(covey_simulation_share_scores(sim, sim->scores, sim->test_part_count, err));
     for (uint32_t i = 0; i < sim->test_part_count; i++) {
         const struct covey_score *score = &sim->scores[i];
         const double n = score->examples;
@@ -41,7 +42,8 @@ static enum covey_status store_model(const struct covey_simulation *sim, struct 
     return covey_safetensors_store(path, &sim->fleet.layout, sim->server.published, NULL, err);
 }
 
-static void summarise(struct covey_simulation *sim, struct covey_sim_summary *out)
+static enum covey_status summarise(struct covey_simulation *sim, struct covey_sim_summary *out,
+                                   struct covey_error *err)
 {
     struct rusage usage;
     struct covey_round_view view;
@@ -57,17 +59,23 @@ static void summarise(struct covey_simulation *sim, struct covey_sim_summary *ou
     out->abandoned = view.abandoned;
     out->devices = sim->fleet.devices;
     out->threads = sim->options.threads;
-    out->ranks = 1;
     out->accuracy = sim->judged ? sim->metric : (double)NAN;
     out->wall_s = covey_simulation_wall_s() - sim->started_s + sim->earlier_s;
     const double rounds_s = covey_simulation_wall_s() - sim->first_opened_s;
     out->updates_per_s = sim->first_opened_s > 0 && rounds_s > 0 ? (double)out->updates / rounds_s : 0;
     covey_crew_cpu(sim->crew, &training_s, &judging_s);
-    out->training_cpu_s = training_s;
-    out->other_cpu_s = covey_simulation_process_cpu_s() - sim->loaded_cpu_s - training_s - judging_s;
     (void)getrusage(RUSAGE_SELF, &usage);
-    out->peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    double sums[] = {training_s,
+                     covey_simulation_process_cpu_s() - sim->loaded_cpu_s - training_s - judging_s,
+                     (double)usage.ru_maxrss * 1024};
+    if (sim->options.ranks != NULL)
+        COVEY_TRY(sim->options.ranks->add(sim->options.ranks->user, sums, sizeof sums / sizeof sums[0], err));
+    out->training_cpu_s = sums[0];
+    out->other_cpu_s = sums[1];
+    out->peak_rss_bytes = (uint64_t)sums[2];
+    out->ranks = sim->options.ranks == NULL ? 1 : sim->options.ranks->count;
     out->interrupted = sim->stop != 0 && !sim->ended;
+    return COVEY_OK;
 }
 
 enum covey_status covey_simulation_finish(struct covey_simulation *sim, struct covey_sim_summary *out,
@@ -77,7 +85,7 @@ enum covey_status covey_simulation_finish(struct covey_simulation *sim, struct c
     if (sim->scenario->devices_judged > 0 && !sim->stop)
         COVEY_TRY(covey_virtual_tally_judge(&sim->tally, sim->crew, &sim->fleet, sim->server.published,
                                             (uint32_t)sim->scenario->devices_judged, err));
-    summarise(sim, out);
+    COVEY_TRY(summarise(sim, out, err));
     if (sim->outcome == NULL)
         return COVEY_OK;
     COVEY_TRY(store_model(sim, err));

@@ -3,6 +3,7 @@
  *   simulation.c         made, run, destroyed
  *   virtual_round.c      one round: who is there, opening, playing, closing
  *   simulation_resume.c  what is kept from one process to the next
+ *   simulation_ranks.c   what several processes tell each other
  *   simulation_end.c     judging, and the figures of the whole run */
 #ifndef COVEY_SIMULATION_PARTS_H
 #define COVEY_SIMULATION_PARTS_H
@@ -60,8 +61,9 @@ struct covey_simulation {
     double checkpoint_s;           /* when one was last written */
     struct covey_past_round *past; /* (past_count) what the server's machine is told after a restart */
     uint32_t past_count, past_capacity;
-    uint64_t resume_ms; /* virtual time before which no round opens */
-    volatile sig_atomic_t stop;
+    uint64_t resume_ms;              /* virtual time before which no round opens */
+    volatile sig_atomic_t stop_wish; /* from a signal handler */
+    bool stop;                       /* agreed on by all ranks */
 };
 
 /* ---- simulation.c ---- */
@@ -85,6 +87,25 @@ COVEY_MUST_CHECK enum covey_status covey_simulation_save(struct covey_simulation
  * checkpoint. */
 COVEY_MUST_CHECK enum covey_status covey_simulation_restore(struct covey_simulation *sim, uint32_t *round,
                                                             struct covey_error *err);
+
+/* ---- simulation_ranks.c ---- */
+/* Which of the seated devices are ours; after sorting, before the crew begins. */
+void covey_simulation_deal(struct covey_simulation *sim);
+/* The crew has begun: our jobs are run and everybody's results shared. Alone: nothing. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_share_jobs(struct covey_simulation *sim,
+                                                               struct covey_error *err);
+/* The round is over: everybody's sum. *folded: updates in it; ours, before. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_share_sum(struct covey_simulation *sim, uint32_t *folded,
+                                                              struct covey_error *err);
+/* stop follows stop_wish once all ranks know of it. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_agree(struct covey_simulation *sim,
+                                                          struct covey_error *err);
+/* Scores of our parts of (count), to everybody. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_share_scores(const struct covey_simulation *sim,
+                                                                 struct covey_score *scores, uint32_t count,
+                                                                 struct covey_error *err);
+bool covey_simulation_is_ours(const struct covey_simulation *sim, uint32_t part);
+bool covey_simulation_is_first(const struct covey_simulation *sim); /* the rank that writes and shows */
 
 /* ---- simulation_end.c ---- */
 /* The current model on the test part, once. */

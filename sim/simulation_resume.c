@@ -57,7 +57,8 @@ static enum covey_status save_pieces(struct covey_simulation *sim, struct core *
 
 enum covey_status covey_simulation_save(struct covey_simulation *sim, struct covey_error *err)
 {
-    if (sim->options.folder == NULL)
+    if (sim->options.folder == NULL || !covey_simulation_is_first(sim) ||
+        (sim->options.ranks != NULL && sim->store != NULL)) /* what they keep lies with several processes */
         return COVEY_OK;
     uint8_t *records = NULL;
     if (sim->store != NULL) {

@@ -232,7 +232,7 @@ static void deliver(struct worker *worker, struct covey_crew_job *job, struct co
     job->examined = covey_examine_update(&round->examine, &job->plan->assignment, message, &update, NULL);
     if (job->examined != COVEY_OK)
         return;
-    if (round->certain && !job->upload.failed && job->sent_ms < round->deadline_ms &&
+    if (round->certain && !job->foreign && !job->upload.failed && job->sent_ms < round->deadline_ms &&
         job->sent_ms < job->vanish_ms) {
         worker->kept[worker->kept_count++] =
             (struct covey_contribution){update.stream, (double)update.examples};
@@ -271,7 +271,8 @@ static bool take(struct covey_crew *crew, uint32_t *index)
     if (crew->mode == MODE_IDLE)
         return false;
     while (crew->mode == MODE_JOBS && crew->next < crew->count_all &&
-           (!crew->jobs[crew->next].queued || crew->jobs[crew->next].state != COVEY_JOB_WAITING))
+           (!crew->jobs[crew->next].queued || crew->jobs[crew->next].foreign ||
+            crew->jobs[crew->next].state != COVEY_JOB_WAITING))
         crew->next++;
     if (crew->next >= crew->count_all ||
         (crew->mode == MODE_JOBS && crew->next >= crew->awaited + crew->ahead))
@@ -436,6 +437,27 @@ void covey_crew_await(struct covey_crew *crew, struct covey_crew_job *job)
     (void)pthread_mutex_unlock(&crew->mutex);
 }
 
+void covey_crew_run_all(struct covey_crew *crew)
+{
+    uint32_t index;
+    (void)pthread_mutex_lock(&crew->mutex);
+    crew->ahead = crew->count_all;
+    if (crew->config.threads > 1)
+        (void)pthread_cond_broadcast(&crew->more);
+    while (take(crew, &index))
+        perform(crew, &crew->workers[0], index);
+    while (crew->running > 0)
+        wait_done(crew);
+    (void)pthread_mutex_unlock(&crew->mutex);
+}
+
+void covey_crew_note(struct covey_crew *crew, struct covey_crew_job *job)
+{
+    (void)pthread_mutex_lock(&crew->mutex);
+    job->state = COVEY_JOB_DONE;
+    (void)pthread_mutex_unlock(&crew->mutex);
+}
+
 static enum covey_status bring_back(struct covey_crew *crew, struct covey_crew_job *job)
 {
     if (job->spilled == 0)
@@ -464,7 +486,7 @@ enum covey_status covey_crew_fold(struct covey_crew *crew, struct covey_crew_job
 {
     struct covey_update update;
     struct covey_verdict verdict = {.status = COVEY_OK};
-    if (job->folded)
+    if (job->folded || job->foreign)
         return COVEY_OK;
     enum covey_status status = bring_back(crew, job);
     if (status == COVEY_OK)
@@ -541,6 +563,9 @@ static void judge_part(void *user, uint32_t worker_index, uint32_t index)
     const struct judging *judging = user;
     struct worker *worker = &judging->crew->workers[worker_index];
     const double from_s = thread_cpu_s();
+    judging->scores[index] = (struct covey_score){0};
+    if (judging->parts[index].count == 0)
+        return;
     judging->statuses[index] = covey_trainer_evaluate(worker->judge, judging->params, &judging->parts[index],
                                                       &judging->scores[index], NULL);
     worker->judging_s += thread_cpu_s() - from_s;

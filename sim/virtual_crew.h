@@ -35,7 +35,8 @@ struct covey_crew_job {
     uint32_t training_ms;          /* virtual, for the update's head */
     uint64_t vanish_ms;            /* UINT64_MAX: it does not */
     bool hostile;
-    bool queued; /* may run before it is awaited: trained_ms is certain */
+    bool foreign; /* another rank's: that one's sum takes it in */
+    bool queued;  /* may run before it is awaited: trained_ms is certain */
 
     /* result, when DONE */
     enum covey_crew_state state;
@@ -82,6 +83,10 @@ void covey_crew_begin(struct covey_crew *crew, const struct covey_crew_round *ro
                       struct covey_crew_job *jobs, uint32_t count);
 /* Until that job is DONE; runs others meanwhile. */
 void covey_crew_await(struct covey_crew *crew, struct covey_crew_job *job);
+/* Runs all jobs that are queued and our own. */
+void covey_crew_run_all(struct covey_crew *crew);
+/* A job that another rank ran, as its result was shared: it counts as DONE. */
+void covey_crew_note(struct covey_crew *crew, struct covey_crew_job *job);
 /* Its message, decoded already, is added to the sum: it arrived in time. */
 COVEY_MUST_CHECK enum covey_status covey_crew_fold(struct covey_crew *crew, struct covey_crew_job *job,
                                                    struct covey_error *err);

@@ -98,6 +98,7 @@ static enum covey_status seat(struct covey_simulation *sim, struct covey_error *
                    ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", count)
                    : COVEY_STATE;
     qsort(sim->jobs, count, sizeof *sim->jobs, by_need);
+    covey_simulation_deal(sim);
     for (uint32_t i = 0; i < count; i++) {
         struct covey_virtual_member *member = &sim->members[sim->jobs[i].slot];
         member->job = &sim->jobs[i];
@@ -145,7 +146,7 @@ static enum covey_status open_round(struct covey_simulation *sim, const struct c
         .certain = action->goal >= choose,
         .sequence = sim->server.sequence};
     covey_crew_begin(sim->crew, &round, sim->jobs, choose);
-    return COVEY_OK;
+    return covey_simulation_share_jobs(sim, err);
 }
 
 static void show_progress(struct covey_simulation *sim, uint32_t done)
@@ -236,6 +237,7 @@ static enum covey_status close_round(struct covey_simulation *sim, const struct 
     if (row->abandoned) {
         covey_virtual_server_abandon(&sim->server);
     } else {
+        COVEY_TRY(covey_simulation_share_sum(sim, &folded, err));
         if (folded != row->updates)
             return covey_fail(err, COVEY_STATE, "round %u: %u updates were folded, %u arrived", action->round,
                               folded, row->updates);
@@ -326,7 +328,7 @@ enum covey_status covey_simulation_round(struct covey_simulation *sim, struct co
     if (sim->clock.now_ms < sim->resume_ms)
         sim->clock.now_ms = sim->resume_ms;
     const uint64_t from_ms = sim->clock.now_ms;
-    while (!sim->ended && !sim->stop) {
+    while (!sim->ended && !sim->stop && (sim->stop_wish == 0 || sim->options.ranks != NULL)) {
         struct covey_round_actions actions;
         uint64_t change_ms;
         const uint32_t available = count_available(sim, &change_ms);
