@@ -19,7 +19,7 @@ static const struct preset presets[] = {
     {"int8", "int8", "int8", 0, 0, 2, 0, 1},    {"int4", "int4", "int4", 0, 0, 3, 0, 1},
     {"eden1", "eden1", "eden1", 1, 0, 4, 0, 1}, {"eden2", "eden2", "eden2", 1, 0, 5, 0, 1},
     {"eden3", "eden3", "eden3", 1, 0, 6, 0, 1}, {"eden4", "eden4", "eden4", 1, 0, 7, 0, 1},
-    {"ec:", "ec:RATE", "ec:1", 0, 0, 8, 1, 0},
+    {"ec:", "ec:RATE", "ec:1", 0, 0, 8, 1, 0},  {"tcq:", "tcq:RATE", "tcq:1", 0, 0, 9, 1, 0},
 };
 #define PRESET_COUNT (sizeof presets / sizeof presets[0])
 

@@ -123,7 +123,7 @@ const struct covey_entropy_coder *covey_entropy_row(unsigned row);
 extern const struct covey_transform covey_transform_hadamard;
 extern const struct covey_quantiser covey_quantise_raw32, covey_quantise_fp16, covey_quantise_int8,
     covey_quantise_int4, covey_quantise_lloyd1, covey_quantise_lloyd2, covey_quantise_lloyd3,
-    covey_quantise_lloyd4, covey_quantise_uniform;
+    covey_quantise_lloyd4, covey_quantise_uniform, covey_quantise_trellis;
 
 /* The stream's header.
  *

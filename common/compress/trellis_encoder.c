@@ -1,0 +1,560 @@
+/* Trellis coded quantiser and rANS: encoding.
+ *
+ * A path's cost is its squared error plus lambda times its symbols' bits; these come from the counts of the
+ * attempt before, first of all from those of a normal vector at this rate. Step and bits are brought
+ * together on a sample of the vector, then on all of it until the stream's bytes are near enough. */
+#include <math.h>
+#include <string.h>
+
+#include "quantise_trellis.h"
+#include "entropy_kernels.h"
+#include "rate_search.h"
+#include "trellis_symbols.h"
+
+#define SMALLEST 0x1p-70f        /* vectors whose largest value is below are zero */
+#define SAMPLE ((size_t)1 << 15) /* values that the search looks at, where there are more */
+#define SAMPLE_ATTEMPTS 7
+#define ATTEMPTS 6
+#define SEGMENT_BYTES 16384 /* of a segment, about */
+#define SEGMENT_LOG_MAX 10
+#define LANE_BYTES 256  /* of a segment for each lane */
+#define LANE_BITS 9     /* that a lane costs */
+#define LENGTH_BYTES 10 /* of a segment's two lengths at the most */
+#define WORD_SLACK 96   /* bytes that writing runs of rANS needs beyond what it fills */
+#define COUNTED_ROWS 64
+
+struct encoding {
+    const struct covey_encode_run *run;
+    const struct covey_trellis_kernels *kernels;
+    const float *x;
+    size_t count, target_bytes, limit_bytes;
+    float largest;
+    float *sample; /* (sample_count) */
+    size_t sample_count;
+    int16_t *q;      /* (count + lanes) */
+    int8_t *symbols; /* (count + lanes), at first the classes */
+    uint8_t *payload;
+    size_t room;
+    uint32_t (*lengths)[2]; /* of each segment: bytes, bytes of escapes */
+    float step;
+    double lambda;                /* squared steps a bit */
+    double bits[2][COUNTED_ROWS]; /* what a symbol costs, by kind and row; the sign is in it */
+    struct covey_trellis_costs costs;
+    struct covey_trellis_model model;
+};
+
+/* Where the search begins: what a normal vector of deviation 1 comes to (bits of rows 0 to 5, even and odd,
+ * after twenty attempts; tests/golden/codec/trellis_start.c). */
+struct start {
+    float rate, step, lambda, even[6], odd[6];
+};
+
+static const struct start starts[] = {
+    {0.061f, 1.60f, .30f, {.01f, 9.5f, 22, 22, 22, 22}, {1, 17, 18, 18, 18, 18}},
+    {0.168f, 1.55f, .30f, {.01f, 7.82f, 22, 22, 22, 22}, {1, 15.5f, 19, 19, 19, 19}},
+    {0.277f, 1.50f, .30f, {.02f, 6.98f, 22, 22, 22, 22}, {1, 16, 20, 20, 20, 20}},
+    {0.476f, 1.40f, .30f, {.05f, 5.90f, 20, 22, 22, 22}, {1, 15, 20, 20, 20, 20}},
+    {0.619f, 1.30f, .30f, {.08f, 5.21f, 19, 22, 22, 22}, {1, 13, 20, 20, 20, 20}},
+    {0.733f, 1.20f, .30f, {.13f, 4.57f, 18, 22, 22, 22}, {1, 11.7f, 20, 20, 20, 20}},
+    {0.851f, 1.10f, .30f, {.20f, 3.97f, 16, 22, 22, 22}, {1.01f, 9.2f, 19, 20, 20, 20}},
+    {0.934f, 1.00f, .35f, {.26f, 3.60f, 14, 20, 22, 22}, {1.01f, 8.2f, 18, 20, 20, 20}},
+    {1.183f, .85f, .35f, {.48f, 2.83f, 10.4f, 18, 22, 22}, {1.05f, 5.9f, 15, 20, 20, 20}},
+    {1.489f, .70f, .35f, {.77f, 2.33f, 7.04f, 15.2f, 20, 22}, {1.16f, 4.28f, 10.8f, 18, 20, 20}},
+    {2.005f, .50f, .35f, {1.29f, 2.04f, 4.33f, 8.24f, 13.5f, 20}, {1.48f, 3, 6.05f, 11.1f, 16.9f, 20}},
+    {2.542f, .35f, .35f, {1.83f, 2.17f, 3.27f, 5.12f, 7.58f, 11.4f}, {1.91f, 2.65f, 4.06f, 6.28f, 9.1f, 13}},
+    {3.363f,
+     .20f,
+     .35f,
+     {2.65f, 2.75f, 3.11f, 3.69f, 4.52f, 5.55f},
+     {2.67f, 2.9f, 3.36f, 4.07f, 4.97f, 6.1f}},
+    {3.988f,
+     .13f,
+     .35f,
+     {3.24f, 3.29f, 3.47f, 3.72f, 4.06f, 4.52f},
+     {3.32f, 3.39f, 3.54f, 3.87f, 4.23f, 4.7f}},
+    {4.99f,
+     .065f,
+     .35f,
+     {4.28f, 4.31f, 4.32f, 4.37f, 4.49f, 4.6f},
+     {4.29f, 4.29f, 4.33f, 4.42f, 4.54f, 4.7f}},
+};
+#define START_COUNT (sizeof starts / sizeof starts[0])
+
+/* ---- sizes ---- */
+
+static size_t whole(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+static size_t most_segments(size_t count)
+{
+    return (count + COVEY_CHUNK_VALUES - 1) / COVEY_CHUNK_VALUES;
+}
+
+/* Bytes that a stream of that rate may take, its header included. */
+static size_t limit_of(const struct covey_codec *codec, size_t count)
+{
+    const double bytes = (double)codec->rate * (double)count / 8;
+    return (size_t)bytes + (size_t)(bytes * 0.009) + 20;
+}
+
+size_t covey_trellis_bound(const struct covey_codec *codec, size_t count)
+{
+    return limit_of(codec, count) + 16;
+}
+
+static size_t payload_room(const struct covey_codec *codec, size_t count)
+{
+    return limit_of(codec, count) + COVEY_RANS_STATE_BYTES + WORD_SLACK;
+}
+
+static size_t sample_of(size_t count)
+{
+    return count < SAMPLE ? count : SAMPLE;
+}
+
+size_t covey_trellis_scratch_bytes(const struct covey_codec *codec, size_t count)
+{
+    return whole(sample_of(count) * sizeof(float)) + whole((count + COVEY_TRELLIS_LANES) * sizeof(int16_t)) +
+           whole(count + COVEY_TRELLIS_LANES) + whole(payload_room(codec, count)) + most_segments(count) * 8 +
+           64;
+}
+
+/* ---- costs ---- */
+
+static uint8_t cost_code(const struct encoding *encoding, uint32_t kind, uint32_t row)
+{
+    const double cost = encoding->bits[kind][row] * encoding->lambda * 32 + 0.5;
+    return cost < COVEY_TRELLIS_RATE_MAX ? (uint8_t)cost : COVEY_TRELLIS_RATE_MAX;
+}
+
+/* Between two values of a class, 4 steps apart: 8 p > 16 + lambda times the difference of bits. */
+static int16_t cost_shift(const struct encoding *encoding, uint32_t kind, uint32_t from, uint32_t to)
+{
+    const double shift = 2 * encoding->lambda * (encoding->bits[kind][to] - encoding->bits[kind][from]);
+    return (int16_t)(shift < 0 ? 0 : shift < COVEY_TRELLIS_SHIFT_MAX ? shift + 0.5 : COVEY_TRELLIS_SHIFT_MAX);
+}
+
+static void make_costs(struct encoding *encoding)
+{
+    for (uint32_t kind = 0; kind < 2; kind++)
+        for (uint32_t row = 0; row < COVEY_TRELLIS_RATES; row++)
+            encoding->costs.rates[kind][row] = cost_code(encoding, kind, row);
+    encoding->costs.shifts[0] = cost_shift(encoding, 0, 0, 2);
+    encoding->costs.shifts[1] = cost_shift(encoding, 1, 0, 2);
+    encoding->costs.shifts[2] = cost_shift(encoding, 0, 1, 3);
+    encoding->costs.shifts[3] = cost_shift(encoding, 1, 0, 1);
+}
+
+/* Bits of the symbols as they were counted, half way from what was thought before. */
+static void learn_bits(struct encoding *encoding, const uint32_t counts[128])
+{
+    for (uint32_t kind = 0; kind < 2; kind++) {
+        double total = 0;
+        for (uint32_t row = 0; row < COUNTED_ROWS; row++)
+            total += counts[2 * row + kind] + 0.02;
+        for (uint32_t row = 0; row < COUNTED_ROWS; row++) {
+            const double share = (counts[2 * row + kind] + 0.02) / total;
+            const double bits = -covey_log2(share) + (row > 0 || kind == 1 ? 1 : 0);
+            encoding->bits[kind][row] += 0.5 * (bits - encoding->bits[kind][row]);
+        }
+    }
+}
+
+static void begin_bits(struct encoding *encoding, double rate, double deviation)
+{
+    size_t i = 0;
+    while (i + 1 < START_COUNT && (double)starts[i + 1].rate <= rate)
+        i++;
+    const struct start *start = &starts[i], *next = &starts[i + 1 < START_COUNT ? i + 1 : i];
+    double place = 0, step = (double)start->step;
+    if (next != start && rate > (double)start->rate)
+        place = (rate - (double)start->rate) / ((double)next->rate - (double)start->rate);
+    if (next == start)
+        for (double r = rate - (double)start->rate; r > 0; r -= 0.1)
+            step *= 0.933; /* a bit halves it */
+    step += place * ((double)next->step - step);
+    encoding->lambda = (double)start->lambda;
+    encoding->step = (float)(step * deviation);
+    for (uint32_t row = 0; row < COUNTED_ROWS; row++) {
+        const uint32_t known = row < 6 ? row : 5;
+        const double beyond = 1.5 * (row - known);
+        encoding->bits[0][row] =
+            (double)start->even[known] + place * (double)(next->even[known] - start->even[known]) + beyond;
+        encoding->bits[1][row] =
+            (double)start->odd[known] + place * (double)(next->odd[known] - start->odd[known]) + beyond;
+    }
+}
+
+/* ---- one attempt ---- */
+
+/* Symbols of count values at x, each segment by itself; counts: their magnitudes. */
+static void quantise(struct encoding *encoding, const float *x, size_t count, size_t segment, size_t lanes,
+                     uint32_t counts[128])
+{
+    const struct covey_trellis_kernels *kernels = encoding->kernels;
+    uint32_t by_symbol[256] = {0};
+    kernels->units(x, count, COVEY_TRELLIS_STEP / encoding->step, encoding->q);
+    memset(encoding->q + count, 0, COVEY_TRELLIS_LANES * sizeof *encoding->q);
+    uint8_t *classes = (uint8_t *)encoding->symbols;
+    for (size_t at = 0; at < count; at += segment) {
+        const size_t n = count - at < segment ? count - at : segment;
+        kernels->search(&encoding->costs, encoding->q + at, (n + lanes - 1) / lanes, lanes, classes + at);
+        kernels->symbols(&encoding->costs, encoding->q + at, classes + at, n, encoding->symbols + at);
+        covey_entropy_kernels_at(0)->count(encoding->symbols + at, n, by_symbol);
+    }
+    for (size_t m = 0; m < 128; m++)
+        counts[m] = by_symbol[m] + (m > 0 ? by_symbol[256 - m] : 0);
+}
+
+/* The step, nine significant bits; not so small that magnitudes pass what escapes can say. */
+static void set_step(struct encoding *encoding, double step)
+{
+    const double least = (double)encoding->largest * 0x1p-17;
+    float rounded = (float)(step < least ? least : step);
+    uint32_t bits;
+    if (!(rounded < 0x1p96f))
+        rounded = 0x1p96f;
+    memcpy(&bits, &rounded, sizeof bits);
+    bits = (bits + 0x4000u) & 0xFFFF8000u;
+    memcpy(&encoding->step, &bits, sizeof bits);
+}
+
+static void choose_layout(struct encoding *encoding)
+{
+    struct covey_trellis_model *model = &encoding->model;
+    double of_segment = (double)encoding->run->codec->rate / 8 * COVEY_CHUNK_VALUES;
+    const double payload = (double)encoding->target_bytes;
+    model->segment_log = 0;
+    while (of_segment < SEGMENT_BYTES && model->segment_log < SEGMENT_LOG_MAX &&
+           covey_trellis_segment(model) < encoding->count) {
+        model->segment_log++;
+        of_segment *= 2;
+    }
+    if (encoding->count < covey_trellis_segment(model))
+        of_segment = payload;
+    model->lanes_log = 0;
+    while (2u << model->lanes_log <= COVEY_RANS_LANES &&
+           of_segment >= (double)(2u << model->lanes_log) * LANE_BYTES)
+        model->lanes_log++;
+}
+
+/* Bytes of the stream, header included, nearly exactly, for the symbols of the whole vector. */
+static double stream_bytes(struct encoding *encoding, const uint32_t counts[128])
+{
+    const double bits = covey_trellis_fit(&encoding->model, counts);
+    const size_t segment = covey_trellis_segment(&encoding->model);
+    const double segments = (double)((encoding->count + segment - 1) / segment);
+    const double lanes = (double)(1u << encoding->model.lanes_log);
+    return (double)encoding->run->header_bytes + 1 + bits / 8 +
+           segments * (lanes * LANE_BITS / 8 + (encoding->model.has_escape ? 5 : 3));
+}
+
+/* ---- the search ---- */
+
+/* Pieces of the vector, evenly spread. */
+static void take_sample(struct encoding *encoding)
+{
+    const size_t pieces = 16, size = SAMPLE / pieces;
+    encoding->sample_count = sample_of(encoding->count);
+    if (encoding->count <= SAMPLE) {
+        memcpy(encoding->sample, encoding->x, encoding->count * sizeof *encoding->x);
+        return;
+    }
+    for (size_t i = 0; i < pieces; i++)
+        memcpy(encoding->sample + i * size, encoding->x + (encoding->count - size) / (pieces - 1) * i,
+               size * sizeof *encoding->x);
+}
+
+static double deviation_of(const float *x, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sqrt(sum / (double)count);
+}
+
+/* The factor for the step that takes `off` bits a value more than wanted away: about half as much again at
+ * low rates, where all values are zero or one. */
+static double step_factor(double off, double bits)
+{
+    double change = off < -0.6 * bits - 0.1 ? -0.6 * bits - 0.1 : off;
+    change = change > 1 ? 1 : change;
+    const double slope = bits > 0.8 ? 1.0 : bits > 0.3 ? 0.75 : 0.6;
+    double factor = 1 + change * slope * (0.6931471805599453 + change * slope * 0.2402265069591007);
+    return factor < 0.5 ? 0.5 : factor;
+}
+
+/* Step and bits for `wanted` bits a value, on the sample. */
+static void search_sample(struct encoding *encoding, double wanted)
+{
+    uint32_t counts[128];
+    for (int i = 0; i < SAMPLE_ATTEMPTS; i++) {
+        struct covey_trellis_model model = encoding->model;
+        make_costs(encoding);
+        quantise(encoding, encoding->sample, encoding->sample_count, encoding->sample_count,
+                 COVEY_TRELLIS_LANES, counts);
+        /* Without the model's own bytes, which the wanted bits do not have either. */
+        const double bits = covey_trellis_fit(&model, counts) / (double)encoding->sample_count;
+        const double off = bits - wanted;
+        learn_bits(encoding, counts);
+        set_step(encoding, (double)encoding->step * step_factor(off, wanted));
+    }
+}
+
+/* Until the bytes are near enough. False: none is below the limit. */
+static bool search_vector(struct encoding *encoding)
+{
+    const double target = (double)encoding->target_bytes, count = (double)encoding->count;
+    float best_step = 0;
+    double best = 0;
+    for (int i = 0; i < ATTEMPTS + 1; i++) {
+        uint32_t counts[128];
+        if (i == ATTEMPTS) { /* once more as it was best */
+            if (best == 0)
+                return false;
+            encoding->step = best_step;
+        }
+        quantise(encoding, encoding->x, encoding->count, covey_trellis_segment(&encoding->model),
+                 (size_t)1 << encoding->model.lanes_log, counts);
+        const double bytes = stream_bytes(encoding, counts);
+        encoding->model.step = encoding->step;
+        if (i == ATTEMPTS || (bytes >= 0.995 * target - 8 && bytes <= 1.005 * target + 8))
+            return bytes <= (double)encoding->limit_bytes;
+        if (bytes <= (double)encoding->limit_bytes && bytes > best) {
+            best = bytes;
+            best_step = encoding->step;
+        }
+        /* The costs stay: then bytes depend on the step alone, and smoothly. */
+        set_step(encoding,
+                 (double)encoding->step * step_factor((bytes - target) * 8 / count, target * 8 / count));
+    }
+    return false;
+}
+
+/* ---- moves ---- */
+
+/* Where values of magnitudes 1, 2 and above are to be found, from the symbols of some tiles. */
+static void make_moves(struct encoding *encoding)
+{
+    int64_t sums[3] = {0}, counts[3] = {0};
+    const size_t stride = encoding->count > 4 * SAMPLE ? 8 * COVEY_DECODE_VALUES : COVEY_DECODE_VALUES;
+    for (size_t at = 0; at < encoding->count; at += stride) {
+        const size_t left = encoding->count - at, n = left < COVEY_DECODE_VALUES ? left : COVEY_DECODE_VALUES;
+        for (size_t i = at; i < at + n; i++) {
+            const int v = encoding->symbols[i], magnitude = v < 0 ? -v : v;
+            if (v == 0 || magnitude > COVEY_TRELLIS_DIRECT)
+                continue;
+            const int kind = magnitude < 3 ? magnitude - 1 : 2;
+            sums[kind] += (v < 0 ? -encoding->q[i] : encoding->q[i]) - COVEY_TRELLIS_STEP * magnitude;
+            counts[kind]++;
+        }
+    }
+    for (int kind = 0; kind < 3; kind++) {
+        const double move = counts[kind] == 0 ? 0
+                                              : (double)sums[kind] / (double)counts[kind] *
+                                                    COVEY_TRELLIS_UNITS / COVEY_TRELLIS_STEP;
+        encoding->model.moves[kind] = (int8_t)(move < -31  ? -31
+                                               : move > 31 ? 31
+                                               : move < 0  ? move - 0.5
+                                                           : move + 0.5);
+    }
+}
+
+/* ---- segments ---- */
+
+/* The magnitude of value i: the symbol's, or what it was before it was folded. */
+static uint32_t magnitude_of(const struct encoding *encoding, size_t i)
+{
+    const int v = encoding->symbols[i];
+    const uint32_t magnitude = (uint32_t)(v < 0 ? -v : v);
+    if (magnitude <= COVEY_TRELLIS_DIRECT)
+        return magnitude;
+    const uint32_t class = magnitude & 3;
+    const uint32_t steps = (uint32_t)(fabsf(encoding->x[i]) / encoding->step);
+    const uint32_t nearest = (steps + 2 - class) / 4 * 4 + class;
+    return nearest < magnitude ? magnitude : nearest;
+}
+
+/* The code's value for a magnitude beyond the rows. */
+static uint32_t further_of(const struct covey_trellis_model *model, uint32_t magnitude)
+{
+    return (magnitude / 2 - model->rows[magnitude & 1]) / 2 + 1;
+}
+
+static uint32_t length_of(uint32_t value) /* bits below the leading one */
+{
+    return 31 - (uint32_t)__builtin_clz(value);
+}
+
+static bool escapes(const struct encoding *encoding, size_t i)
+{
+    const int v = encoding->symbols[i];
+    return covey_trellis_escapes(&encoding->model, (uint32_t)(v < 0 ? -v : v));
+}
+
+/* The longest code that is needed. */
+static void set_longest(struct encoding *encoding)
+{
+    encoding->model.longest = 0;
+    for (size_t i = 0; encoding->model.has_escape && i < encoding->count; i++) {
+        if (!escapes(encoding, i))
+            continue;
+        const uint32_t length = length_of(further_of(&encoding->model, magnitude_of(encoding, i)));
+        if (length > encoding->model.longest)
+            encoding->model.longest = (uint8_t)length;
+    }
+}
+
+/* Returns their bytes, SIZE_MAX where they do not fit. */
+static size_t pack_escapes(const struct encoding *encoding, size_t first, size_t count, uint8_t *out,
+                           uint8_t *end)
+{
+    struct covey_bit_writer bits = {.at = out, .limit = end};
+    for (size_t i = first; encoding->model.has_escape && i < first + count; i++) {
+        if (!escapes(encoding, i))
+            continue;
+        const uint32_t value = further_of(&encoding->model, magnitude_of(encoding, i));
+        const uint32_t length = length_of(value);
+        covey_bits_write(&bits, 0, length);
+        covey_bits_write(&bits, 1, 1);
+        covey_bits_write(&bits, value & ((1u << length) - 1), length);
+    }
+    covey_bits_flush(&bits);
+    return bits.full ? SIZE_MAX : (size_t)(bits.at - out);
+}
+
+/* All of them to the payload. SIZE_MAX where they do not fit. *segments: how many; none where all is zero. */
+static size_t write_segments(struct encoding *encoding, size_t *segments)
+{
+    const size_t segment_values = covey_trellis_segment(&encoding->model);
+    uint32_t ranges[256];
+    size_t used = 0;
+    *segments = 0;
+    if (encoding->model.rows[1] == 0)
+        return 0;
+    covey_trellis_ranges(&encoding->model, ranges);
+    for (size_t first = 0; first < encoding->count; first += segment_values, (*segments)++) {
+        const size_t left = encoding->count - first, n = left < segment_values ? left : segment_values;
+        uint8_t *out = encoding->payload + used, *end = encoding->payload + encoding->room;
+        uint8_t *begin =
+            covey_rans_write(ranges, encoding->symbols + first, n, 1u << encoding->model.lanes_log, out, end);
+        if (begin == NULL)
+            return SIZE_MAX;
+        const size_t symbol_bytes = (size_t)(end - begin);
+        memmove(out, begin, symbol_bytes);
+        const size_t escape_bytes = pack_escapes(encoding, first, n, out + symbol_bytes, end);
+        if (escape_bytes == SIZE_MAX)
+            return SIZE_MAX;
+        encoding->lengths[*segments][0] = (uint32_t)(symbol_bytes + escape_bytes);
+        encoding->lengths[*segments][1] = (uint32_t)escape_bytes;
+        used += symbol_bytes + escape_bytes;
+    }
+    return used;
+}
+
+/* ---- the stream ---- */
+
+static size_t put_length(uint32_t value, uint8_t *out)
+{
+    size_t used = 0;
+    for (; value >= 0x80; value >>= 7)
+        out[used++] = (uint8_t)(value | 0x80);
+    out[used++] = (uint8_t)value;
+    return used;
+}
+
+/* Head, lengths, check and payload. Returns the bytes of the stream, 0 where those pass limit. */
+static size_t put_stream(const struct encoding *encoding, size_t segments, size_t payload_bytes, uint8_t *out,
+                         size_t limit)
+{
+    uint8_t head[COVEY_TRELLIS_HEAD_BYTES], length[LENGTH_BYTES];
+    size_t used = covey_trellis_write(&encoding->model, head), exact = used + 1 + payload_bytes;
+    for (size_t i = 0; i < segments; i++)
+        exact += put_length(encoding->lengths[i][0], length) +
+                 (encoding->model.has_escape ? put_length(encoding->lengths[i][1], length) : 0);
+    if (exact > limit)
+        return 0;
+    memcpy(out, head, used);
+    for (size_t i = 0; i < segments; i++) {
+        used += put_length(encoding->lengths[i][0], out + used);
+        if (encoding->model.has_escape)
+            used += put_length(encoding->lengths[i][1], out + used);
+    }
+    out[used] = covey_header_check(out, used);
+    used++;
+    if (payload_bytes > 0)
+        memcpy(out + used, encoding->payload, payload_bytes);
+    return used + payload_bytes;
+}
+
+static void prepare(struct encoding *encoding, const struct covey_encode_run *run, const float *x,
+                    size_t count, void *scratch)
+{
+    uint8_t *at = scratch;
+    *encoding = (struct encoding){.run = run, .kernels = covey_trellis_kernels_at(0), .x = x, .count = count};
+    encoding->target_bytes = (size_t)((double)run->codec->rate * (double)count / 8);
+    encoding->limit_bytes = limit_of(run->codec, count);
+    encoding->sample = (float *)(void *)at;
+    at += whole(sample_of(count) * sizeof(float));
+    encoding->q = (int16_t *)(void *)at;
+    at += whole((count + COVEY_TRELLIS_LANES) * sizeof(int16_t));
+    encoding->symbols = (int8_t *)at;
+    at += whole(count + COVEY_TRELLIS_LANES);
+    encoding->payload = at;
+    encoding->room = payload_room(run->codec, count);
+    at += whole(encoding->room);
+    encoding->lengths = (uint32_t(*)[2])(void *)at;
+}
+
+/* Everything up to the symbols; false where no attempt fits the rate. */
+static bool find_symbols(struct encoding *encoding)
+{
+    choose_layout(encoding);
+    const double segments = (double)((encoding->count + covey_trellis_segment(&encoding->model) - 1) /
+                                     covey_trellis_segment(&encoding->model));
+    const double overhead = (double)encoding->run->header_bytes + 1 +
+                            segments * ((1u << encoding->model.lanes_log) * LANE_BITS / 8.0 + 4);
+    double wanted = ((double)encoding->target_bytes - overhead) * 8 / (double)encoding->count;
+    const double least = 0.5 * (double)encoding->run->codec->rate;
+    wanted = wanted < least ? least : wanted;
+    take_sample(encoding);
+    const double deviation = deviation_of(encoding->sample, encoding->sample_count);
+    begin_bits(encoding, wanted, deviation > 0 ? deviation : (double)encoding->largest);
+    set_step(encoding, (double)encoding->step);
+    search_sample(encoding, wanted);
+    make_costs(encoding);
+    return search_vector(encoding);
+}
+
+enum covey_status covey_trellis_encode(const struct covey_encode_run *run, const float *x, size_t count,
+                                       void *scratch, uint8_t *out, size_t capacity, size_t *out_bytes,
+                                       struct covey_error *err)
+{
+    struct encoding encoding;
+    size_t bytes = 0;
+    prepare(&encoding, run, x, count, scratch);
+    const uint32_t largest = run->kernels->largest(x, count);
+    memcpy(&encoding.largest, &largest, sizeof largest);
+    const size_t limit = capacity < encoding.limit_bytes ? capacity : encoding.limit_bytes;
+    if (encoding.largest >= SMALLEST && find_symbols(&encoding)) {
+        size_t segments = 0;
+        make_moves(&encoding);
+        set_longest(&encoding);
+        const size_t payload_bytes = write_segments(&encoding, &segments);
+        if (payload_bytes != SIZE_MAX)
+            bytes = put_stream(&encoding, segments, payload_bytes, out, limit);
+    }
+    if (bytes == 0 && (encoding.largest < SMALLEST || capacity >= encoding.limit_bytes)) {
+        /* Zeros: what is left where nothing else fits. */
+        encoding.model = (struct covey_trellis_model){.rows = {1, 0}, .step = 1};
+        bytes = put_stream(&encoding, 0, 0, out, capacity);
+    }
+    if (bytes == 0)
+        return covey_fail(err, COVEY_LIMIT,
+                          "a stream of %zu values in codec %s may have %zu bytes, there is room for %zu",
+                          count, run->codec->name, covey_trellis_bound(run->codec, count), capacity);
+    *out_bytes = bytes;
+    return COVEY_OK;
+}

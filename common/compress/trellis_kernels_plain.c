@@ -1,0 +1,3 @@
+#define KERNELS covey_trellis_kernels_plain
+#define KERNELS_NAME "plain"
+#include "trellis_kernels_body.h"
