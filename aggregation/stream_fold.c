@@ -7,7 +7,7 @@
 #include "fold_kernels.h"
 #include "grid_internal.h"
 
-#define TURN_TILES 4 /* of an input whose decoder has tables that must come into the cache first */
+#define TURN_TILES 16 /* of an input whose decoder has tables that must come into the cache first */
 #define TILE_BLOCKS (COVEY_DECODE_VALUES / COVEY_BLOCK_VALUES)
 
 /* What every task of one fold sees. */

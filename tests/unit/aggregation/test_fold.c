@@ -7,7 +7,8 @@
 #include "stream_fold.h"
 #include "fold_kernels.h"
 
-static const char *const codecs[] = {"int8", "int4", "fp16", "raw32"};
+static const char *const codecs[] = {"int8", "int4", "fp16", "raw32", "ec:.5", "ec:3", "ec:8"};
+#define CODECS (sizeof codecs / sizeof codecs[0])
 
 /* exponent: from so tight that every block is exact to so wide that every value is rounded. */
 static void fold_both_ways(const char *codec, int spread, int16_t exponent, uint64_t weight, double scale)
@@ -47,7 +48,7 @@ static void fold_both_ways(const char *codec, int spread, int16_t exponent, uint
 Test(fold, the_short_way_gives_the_same_bits)
 {
     static const int16_t exponents[] = {-6, 6, 14, 22, 30};
-    for (size_t c = 0; c < 4; c++)
+    for (size_t c = 0; c < CODECS; c++)
         for (size_t e = 0; e < sizeof exponents / sizeof exponents[0]; e++)
             for (int spread = 0; spread < 3; spread += 2) {
                 fold_both_ways(codecs[c], spread, exponents[e], 1, 1.0);
@@ -106,6 +107,12 @@ Test(fold, every_table_of_kernels_gives_the_same_bits)
             kernels->codes(a, codes, count / 64, blocks);
             plain->codes(b, codes, count / 64, blocks);
             cr_expect_eq(memcmp(a, b, sizeof a), 0, "%s, %zu values", kernels->name, count);
+            int32_t wide[COUNT];
+            for (size_t i = 0; i < COUNT; i++)
+                wide[i] = (int32_t)codes[i] * (1 << (i % 23));
+            kernels->wide(a, wide, count / 64, blocks);
+            plain->wide(b, wide, count / 64, blocks);
+            cr_expect_eq(memcmp(a, b, sizeof a), 0, "%s, %zu wide codes", kernels->name, count);
             kernels->means(a, count, 0x1p-33, 777, c);
             plain->means(b, count, 0x1p-33, 777, d);
             cr_expect_eq(memcmp(c, d, count * sizeof *c), 0, "%s, %zu values", kernels->name, count);
