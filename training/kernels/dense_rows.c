@@ -21,6 +21,7 @@ struct covey_dense_rows covey_dense_rows_of(const struct covey_op *op, const str
         .b = call->w[1],
         .y = call->out,
         .relu = op->relu,
+        .training = call->training,
         .dy = call->dy,
         .dx = call->dx[0],
         .dw = call->dw[0],
@@ -51,7 +52,8 @@ void covey_dense_rows_forward(const struct covey_dense_rows *d)
                                           .x = d->x,
                                           .w = d->w,
                                           .b = d->b,
-                                          .y = d->y};
+                                          .y = d->y,
+                                          .skip_zeros = d->training};
         covey_vector_kernels()->dense_forward(&few);
     } else {
         if (d->b)

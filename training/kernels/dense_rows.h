@@ -14,6 +14,7 @@ struct covey_dense_rows {
     const float *x, *w, *b;
     float *y; /* forward: overwritten; backward: read when relu */
     bool relu;
+    bool training;  /* forward: inputs that are zero for all rows may be left out */
     float *dy;      /* overwritten by backward */
     float *dx;      /* NULL: not wanted */
     float *dw, *db; /* NULL: not wanted; may be w and b */

@@ -1,8 +1,10 @@
 /* A vector of LANES floats and what GCC's vector types leave to be said. Included by vectors_*.c, which
  * define LANES (4, 8 or 16) and how the first few lanes are loaded and stored, LOAD_PART and STORE_PART, and
- * how a value is kept in a register, IN_REGISTER; everything is local to that file. */
+ * how a value is kept in a register, IN_REGISTER, and whether a vector of integers has any bit set, ANY_BITS;
+ * everything is local to that file. */
 #include "vector_kernels.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 typedef float vec __attribute__((vector_size(4 * LANES)));

@@ -2,7 +2,8 @@
  * L1. Expects vector_body.h and the sizes of its register tiles: FORWARD_UNITS x FORWARD_EXAMPLES sums in
  * forward, INPUT_EXAMPLES x INPUT_VECTORS of dx, WEIGHT_UNITS x WEIGHT_VECTORS of dw. */
 
-#define L1_BLOCK_BYTES 32000 /* of x, or x and dx, worked on at once */
+#define L1_BLOCK_BYTES 16000 /* of x, or x and dx, worked on at once: half of what there is */
+#define WORTH_A_LIST 16      /* skip columns when more than one in so many is zero */
 #define BLOCK_UNITS 16       /* rows of w that backward keeps near between its two uses of them */
 #define LINE 16              /* floats in a cache line */
 
@@ -23,17 +24,64 @@ static size_t block_features(size_t features, size_t examples, size_t arrays)
     return (size + 2 * LANES - 1) / (2 * LANES) * (2 * LANES);
 }
 
+/* ---- columns ---- */
+
+/* The columns of a block that are worked on, as first values of whole vectors; what is less than a vector at
+ * the end comes extra. */
+struct columns {
+    size_t count, whole, rest; /* vectors listed, values in whole vectors, values behind them */
+    bool all;                  /* every vector is listed */
+    uint32_t at[L1_BLOCK_BYTES / sizeof(float) / LANES + 4];
+};
+
+/* Zero in all examples. Most columns are told by the first one. */
+static bool is_zero(const float *x, size_t examples, size_t step)
+{
+    ivec bits = (ivec)load(x) & 0x7fffffff;
+
+    if (ANY_BITS(bits))
+        return false;
+    for (size_t e = 1; e < examples; e++)
+        bits |= (ivec)load(x + e * step) & 0x7fffffff;
+    return !ANY_BITS(bits);
+}
+
+/* Real data have columns that are zero for a whole batch (the margins of images): their products add nothing,
+ * and are left out where `skip` says so and there are enough to pay for the list. */
+static void list_columns(struct columns *columns, bool skip, const float *x, size_t examples, size_t step,
+                         size_t width)
+{
+    const size_t vectors = width / LANES;
+
+    columns->count = 0;
+    columns->whole = vectors * LANES;
+    columns->rest = width - columns->whole;
+    for (size_t v = 0; v < vectors && skip; v++) {
+        columns->at[columns->count] = (uint32_t)(v * LANES);
+        columns->count += !is_zero(x + v * LANES, examples, step);
+    }
+    columns->all = !skip || columns->count + vectors / WORTH_A_LIST > vectors;
+    if (columns->all)
+        columns->count = vectors;
+}
+
+/* Where the i-th listed vector begins. */
+INLINE size_t column_at(const struct columns *columns, bool all, size_t i)
+{
+    return all ? i * LANES : columns->at[i];
+}
+
 /* ---- forward ---- */
 
-/* y[e][u] += w[u] . x[e] over count features. next: a row of w that will be wanted soon. */
-INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w, const float *next,
-                     const float *x, size_t step, float *y, size_t y_step)
+/* y[e][u] += w[u] . x[e] over columns. next: a row of w that will be wanted soon. */
+INLINE void dot_tile(size_t units, size_t examples, bool all, const struct columns *columns, const float *w,
+                     const float *next, const float *x, size_t step, float *y, size_t y_step)
 {
     vec acc[FORWARD_EXAMPLES * FORWARD_UNITS + 3] = {0}; /* (examples, units) */
     float sums[FORWARD_EXAMPLES * FORWARD_UNITS + 3];
-    size_t i = 0;
 
-    for (; i + LANES <= count; i += LANES) {
+    for (size_t k = 0; k < columns->count; k++) {
+        size_t i = column_at(columns, all, k);
         vec row[FORWARD_UNITS];
         PREFETCH(next + i);
         UNROLL
@@ -47,14 +95,14 @@ INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w
                 acc[e * units + u] += row[u] * value;
         }
     }
-    if (i < count) {
+    if (columns->rest) {
         vec row[FORWARD_UNITS];
         UNROLL
         for (size_t u = 0; u < units; u++)
-            row[u] = load_part(w + u * step + i, count - i);
+            row[u] = load_part(w + u * step + columns->whole, columns->rest);
         UNROLL
         for (size_t e = 0; e < examples; e++) {
-            vec value = load_part(x + e * step + i, count - i);
+            vec value = load_part(x + e * step + columns->whole, columns->rest);
             UNROLL
             for (size_t u = 0; u < units; u++)
                 acc[e * units + u] += row[u] * value;
@@ -72,11 +120,12 @@ INLINE void dot_tile(size_t units, size_t examples, size_t count, const float *w
 
 #define DOT_CASE(units, examples)                                                                            \
     case (units)*16 + (examples):                                                                            \
-        dot_tile(units, examples, count, w, next, x, step, y, y_step);                                       \
+        dot_tile(units, examples, all, columns, w, next, x, step, y, y_step);                                \
         break;
 
-static void dot_tile_of(size_t units, size_t examples, size_t count, const float *w, const float *next,
-                        const float *x, size_t step, float *y, size_t y_step)
+INLINE void dot_tile_of(size_t units, size_t examples, bool all, const struct columns *columns,
+                        const float *w, const float *next, const float *x, size_t step, float *y,
+                        size_t y_step)
 {
     switch (units * 16 + examples) {
         DOT_CASE(1, 1)
@@ -92,7 +141,8 @@ static void dot_tile_of(size_t units, size_t examples, size_t count, const float
     }
 }
 
-static void forward_block(const struct covey_dense_forward *d, size_t from, size_t count)
+INLINE void forward_columns(const struct covey_dense_forward *d, bool all, const struct columns *columns,
+                            size_t from)
 {
     size_t step = d->features;
 
@@ -102,10 +152,21 @@ static void forward_block(const struct covey_dense_forward *d, size_t from, size
             size_t examples = d->examples - e < FORWARD_EXAMPLES ? d->examples - e : FORWARD_EXAMPLES;
             const float *w = d->w + u * step + from,
                         *next = w + (FORWARD_UNITS + tile % FORWARD_UNITS) * step;
-            dot_tile_of(units, examples, count, w, next, d->x + e * step + from, step,
+            dot_tile_of(units, examples, all, columns, w, next, d->x + e * step + from, step,
                         d->y + e * d->units + u, d->units);
         }
     }
+}
+
+static void forward_block(const struct covey_dense_forward *d, size_t from, size_t count)
+{
+    struct columns columns;
+
+    list_columns(&columns, d->skip_zeros, d->x + from, d->examples, d->features, count);
+    if (columns.all)
+        forward_columns(d, true, &columns, from);
+    else
+        forward_columns(d, false, &columns, from);
 }
 
 static void dense_forward(const struct covey_dense_forward *d)
@@ -152,17 +213,22 @@ INLINE void input_tile(size_t examples, size_t vectors, size_t part, size_t unit
     }
 }
 
-/* dw (units, vectors of columns) = dy' x + beta dw */
-INLINE void weight_tile(size_t units, size_t vectors, size_t part, size_t examples, const float *x,
-                        size_t step, const float *dy, size_t dy_step, float beta, float *dw)
+/* dw (units, columns at[0], at[1], ...) = dy' x + beta dw. part: values of the last vector, LANES for all of
+ * them. */
+INLINE void weight_tile(size_t units, size_t vectors, size_t part, const size_t *at, size_t examples,
+                        const float *x, size_t step, const float *dy, size_t dy_step, float beta, float *dw)
 {
     vec acc[WEIGHT_UNITS][WEIGHT_VECTORS] = {0};
+    const float *from[WEIGHT_VECTORS];
 
-    for (size_t e = 0; e < examples; e++, x += step, dy += dy_step) {
+    UNROLL
+    for (size_t v = 0; v < vectors; v++)
+        from[v] = x + at[v];
+    for (size_t e = 0; e < examples; e++, dy += dy_step) {
         vec row[WEIGHT_VECTORS];
         UNROLL
         for (size_t v = 0; v < vectors; v++)
-            row[v] = in_register(load_up_to(x + v * LANES, v + 1 == vectors ? part : LANES));
+            row[v] = in_register(load_up_to(from[v] + e * step, part));
         UNROLL
         for (size_t u = 0; u < units; u++)
             UNROLL
@@ -173,15 +239,14 @@ INLINE void weight_tile(size_t units, size_t vectors, size_t part, size_t exampl
     for (size_t u = 0; u < units; u++)
         UNROLL
     for (size_t v = 0; v < vectors; v++) {
-        float *out = dw + u * step + v * LANES;
-        size_t count = v + 1 == vectors ? part : LANES;
+        float *out = dw + u * step + at[v];
         if (v * LANES % LINE == 0)
             PREFETCH(out + WEIGHT_UNITS * step);
         if (beta == 1)
-            acc[u][v] += load_up_to(out, count);
+            acc[u][v] += load_up_to(out, part);
         else if (beta != 0)
-            acc[u][v] += beta * load_up_to(out, count);
-        store_up_to(out, acc[u][v], count);
+            acc[u][v] += beta * load_up_to(out, part);
+        store_up_to(out, acc[u][v], part);
     }
 }
 
@@ -233,45 +298,65 @@ static void input_block(const struct covey_dense_backward *d, size_t unit, size_
 }
 
 INLINE void weight_rows(const struct covey_dense_backward *d, size_t units, size_t unit, size_t from,
-                        size_t count)
+                        bool all, const struct columns *columns)
 {
     const float *x = d->x + from, *dy = d->dy_scaled + unit;
     float *dw = d->dw + unit * d->features + from, beta = d->beta;
+    size_t at[WEIGHT_VECTORS], i = 0;
 
 #define WEIGHT(vectors, part)                                                                                \
-    weight_tile(units, vectors, part, d->examples, x + column, d->features, dy, d->units, beta, dw + column)
-    ACROSS(WEIGHT_VECTORS, WEIGHT);
+    weight_tile(units, vectors, part, at, d->examples, x, d->features, dy, d->units, beta, dw)
+    for (; i + WEIGHT_VECTORS <= columns->count; i += WEIGHT_VECTORS) {
+        UNROLL
+        for (size_t v = 0; v < WEIGHT_VECTORS; v++)
+            at[v] = column_at(columns, all, i + v);
+        WEIGHT(WEIGHT_VECTORS, LANES);
+    }
+    for (; i < columns->count; i++) {
+        at[0] = column_at(columns, all, i);
+        WEIGHT(1, LANES);
+    }
+    at[0] = columns->whole;
+    if (columns->rest)
+        WEIGHT(1, columns->rest);
 #undef WEIGHT
 }
 
-static void weight_block(const struct covey_dense_backward *d, size_t unit, size_t units, size_t from,
-                         size_t count)
+INLINE void weight_block(const struct covey_dense_backward *d, size_t unit, size_t units, size_t from,
+                         bool all, const struct columns *columns)
 {
     size_t u = unit, end = unit + units;
 
     for (; u + WEIGHT_UNITS <= end; u += WEIGHT_UNITS)
-        weight_rows(d, WEIGHT_UNITS, u, from, count);
+        weight_rows(d, WEIGHT_UNITS, u, from, all, columns);
     switch (end - u) {
     case 1:
-        weight_rows(d, 1, u, from, count);
+        weight_rows(d, 1, u, from, all, columns);
         break;
     case 2:
-        weight_rows(d, 2, u, from, count);
+        weight_rows(d, 2, u, from, all, columns);
         break;
     case 3:
-        weight_rows(d, 3, u, from, count);
+        weight_rows(d, 3, u, from, all, columns);
         break;
     }
 }
 
+/* Where beta is not 1 weights change though their x is zero. */
 static void backward_block(const struct covey_dense_backward *d, size_t from, size_t count)
 {
+    struct columns columns;
+
+    if (d->dw)
+        list_columns(&columns, d->beta == 1, d->x + from, d->examples, d->features, count);
     for (size_t unit = 0; unit < d->units; unit += BLOCK_UNITS) {
         size_t units = d->units - unit < BLOCK_UNITS ? d->units - unit : BLOCK_UNITS;
         if (d->dx)
             input_block(d, unit, units, from, count);
-        if (d->dw)
-            weight_block(d, unit, units, from, count);
+        if (d->dw && columns.all)
+            weight_block(d, unit, units, from, true, &columns);
+        else if (d->dw)
+            weight_block(d, unit, units, from, false, &columns);
     }
 }
 

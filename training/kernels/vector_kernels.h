@@ -6,6 +6,7 @@
 #ifndef COVEY_VECTOR_KERNELS_H
 #define COVEY_VECTOR_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct covey_dense_forward {
     size_t examples, features, units;
     const float *x, *w, *b;
     float *y;
+    bool skip_zeros; /* leave out columns of x that are all zero, whatever (NaN) their weights are */
 };
 
 /* dx (examples, features) = dy w, overwritten, NULL: not wanted;

@@ -10,6 +10,7 @@ static inline __m256i first_lanes(size_t count)
 #define LOAD_PART(p, count) _mm256_maskload_ps(p, first_lanes(count))
 #define STORE_PART(p, v, count) _mm256_maskstore_ps(p, first_lanes(count), v)
 #define IN_REGISTER(v) __asm__("" : "+x"(v))
+#define ANY_BITS(v) (!_mm256_testz_si256((__m256i)(v), (__m256i)(v)))
 #define LANES 8
 #define FORWARD_UNITS 2
 #define FORWARD_EXAMPLES 5

@@ -5,6 +5,7 @@
 #define LOAD_PART(p, count) _mm512_maskz_loadu_ps((__mmask16)((1u << (count)) - 1), p)
 #define STORE_PART(p, v, count) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (count)) - 1), v)
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
+#define ANY_BITS(v) (_mm512_test_epi32_mask((__m512i)(v), (__m512i)(v)) != 0)
 #define VECTOR_TABLE covey_vectors_avx512
 #define VECTOR_TABLE_NAME "avx512"
 #include "tiles_avx512.h"

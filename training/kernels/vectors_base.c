@@ -20,6 +20,7 @@ static inline void store_first(float *p, first_vec v, size_t count)
 #define LOAD_PART(p, count) load_first(p, count)
 #define STORE_PART(p, v, count) store_first(p, v, count)
 #define IN_REGISTER(v) (void)0
+#define ANY_BITS(v) (((v)[0] | (v)[1] | (v)[2] | (v)[3]) != 0)
 #define LANES 4
 #define FORWARD_UNITS 2
 #define FORWARD_EXAMPLES 5

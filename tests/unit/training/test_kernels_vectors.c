@@ -47,7 +47,7 @@ static void check_dense_forward(const struct covey_vector_kernels *k, size_t exa
 {
     float *x = numbers(examples * features, 1), *w = numbers(units * features, 2), *b = numbers(units, 3);
     float *y = numbers(examples * units, 4);
-    const struct covey_dense_forward d = {examples, features, units, x, w, b, y};
+    const struct covey_dense_forward d = {examples, features, units, x, w, b, y, true};
 
     k->dense_forward(&d);
     for (size_t e = 0; e < examples; e++)
@@ -102,12 +102,79 @@ Test(kernels_vectors, dense)
         }
 }
 
+/* x: zero in the columns whose turn it is in a pattern of whole vectors and of single values, here and there
+ * with the other sign. */
+static void clear_columns(float *x, size_t examples, size_t features, size_t pattern)
+{
+    for (size_t e = 0; e < examples; e++)
+        for (size_t f = 0; f < features; f++)
+            if ((f / 4 * pattern / 5) % 3 != 0)
+                x[e * features + f] = e % 2 ? 0.0f : -0.0f;
+}
+
+/* Columns that are zero for all examples may be skipped: not a bit of y or of the new weights depends on it.
+ */
+static void check_skipping(const struct covey_vector_kernels *k, size_t examples, size_t features,
+                           size_t pattern)
+{
+    const size_t units = 9;
+    float *x = numbers(examples * features, 1), *w = numbers(units * features, 2);
+    float *y = numbers(examples * units, 3), *all = numbers(examples * units, 4);
+    float *dw = numbers(units * features, 5), *old = numbers(units * features, 5);
+    float *dy = numbers(examples * units, 6);
+
+    clear_columns(x, examples, features, pattern);
+    struct covey_dense_forward f = {examples, features, units, x, w, NULL, all, false};
+    k->dense_forward(&f);
+    f.y = y;
+    f.skip_zeros = true;
+    k->dense_forward(&f);
+    cr_assert(memcmp(y, all, examples * units * sizeof *y) == 0, "%s: %zu x %zu", k->name, examples,
+              features);
+    for (int beta = 0; beta < 3; beta++) {
+        const struct covey_dense_backward b = {examples, features, units, x,  w,
+                                               dy,       dy,       NULL,  dw, (float)beta};
+        memcpy(dw, old, units * features * sizeof *dw);
+        k->dense_backward(&b);
+        for (size_t u = 0; u < units; u++)
+            for (size_t i = 0; i < features; i++) {
+                double sum = beta * (double)old[u * features + i];
+                for (size_t e = 0; e < examples; e++)
+                    sum += (double)dy[e * units + u] * (double)x[e * features + i];
+                expect_near(k, "dw", dw[u * features + i], sum, 5);
+            }
+    }
+    free(x), free(w), free(y), free(all), free(dw), free(old), free(dy);
+}
+
+Test(kernels_vectors, columns_that_are_zero)
+{
+    static const size_t features[] = {3, 16, 61, 200, 784, 4001};
+
+    for (size_t t = 0; table_at(t); t++)
+        for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+            for (size_t examples = 1; examples <= 11; examples += 5)
+                for (size_t pattern = 0; pattern < 4; pattern++)
+                    check_skipping(table_at(t), examples, features[i], pattern);
+}
+
+/* A weight that is no number must show, unless nobody can see it: asked for all columns, y is no number. */
+Test(kernels_vectors, a_weight_that_is_no_number_shows)
+{
+    for (size_t t = 0; table_at(t); t++) {
+        float x[64] = {[60] = 1}, w[64] = {[3] = NAN}, y = 0;
+        const struct covey_dense_forward f = {1, 64, 1, x, w, NULL, &y, false};
+        table_at(t)->dense_forward(&f);
+        cr_assert(isnan(y), "%s", table_at(t)->name);
+    }
+}
+
 Test(kernels_vectors, dense_without_bias_or_dx_overwrites_with_beta_zero)
 {
     float x[2] = {3, 5}, w[2] = {7, 11}, y[1] = {NAN}, dw[2] = {NAN, NAN}, dy[1] = {2};
 
     for (size_t t = 0; table_at(t); t++) {
-        const struct covey_dense_forward f = {1, 2, 1, x, w, NULL, y};
+        const struct covey_dense_forward f = {1, 2, 1, x, w, NULL, y, true};
         const struct covey_dense_backward b = {1, 2, 1, x, w, dy, dy, NULL, dw, 0};
         table_at(t)->dense_forward(&f);
         table_at(t)->dense_backward(&b);

@@ -18,9 +18,18 @@ static inline __attribute__((always_inline)) void store_first(float *p, wide v, 
         p[i] = v[i];
 }
 
+static inline __attribute__((always_inline)) int any_bits(const int *v)
+{
+    int all = 0;
+    for (size_t i = 0; i < 16; i++)
+        all |= v[i];
+    return all != 0;
+}
+
 #define LOAD_PART(p, count) load_first(p, count)
 #define STORE_PART(p, v, count) store_first(p, v, count)
 #define IN_REGISTER(v) (void)0
+#define ANY_BITS(v) any_bits((const int *)&(v))
 #define VECTOR_TABLE covey_vectors_wide
 #define VECTOR_TABLE_NAME "wide"
 #include "kernels/tiles_avx512.h"
