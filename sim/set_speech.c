@@ -14,7 +14,8 @@
 #define SPAN 256  /* samples of a frame */
 #define BANDS 20  /* triangles evenly spread over the mel scale from LOW_HZ to RATE_HZ / 2 */
 #define LOW_HZ 100.0
-#define FLOOR 6.0 /* decades below the recording's loudest band that still count */
+#define FLOOR 6.0    /* decades below the recording's loudest band that still count */
+#define SILENCE 1e-3 /* added to every energy */
 #define RECORDINGS 500u
 #define TEST_TAKES 5 /* the authors' split: takes 0 to 4 of each digit and speaker */
 #define FEATURES (FRAMES * BANDS)
@@ -22,6 +23,7 @@
 struct spectrum {
     double window[SPAN], cosine[SPAN / 2], sine[SPAN / 2];
     double weight[BANDS][SPAN / 2 + 1];
+    int first[BANDS], end[BANDS]; /* bins of the band: elsewhere its weight is 0 */
 };
 
 /* Hertz to mel and back: O'Shaughnessy 1987. */
@@ -44,6 +46,10 @@ static void prepare(struct spectrum *spectrum)
             const double at = (mel((double)bin * RATE_HZ / SPAN) - low) / step - band; /* peak at 1 */
             const double height = 1 - fabs(at - 1);
             spectrum->weight[band][bin] = height > 0 ? height : 0;
+            if (height > 0 && spectrum->end[band] == 0)
+                spectrum->first[band] = bin;
+            if (height > 0)
+                spectrum->end[band] = bin + 1;
         }
     }
 }
@@ -81,12 +87,17 @@ static void frame_energies(const struct spectrum *spectrum, const float *audio, 
                            uint32_t first, double energies[BANDS])
 {
     double re[SPAN] = {0}, im[SPAN] = {0};
+    if (first >= samples) {
+        for (int band = 0; band < BANDS; band++)
+            energies[band] = log10(SILENCE);
+        return;
+    }
     for (uint32_t i = 0; i < SPAN && first + i < samples; i++)
         re[i] = audio[first + i] * spectrum->window[i];
     transform(spectrum, re, im);
     for (int band = 0; band < BANDS; band++) {
-        double sum = 1e-3;
-        for (int bin = 0; bin <= SPAN / 2; bin++)
+        double sum = SILENCE;
+        for (int bin = spectrum->first[band]; bin < spectrum->end[band]; bin++)
             sum += spectrum->weight[band][bin] * (re[bin] * re[bin] + im[bin] * im[bin]);
         energies[band] = log10(sum);
     }
@@ -188,7 +199,7 @@ enum covey_status set_load_spoken_digits(const char *folder, struct covey_sim_da
 {
     static const char *const speakers[] = {"george", "jackson", "lucas", "nicolas", "theo", "yweweler"};
     const uint32_t speaker_count = sizeof speakers / sizeof speakers[0], most = speaker_count * RECORDINGS;
-    struct spectrum *spectrum = malloc(sizeof *spectrum);
+    struct spectrum *spectrum = calloc(1, sizeof *spectrum);
     struct part train = {.x = out->memory[0] = calloc((size_t)most * FEATURES, sizeof(float)),
                          .labels = out->memory[1] = calloc(most, 1),
                          .room = most};
