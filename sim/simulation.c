@@ -100,7 +100,8 @@ static enum covey_status make_crew(struct covey_simulation *sim, struct covey_er
                                              .store = sim->store,
                                              .recipe = &sim->server.recipe,
                                              .codec = &sim->server.codec,
-                                             .threads = threads};
+                                             .threads = threads,
+                                             .held_bytes = sim->options.held_bytes};
     return covey_crew_create(&config, &sim->crew, err);
 }
 

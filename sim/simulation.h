@@ -24,7 +24,8 @@ struct covey_simulation_options {
     const char *folder;              /* of the outcome; NULL: nothing is written */
     bool resume;                     /* go on from folder's checkpoint, if it has one */
     const struct covey_ranks *ranks; /* that play it together; NULL: alone. Borrowed */
-    const char *replay; /* CSV "device,round,training_ms" that replaces the world's training times; NULL */
+    const char *replay;  /* CSV "device,round,training_ms" that replaces the world's training times; NULL */
+    uint64_t held_bytes; /* of updates under way in memory, the others wait on the disk; 0 = default */
     void (*on_round)(void *user, const struct covey_sim_round *round);
     void (*on_progress)(void *user, uint32_t round, uint32_t done, uint32_t chosen,
                         double virtual_s); /* some times a second */

@@ -70,7 +70,8 @@ struct covey_crew_config {
     struct covey_personal_store *store; /* NULL: nothing persists */
     const struct covey_recipe *recipe;
     const struct covey_codec *codec;
-    uint32_t threads; /* the loop's included */
+    uint32_t threads;    /* the loop's included */
+    uint64_t held_bytes; /* 0: COVEY_CREW_HELD_BYTES */
 };
 
 struct covey_crew;
@@ -83,6 +84,8 @@ void covey_crew_begin(struct covey_crew *crew, const struct covey_crew_round *ro
                       struct covey_crew_job *jobs, uint32_t count);
 /* Until that job is DONE; runs others meanwhile. */
 void covey_crew_await(struct covey_crew *crew, struct covey_crew_job *job);
+/* Why the first job failed that did so otherwise than by diverging; "" when none did. Between jobs. */
+const char *covey_crew_trouble(const struct covey_crew *crew);
 /* Runs all jobs that are queued and our own. */
 void covey_crew_run_all(struct covey_crew *crew);
 /* A job that another rank ran, as its result was shared: it counts as DONE. */

@@ -288,6 +288,9 @@ enum covey_status covey_virtual_member_step(const struct covey_member_context *c
     case COVEY_MEMBER_TRAINED:
         covey_crew_await(context->crew, member->job);
         member->failed = member->job->status != COVEY_OK;
+        if (member->failed && member->job->status != COVEY_NOT_FINITE)
+            return covey_fail(err, member->job->status, "device %u cannot train: %s", member->device,
+                              covey_crew_trouble(context->crew));
         out.kind = member->failed ? COVEY_CLIENT_TRAIN_FAILED : COVEY_CLIENT_TRAINED;
         out.failure = COVEY_FAILURE_FINAL;
         break;

@@ -142,6 +142,52 @@ Test(simulation, refuses_a_checkpoint_of_another_scenario)
     little_fleet_deinit(&fleet);
 }
 
+Test(simulation, is_the_same_when_updates_wait_on_the_disk)
+{
+    /* chosen generously, over slow links: no update is certain to be taken before it arrives */
+    static const char *const settings[] = {"selection.over_selection=1", "links=[{class: lte-m}]",
+                                           "error_feedback=off"};
+    struct little_fleet fleet;
+    struct little_run *in_memory = calloc(1, sizeof *in_memory), *on_disk = calloc(1, sizeof *on_disk);
+    little_fleet_init(&fleet, base);
+    in_memory->options.threads = 2;
+    on_disk->options = (struct covey_simulation_options){.threads = 2, .held_bytes = 1};
+    little_fleet_play(&fleet, settings, 3, in_memory);
+    little_fleet_play(&fleet, settings, 3, on_disk);
+    cr_expect_gt(in_memory->summary.late, 0);
+    cr_expect(little_runs_agree(in_memory, on_disk));
+    free(in_memory);
+    free(on_disk);
+    little_fleet_deinit(&fleet);
+}
+
+Test(simulation, says_why_devices_cannot_train)
+{
+    struct little_fleet fleet;
+    struct covey_scenario scenario;
+    struct covey_simulation *simulation = NULL;
+    struct covey_sim_summary summary;
+    struct covey_error err = {0};
+    const struct covey_simulation_options options = {.threads = 2};
+    char path[128];
+    little_fleet_init(&fleet, base);
+    (void)snprintf(path, sizeof path, "%s/train.csv", fleet.folder);
+    FILE *stream = fopen(path, "a"); /* a label that the model does not have */
+    cr_assert_not_null(stream);
+    for (int i = 0; i < 400; i++)
+        (void)fprintf(stream, "1,1,1,1,1,1,1,1,1,1,1,1,9\n");
+    (void)fclose(stream);
+    cr_assert_eq(covey_scenario_load(fleet.file, NULL, 0, &scenario, &err), COVEY_OK, "%s", err.text);
+    enum covey_status status = covey_simulation_create(&scenario, &options, &simulation, &err);
+    if (status == COVEY_OK)
+        status = covey_simulation_run(simulation, &summary, &err);
+    cr_expect_eq(status, COVEY_RANGE, "%d", status);
+    cr_expect_not_null(strstr(err.text, "label"), "%s", err.text);
+    covey_simulation_destroy(simulation);
+    covey_scenario_free(&scenario);
+    little_fleet_deinit(&fleet);
+}
+
 Test(simulation, refuses_what_devices_would_keep_over_the_limit)
 {
     static const char *const settings[] = {"error_feedback=on", "codec=int4", "store_bytes=1000"};

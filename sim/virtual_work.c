@@ -1,0 +1,235 @@
+/* One job: a device's part of a round, and the server's answer to it. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "covey/arena.h"
+#include "crew_parts.h"
+#include "upload.h"
+#include "virtual_link.h"
+
+double covey_worker_cpu_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* ------------------------------------------------------------------ a worker's memory */
+
+static enum covey_status take_aligned(void **out, size_t bytes, struct covey_error *err)
+{
+    bytes = (bytes + COVEY_ARENA_ALIGN - 1) / COVEY_ARENA_ALIGN * COVEY_ARENA_ALIGN;
+    *out = bytes == 0 ? NULL : aligned_alloc(COVEY_ARENA_ALIGN, bytes);
+    return bytes != 0 && *out == NULL
+               ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a worker: %zu bytes", bytes)
+               : COVEY_OK;
+}
+
+enum covey_status covey_worker_equip(struct covey_worker *worker, struct covey_error *err)
+{
+    const struct covey_crew *crew = worker->crew;
+    const struct covey_virtual_fleet *fleet = crew->config.fleet;
+    const struct covey_training_options training = {.recipe = crew->config.recipe,
+                                                    .examples = covey_partition_most(fleet->partition)};
+    const struct covey_training_options judging = {0};
+    COVEY_TRY(covey_trainer_create(fleet->model, &training, &worker->trainer, err));
+    COVEY_TRY(covey_trainer_create(fleet->model, &judging, &worker->judge, err));
+    COVEY_TRY(take_aligned((void **)&worker->local, crew->count * sizeof(float), err));
+    if (crew->feedback)
+        COVEY_TRY(take_aligned((void **)&worker->residual, crew->update_count * sizeof(float), err));
+    COVEY_TRY(take_aligned(&worker->scratch, crew->scratch_bytes, err));
+    COVEY_TRY(take_aligned((void **)&worker->share, (size_t)training.examples * sizeof(uint32_t), err));
+    for (uint32_t i = 0; i < COVEY_CREW_FOLD_BATCH; i++)
+        COVEY_TRY(take_aligned((void **)&worker->rooms[i], crew->room_bytes, err));
+    return COVEY_OK;
+}
+
+void covey_worker_unequip(struct covey_worker *worker)
+{
+    covey_trainer_destroy(worker->trainer);
+    covey_trainer_destroy(worker->judge);
+    free(worker->local);
+    free(worker->residual);
+    free(worker->scratch);
+    free(worker->share);
+    for (uint32_t i = 0; i < COVEY_CREW_FOLD_BATCH; i++)
+        free(worker->rooms[i]);
+}
+
+/* ------------------------------------------------------------------ one job */
+
+void covey_worker_fold(struct covey_worker *worker)
+{
+    struct covey_verdict verdicts[COVEY_CREW_FOLD_BATCH];
+    const uint32_t count = worker->kept_count;
+    worker->kept_count = 0;
+    if (count == 0 || worker->status != COVEY_OK)
+        return;
+    worker->status =
+        covey_aggregation_add(worker->crew->round.aggregation, worker->kept, count, verdicts, &worker->err);
+    for (uint32_t i = 0; i < count && worker->status == COVEY_OK; i++) {
+        worker->status = verdicts[i].status;
+        if (worker->status != COVEY_OK)
+            worker->err = verdicts[i].error;
+        worker->folded += worker->status == COVEY_OK;
+    }
+}
+
+/* What the device kept from earlier rounds, into local's personal part and residual. */
+static void recall(struct covey_worker *worker, const struct covey_crew_job *job)
+{
+    const struct covey_crew *crew = worker->crew;
+    const struct covey_scenario *scenario = crew->config.fleet->scenario;
+    uint64_t sequence = 0;
+    const float *kept = crew->config.store == NULL
+                            ? NULL
+                            : covey_personal_store_read(crew->config.store, job->device, &sequence);
+    const size_t residuals = crew->feedback ? crew->update_count : 0;
+    if (kept != NULL && crew->personal_count > 0)
+        memcpy(worker->local + crew->count - crew->personal_count, kept + residuals,
+               crew->personal_count * sizeof *kept);
+    if (!crew->feedback)
+        return;
+    if (kept != NULL && crew->round.sequence - sequence <= (uint64_t)scenario->feedback_rounds)
+        memcpy(worker->residual, kept, residuals * sizeof *kept);
+    else
+        memset(worker->residual, 0, residuals * sizeof *kept);
+}
+
+/* personal: as trained; local's was overwritten only in the update part. */
+static void remember(struct covey_worker *worker, const struct covey_crew_job *job)
+{
+    const struct covey_crew *crew = worker->crew;
+    float *draft =
+        crew->config.store == NULL ? NULL : covey_personal_store_draft(crew->config.store, job->device);
+    const size_t residuals = crew->feedback ? crew->update_count : 0;
+    if (draft == NULL)
+        return;
+    if (crew->feedback)
+        memcpy(draft, worker->residual, residuals * sizeof *draft);
+    memcpy(draft + residuals, worker->local + crew->count - crew->personal_count,
+           crew->personal_count * sizeof *draft);
+}
+
+static enum covey_status train(struct covey_worker *worker, struct covey_crew_job *job,
+                               struct covey_training_result *result, struct covey_error *err)
+{
+    const struct covey_crew *crew = worker->crew;
+    const struct covey_virtual_fleet *fleet = crew->config.fleet;
+    const struct covey_training_run run = {
+        .device = fleet->ids[job->device], .round = job->plan->round, .seed = job->plan->recipe.seed};
+    struct covey_dataset dataset;
+    covey_virtual_fleet_share(fleet, job->device, job->hostile, worker->share, &dataset);
+    memcpy(worker->local, crew->round.published, crew->count * sizeof *worker->local);
+    recall(worker, job);
+    const double from_s = covey_worker_cpu_s();
+    const enum covey_status status =
+        covey_trainer_run(worker->trainer, worker->local, &dataset, &job->plan->recipe, &run, result, err);
+    worker->training_s += covey_worker_cpu_s() - from_s;
+    result->ms = job->training_ms;
+    if (status == COVEY_OK && job->hostile)
+        covey_attack_model(fleet->scenario, job->device, job->plan->round, crew->round.published,
+                           worker->local, crew->update_count);
+    return status;
+}
+
+static enum covey_status encode(struct covey_worker *worker, const struct covey_crew_job *job,
+                                const struct covey_training_result *result, struct covey_encoded_update *out,
+                                struct covey_error *err)
+{
+    const struct covey_crew *crew = worker->crew;
+    const struct covey_upload_job upload = {.plan = job->plan,
+                                            .codec = crew->config.codec,
+                                            .layout = &crew->config.fleet->layout,
+                                            .model = crew->round.model,
+                                            .base = crew->round.published,
+                                            .local = worker->local,
+                                            .residual = crew->feedback ? worker->residual : NULL,
+                                            .clip_norm = crew->config.fleet->scenario->clip_norm,
+                                            .device = crew->config.fleet->ids[job->device],
+                                            .training = result,
+                                            .scratch = worker->scratch,
+                                            .scratch_bytes = crew->scratch_bytes,
+                                            .room = worker->rooms[worker->kept_count],
+                                            .room_bytes = crew->room_bytes};
+    return covey_upload_encode(&upload, out, err);
+}
+
+/* Over the limit, messages wait on the disk. */
+static enum covey_status hold(struct covey_crew *crew, struct covey_crew_job *job, struct covey_bytes message)
+{
+    if (atomic_fetch_add(&crew->held_bytes, message.size) + message.size <= crew->config.held_bytes) {
+        job->message = malloc(message.size);
+        if (job->message == NULL)
+            return COVEY_NO_MEMORY;
+        memcpy(job->message, message.data, message.size);
+        return COVEY_OK;
+    }
+    atomic_fetch_sub(&crew->held_bytes, message.size);
+    const uint64_t at = atomic_fetch_add(&crew->spill_bytes, message.size);
+    if (crew->spill == NULL ||
+        pwrite(fileno(crew->spill), message.data, message.size, (off_t)at) != (ssize_t)message.size)
+        return COVEY_IO;
+    job->spilled = at + 1;
+    return COVEY_OK;
+}
+
+/* The server's side, and what can be known of the way there. */
+static void deliver(struct covey_worker *worker, struct covey_crew_job *job, struct covey_bytes message)
+{
+    struct covey_crew *crew = worker->crew;
+    const struct covey_crew_round *round = &crew->round;
+    struct covey_update update;
+    covey_world_transfer(crew->config.world, job->device, round->round, COVEY_TRANSFER_UPDATE, true,
+                         message.size, &job->upload);
+    job->sent_ms = covey_virtual_link_until(crew->config.world, job->device, job->trained_ms, job->upload.ms);
+    job->examined = covey_examine_update(&round->examine, &job->plan->assignment, message, &update, NULL);
+    if (job->examined != COVEY_OK)
+        return;
+    if (round->certain && !job->foreign && !job->upload.failed && job->sent_ms < round->deadline_ms &&
+        job->sent_ms < job->vanish_ms) {
+        worker->kept[worker->kept_count++] =
+            (struct covey_contribution){update.stream, (double)update.examples};
+        job->folded = true;
+        if (worker->kept_count == COVEY_CREW_FOLD_BATCH)
+            covey_worker_fold(worker);
+        return;
+    }
+    job->status = hold(crew, job, message);
+}
+
+/* Diverging is a device's own trouble; anything else is the scenario's, and ends it. */
+static void note_trouble(struct covey_crew *crew, enum covey_status status, const struct covey_error *err)
+{
+    if (status == COVEY_OK || status == COVEY_NOT_FINITE)
+        return;
+    (void)pthread_mutex_lock(&crew->mutex);
+    if (crew->trouble.text[0] == '\0')
+        crew->trouble = *err;
+    (void)pthread_mutex_unlock(&crew->mutex);
+}
+
+void covey_worker_run(struct covey_worker *worker, struct covey_crew_job *job)
+{
+    struct covey_training_result result = {0};
+    struct covey_encoded_update encoded = {0};
+    struct covey_error err = {0};
+    job->status = train(worker, job, &result, &err);
+    if (job->status == COVEY_OK)
+        job->status = encode(worker, job, &result, &encoded, &err);
+    if (job->status != COVEY_OK) {
+        note_trouble(worker->crew, job->status, &err);
+        return;
+    }
+    remember(worker, job);
+    job->message_bytes = encoded.message.size;
+    job->stream_bytes = encoded.stream_bytes;
+    job->examples = result.examples;
+    job->steps = result.steps;
+    job->loss_before = result.loss_before;
+    job->loss_after = result.loss_after;
+    deliver(worker, job, encoded.message);
+    note_trouble(worker->crew, job->status, &err);
+}
