@@ -36,6 +36,8 @@ def alternate(args, model):
     pairs = []
     for turn in range(args.alternations):
         pairs.append((run(ours), run(theirs)))
+        if pairs[-1][0]["data"] != pairs[-1][1]["data"]:
+            sys.exit(f"bench/run: {pairs[-1][0]['data']} on one side, {pairs[-1][1]['data']} on the other")
         print(f"{model} {turn + 1}/{args.alternations}: {pairs[-1][0]['examples_per_s']:.0f} and "
               f"{pairs[-1][1]['examples_per_s']:.0f} examples/s", file=sys.stderr)
     return pairs
@@ -66,7 +68,7 @@ def summarise(model, pairs):
 
 def print_table(results):
     first = results[0]
-    print(f"one thread, batch {first['batch']}, plain SGD, medians of {first['alternations']} alternations "
+    print(f"one thread, batch {first['batch']}, plain SGD, {first['data']}, medians of {first['alternations']} alternations "
           "(least to most)")
     print(f"  covey    {first['engine']} kernels, {first['instruction_set']}; {first['blas']}, "
           f"SGEMM {first['sgemm_gflops']:.1f} GFLOP/s")
