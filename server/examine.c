@@ -7,12 +7,6 @@
 #include "covey/grid.h"
 #include "covey/hash.h"
 
-static bool same_stages(const struct covey_codec *a, const struct covey_codec *b)
-{
-    return a->transform == b->transform && a->sparsify == b->sparsify && a->quantise == b->quantise &&
-           a->entropy == b->entropy && a->bits == b->bits;
-}
-
 static enum covey_status verify(const struct covey_examine_round *round,
                                 const struct covey_assignment_id *assignment,
                                 const struct covey_update *update, struct covey_error *err)
@@ -25,7 +19,7 @@ static enum covey_status verify(const struct covey_examine_round *round,
         return covey_fail(err, COVEY_CONFLICT, "the update started from another model than the round's");
     COVEY_TRY(covey_codec_parse(round->terms->codec, &assigned, err));
     COVEY_TRY(covey_decoder_init(&decoder, update->stream, round->update_count, err));
-    if (!same_stages(&decoder.codec, &assigned))
+    if (!covey_codec_made(&assigned, &decoder.codec))
         return covey_fail(err, COVEY_MISMATCH, "the update is coded as %s, the plan says %s",
                           decoder.codec.name, assigned.name);
     return COVEY_OK;

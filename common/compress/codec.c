@@ -15,12 +15,19 @@ struct preset {
 };
 
 static const struct preset presets[] = {
-    {"raw32", "raw32", "raw32", 0, 0, 0, 0, 1}, {"fp16", "fp16", "fp16", 0, 0, 1, 0, 0},
-    {"int8", "int8", "int8", 0, 0, 2, 0, 1},    {"int4", "int4", "int4", 0, 0, 3, 0, 1},
-    {"eden1", "eden1", "eden1", 1, 0, 4, 0, 1}, {"eden2", "eden2", "eden2", 1, 0, 5, 0, 1},
-    {"eden3", "eden3", "eden3", 1, 0, 6, 0, 1}, {"eden4", "eden4", "eden4", 1, 0, 7, 0, 1},
-    {"ec:", "ec:RATE", "ec:1", 0, 0, 8, 1, 0},  {"tcq:", "tcq:RATE", "tcq:1", 0, 0, 9, 1, 0},
+    {"raw32", "raw32", "raw32", 0, 0, 0, 0, 1},      {"fp16", "fp16", "fp16", 0, 0, 1, 0, 0},
+    {"int8", "int8", "int8", 0, 0, 2, 0, 1},         {"int4", "int4", "int4", 0, 0, 3, 0, 1},
+    {"eden1", "eden1", "eden1", 1, 0, 4, 0, 1},      {"eden2", "eden2", "eden2", 1, 0, 5, 0, 1},
+    {"eden3", "eden3", "eden3", 1, 0, 6, 0, 1},      {"eden4", "eden4", "eden4", 1, 0, 7, 0, 1},
+    {"ec:", "ec:RATE", "ec:1", 0, 0, 8, 1, 0},       {"tcq:", "tcq:RATE", "tcq:1", 0, 0, 9, 1, 0},
+    {"auto:", "auto:RATE", "auto:1", 1, 0, 8, 1, 0},
 };
+/* A trellis gains nothing below the one, and its symbols do not reach above the other: there tcq is coded as
+ * ec.
+ */
+#define TRELLIS_RATE_MIN 0.2f
+#define TRELLIS_RATE_MAX 5.5f
+#define UNIFORM_ROW 8
 #define PRESET_COUNT (sizeof presets / sizeof presets[0])
 
 _Static_assert(COVEY_CHUNK_VALUES % COVEY_DECODE_VALUES == 0, "a chunk is whole tiles");
@@ -83,11 +90,22 @@ enum covey_status covey_codec_parse(const char *name, struct covey_codec *out, s
                                     .entropy = preset->entropy,
                                     .bits = covey_quantiser_row(preset->quantise)->code_bits,
                                     .rate = rate,
+                                    .adaptive = strcmp(preset->name, "auto:") == 0,
                                     .unbiased = preset->unbiased};
+        if (covey_quantiser_row(out->quantise) == &covey_quantise_trellis &&
+            (rate < TRELLIS_RATE_MIN || rate > TRELLIS_RATE_MAX))
+            out->quantise = UNIFORM_ROW;
         (void)snprintf(out->name, sizeof out->name, "%s", name);
         return COVEY_OK;
     }
     return refuse_name(name, err);
+}
+
+bool covey_codec_made(const struct covey_codec *assigned, const struct covey_codec *stream)
+{
+    return (assigned->transform == stream->transform || (assigned->adaptive && stream->transform == 0)) &&
+           assigned->sparsify == stream->sparsify && assigned->quantise == stream->quantise &&
+           assigned->entropy == stream->entropy && assigned->bits == stream->bits;
 }
 
 /* The name of a codec that a header described by rows alone: without the rate, which is not in the stream. */

@@ -101,6 +101,16 @@ static enum covey_status encode_fixed(const struct covey_encode_run *run, const 
     return COVEY_OK;
 }
 
+static enum covey_status check_scratch(const struct covey_encode_run *run, size_t count,
+                                       struct covey_error *err)
+{
+    const size_t scratch_bytes = covey_codec_scratch_bytes(run->codec, count);
+    if (scratch_bytes > 0 && (run->options->scratch == NULL || run->options->scratch_bytes < scratch_bytes))
+        return covey_fail(err, COVEY_LIMIT, "codec %s needs %zu bytes of scratch, there are %zu",
+                          run->codec->name, scratch_bytes, run->options->scratch_bytes);
+    return COVEY_OK;
+}
+
 /* The same of a codec of variable length: the whole vector at once. */
 static enum covey_status encode_vector(const struct covey_encode_run *run, const float *x, size_t count,
                                        uint8_t *out, size_t capacity, size_t *out_bytes,
@@ -108,11 +118,8 @@ static enum covey_status encode_vector(const struct covey_encode_run *run, const
 {
     const struct covey_vector_coder *vector = covey_quantiser_row(run->codec->quantise)->vector;
     const struct covey_transform *transform = covey_transform_row(run->codec->transform);
-    const size_t vector_bytes = covey_encode_vector_bytes(run->codec, count),
-                 scratch_bytes = covey_codec_scratch_bytes(run->codec, count);
-    if (scratch_bytes > 0 && (run->options->scratch == NULL || run->options->scratch_bytes < scratch_bytes))
-        return covey_fail(err, COVEY_LIMIT, "codec %s needs %zu bytes of scratch, there are %zu",
-                          run->codec->name, scratch_bytes, run->options->scratch_bytes);
+    const size_t vector_bytes = covey_encode_vector_bytes(run->codec, count);
+    COVEY_TRY(check_scratch(run, count, err));
     COVEY_TRY(check_values(run, x, count, err));
     if (transform->forward != NULL) {
         float *transformed = run->options->scratch;
@@ -128,13 +135,32 @@ static enum covey_status encode_vector(const struct covey_encode_run *run, const
                           out_bytes, err);
 }
 
+/* The codec's stages for this vector: those that the run's codec names, or without the transform. */
+static enum covey_status choose_stages(struct covey_encode_run *run, const float *x, size_t count,
+                                       struct covey_codec *chosen, struct covey_error *err)
+{
+    const struct covey_transform *transform = covey_transform_row(run->codec->transform);
+    if (transform->describe != NULL)
+        transform->describe(run, x, count, run->parameters);
+    if (!run->codec->adaptive)
+        return COVEY_OK;
+    COVEY_TRY(check_scratch(run, count, err));
+    COVEY_TRY(check_values(run, x, count, err));
+    if (covey_transform_pays(run, x, count, run->options->scratch))
+        return COVEY_OK;
+    *chosen = *run->codec;
+    chosen->transform = 0;
+    run->codec = chosen;
+    return COVEY_OK;
+}
+
 enum covey_status covey_codec_encode(const struct covey_codec *codec, const float *x, size_t count,
                                      const struct covey_encode_options *options, uint8_t *out,
                                      size_t capacity, size_t *out_bytes, float *decoded,
                                      struct covey_error *err)
 {
     struct covey_encode_run run = {.codec = codec, .kernels = covey_block_kernels_at(0), .options = options};
-    const struct covey_transform *transform = covey_transform_row(codec->transform);
+    struct covey_codec chosen;
     struct covey_random random;
     uint8_t header[COVEY_HEADER_BYTES_MAX];
     size_t body_bytes = 0;
@@ -144,9 +170,8 @@ enum covey_status covey_codec_encode(const struct covey_codec *codec, const floa
     covey_random_init(&random, options->seed, options->device, options->round, COVEY_PURPOSE_CODEC);
     memcpy(run.key, random.key, sizeof run.key);
     memcpy(run.high, random.counter + 2, sizeof run.high);
-    if (transform->describe != NULL)
-        transform->describe(&run, x, count, run.parameters);
-    const size_t header_bytes = covey_header_write(codec, count, run.parameters, header);
+    COVEY_TRY(choose_stages(&run, x, count, &chosen, err));
+    const size_t header_bytes = covey_header_write(run.codec, count, run.parameters, header);
     if (header_bytes > capacity)
         return covey_fail(err, COVEY_LIMIT, "there is no room for the stream's header");
     memcpy(out, header, header_bytes);

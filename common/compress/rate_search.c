@@ -310,7 +310,7 @@ static double rounding_for(const struct covey_spread *spread, double bits, doubl
     return (low + high) / 2;
 }
 
-void covey_rate_search(const struct covey_spread *spread, double bits, struct covey_uniform_choice *out)
+double covey_rate_search(const struct covey_spread *spread, double bits, struct covey_uniform_choice *out)
 {
     const bool fine = bits >= FINE_BITS;
     const struct candidate best =
@@ -321,4 +321,6 @@ void covey_rate_search(const struct covey_spread *spread, double bits, struct co
     out->rounding =
         (float)(fine || out->shift > 0 ? best.rounding
                                        : rounding_for(spread, bits, (double)out->step, best.rounding));
+    return evaluate(spread, (double)out->step, (double)out->rounding, out->shift).error * spread->count /
+           spread->squares;
 }

@@ -33,8 +33,9 @@ struct covey_uniform_choice {
     uint32_t shift;
 };
 
-/* The choice with the least error whose symbols take `bits` a value, of all values. */
-void covey_rate_search(const struct covey_spread *spread, double bits, struct covey_uniform_choice *out);
+/* The choice with the least error whose symbols take `bits` a value, of all values. Returns the error, for
+ * the values' squares. */
+double covey_rate_search(const struct covey_spread *spread, double bits, struct covey_uniform_choice *out);
 
 /* The mean of the magnitudes from low to high, in the middle where there are none. */
 double covey_spread_mean(const struct covey_spread *spread, double low, double high);

@@ -48,6 +48,11 @@ struct covey_transform {
     void (*inverse)(const uint8_t *parameters, size_t first, float *x, size_t count);
 };
 
+/* Whether the codec's transform lowers the error at its rate. x: (count), finite; sample: (count),
+ * overwritten.
+ */
+bool covey_transform_pays(const struct covey_encode_run *run, const float *x, size_t count, float *sample);
+
 /* Which values are coded at all. Its functions come with the first row that leaves values out. */
 struct covey_sparsifier {
     const char *name;

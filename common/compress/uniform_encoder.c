@@ -370,7 +370,7 @@ static bool find_choice(struct encoding *encoding)
     encoding->kept = 65536;
     for (int i = 0; i < ATTEMPTS; i++) {
         bits = bits < least_bits ? least_bits : bits;
-        covey_rate_search(&encoding->spread, bits, &encoding->choice);
+        (void)covey_rate_search(&encoding->spread, bits, &encoding->choice);
         const double bytes = attempt(encoding);
         if (bytes >= target - slack_under * count / 8 - 3 && bytes <= target + slack_over * count / 8 + 6)
             return true;

@@ -34,13 +34,17 @@ struct covey_codec {
     uint8_t transform, sparsify, quantise, entropy; /* rows of the stages' tables */
     float rate;                                     /* bits a value, where the codec takes one */
     uint8_t bits;                                   /* of fixed-length quantisers */
+    uint8_t adaptive; /* the encoder leaves out the transform where that is better */
     uint8_t unbiased; /* E[decode(encode(x))] = x: fit for devices without a residual */
 };
 
-/* "raw32" "fp16" "int8" "int4" "ec:RATE" ...; INVALID with the list of names in err. RATE: digits with or
- * without a point, bits a value, COVEY_CODEC_RATE_MIN to MAX. */
+/* "raw32" "fp16" "int8" "int4" "ec:RATE" "auto:RATE" ...; INVALID with the list of names in err. RATE: digits
+ * with or without a point, bits a value, COVEY_CODEC_RATE_MIN to MAX. */
 COVEY_MUST_CHECK enum covey_status covey_codec_parse(const char *name, struct covey_codec *out,
                                                      struct covey_error *err);
+
+/* Whether a stream of these stages (a decoder's codec) is what the assigned codec makes. */
+bool covey_codec_made(const struct covey_codec *assigned, const struct covey_codec *stream);
 
 /* Upper bound of the bytes of an encoded vector of count values, header included; and the scratch that
  * encoding it needs (COVEY_ARENA_ALIGN aligned; may be 0). */

@@ -50,19 +50,17 @@ struct coded {
     double nmse;
 };
 
-static struct coded code(const char *name, const float *x, size_t count)
+static struct coded code_as(const struct covey_codec *codec, const float *x, size_t count)
 {
-    struct covey_codec codec;
     struct covey_error err = {0};
-    cr_assert_eq(covey_codec_parse(name, &codec, &err), COVEY_OK, "%s", err.text);
-    const size_t capacity = covey_codec_bound(&codec, count),
-                 scratch_bytes = covey_codec_scratch_bytes(&codec, count);
+    const size_t capacity = covey_codec_bound(codec, count),
+                 scratch_bytes = covey_codec_scratch_bytes(codec, count);
     struct coded coded = {malloc(capacity), 0, 0};
     void *scratch = aligned_alloc(64, (scratch_bytes + 63) / 64 * 64);
     float *y = malloc((count + 1) * sizeof *y);
     const struct covey_encode_options options = {.scratch = scratch, .scratch_bytes = scratch_bytes};
-    cr_assert_eq(covey_codec_encode(&codec, x, count, &options, coded.bytes, capacity, &coded.size, y, &err),
-                 COVEY_OK, "%s: %s", name, err.text);
+    cr_assert_eq(covey_codec_encode(codec, x, count, &options, coded.bytes, capacity, &coded.size, y, &err),
+                 COVEY_OK, "%s: %s", codec->name, err.text);
     cr_assert(coded.size <= capacity);
     double error = 0, squares = 0;
     for (size_t i = 0; i < count; i++) {
@@ -74,6 +72,14 @@ static struct coded code(const char *name, const float *x, size_t count)
     free(scratch);
     free(y);
     return coded;
+}
+
+static struct coded code(const char *name, const float *x, size_t count)
+{
+    struct covey_codec codec;
+    struct covey_error err = {0};
+    cr_assert_eq(covey_codec_parse(name, &codec, &err), COVEY_OK, "%s", err.text);
+    return code_as(&codec, x, count);
 }
 
 /* Within 1 % or 24 bytes, whichever is more, header included. */
@@ -252,4 +258,41 @@ Test(uniform, garbage_stays_within_the_peak)
         free(coded.bytes);
     }
     free(x);
+}
+
+/* The whole stream's error with and without the rotation, and what is chosen. */
+Test(uniform, adaptive_choice_is_the_better_one)
+{
+    enum { COUNT = 200000, KINDS = 6 };
+    static const char *const rates[] = {"0.1", "0.5", "1", "3"};
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        float *x = values_of(kind < 4 ? (enum distribution)kind : NORMAL, COUNT);
+        for (size_t i = 0; i < COUNT && kind >= 4; i++) /* of one size; evenly distributed */
+            x[i] = kind == 4 ? copysignf(.01f + .0005f * x[i], x[i]) : erff(x[i] * 70);
+        for (size_t r = 0; r < 4; r++) {
+            char names[2][16];
+            (void)snprintf(names[0], sizeof names[0], "ec:%s", rates[r]);
+            (void)snprintf(names[1], sizeof names[1], "auto:%s", rates[r]);
+            const struct coded raw = code(names[0], x, COUNT), chosen = code(names[1], x, COUNT);
+            struct covey_decoder decoder;
+            struct covey_codec assigned;
+            cr_assert_eq(covey_codec_parse(names[1], &assigned, NULL), COVEY_OK);
+            assigned.adaptive = 0; /* always rotated */
+            const struct coded rotated = code_as(&assigned, x, COUNT);
+            assigned.adaptive = 1;
+            cr_expect(!(chosen.nmse > 1.01 * fmin(raw.nmse, rotated.nmse)),
+                      "%s, kind %zu: NMSE %g, raw %g, rotated %g", names[1], kind, chosen.nmse, raw.nmse,
+                      rotated.nmse);
+            cr_assert_eq(
+                covey_decoder_init(&decoder, (struct covey_bytes){chosen.bytes, chosen.size}, COUNT, NULL),
+                COVEY_OK);
+            cr_expect(covey_codec_made(&assigned, &decoder.codec));
+            if (kind == HALF)
+                cr_expect_eq(decoder.codec.transform, 0);
+            free(raw.bytes);
+            free(chosen.bytes);
+            free(rotated.bytes);
+        }
+        free(x);
+    }
 }
