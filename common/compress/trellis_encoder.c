@@ -14,7 +14,7 @@
 #define SMALLEST 0x1p-70f        /* vectors whose largest value is below are zero */
 #define SAMPLE ((size_t)1 << 15) /* values that the search looks at, where there are more */
 #define SAMPLE_ATTEMPTS 7
-#define ATTEMPTS 6
+#define ATTEMPTS 12
 #define SEGMENT_BYTES 16384 /* of a segment, about */
 #define SEGMENT_LOG_MAX 10
 #define LANE_BYTES 256  /* of a segment for each lane */
@@ -22,6 +22,7 @@
 #define LENGTH_BYTES 10 /* of a segment's two lengths at the most */
 #define WORD_SLACK 96   /* bytes that writing runs of rANS needs beyond what it fills */
 #define COUNTED_ROWS 64
+#define FINE_RATE 1.5f /* up to here a step of nine bits is too coarse to meet the rate */
 
 struct encoding {
     const struct covey_encode_run *run;
@@ -208,17 +209,22 @@ static void quantise(struct encoding *encoding, const float *x, size_t count, si
         counts[m] = by_symbol[m] + (m > 0 ? by_symbol[256 - m] : 0);
 }
 
-/* The step, nine significant bits; not so small that magnitudes pass what escapes can say. */
+/* Not so small a step that magnitudes pass what escapes can say. What is sent has nine significant bits; at
+ * low rates, where bits change ten times as fast as the step, the search goes on by all of them. */
 static void set_step(struct encoding *encoding, double step)
 {
     const double least = (double)encoding->largest * 0x1p-17;
-    float rounded = (float)(step < least ? least : step);
+    float sent = (float)(step < least ? least : step);
     uint32_t bits;
-    if (!(rounded < 0x1p96f))
-        rounded = 0x1p96f;
-    memcpy(&bits, &rounded, sizeof bits);
+    if (!(sent < 0x1p96f))
+        sent = 0x1p96f;
+    encoding->step = sent;
+    memcpy(&bits, &sent, sizeof bits);
     bits = (bits + 0x4000u) & 0xFFFF8000u;
-    memcpy(&encoding->step, &bits, sizeof bits);
+    memcpy(&sent, &bits, sizeof bits);
+    encoding->model.step = sent;
+    if (encoding->run->codec->rate > FINE_RATE)
+        encoding->step = sent;
 }
 
 static void choose_layout(struct encoding *encoding)
@@ -240,10 +246,56 @@ static void choose_layout(struct encoding *encoding)
         model->lanes_log++;
 }
 
+/* The magnitude of value i: the symbol's, or what it was before it was folded. */
+static uint32_t magnitude_of(const struct encoding *encoding, size_t i)
+{
+    const int v = encoding->symbols[i];
+    const uint32_t magnitude = (uint32_t)(v < 0 ? -v : v);
+    if (magnitude <= COVEY_TRELLIS_DIRECT)
+        return magnitude;
+    const uint32_t class = magnitude & 3;
+    const uint32_t steps = (uint32_t)(fabsf(encoding->x[i]) / encoding->step);
+    const uint32_t nearest = (steps + 2 - class) / 4 * 4 + class;
+    return nearest < magnitude ? magnitude : nearest;
+}
+
+/* The code's value for a magnitude beyond the rows. */
+static uint32_t further_of(const struct covey_trellis_model *model, uint32_t magnitude)
+{
+    return (magnitude / 2 - model->rows[magnitude & 1]) / 2 + 1;
+}
+
+static uint32_t length_of(uint32_t value) /* bits below the leading one */
+{
+    return 31 - (uint32_t)__builtin_clz(value);
+}
+
+static bool escapes(const struct encoding *encoding, size_t i)
+{
+    const int v = encoding->symbols[i];
+    return covey_trellis_escapes(&encoding->model, (uint32_t)(v < 0 ? -v : v));
+}
+
+/* Bits that the escapes take beyond what the model, which knows magnitudes mod 4 only, thinks. */
+static double escape_bits(const struct encoding *encoding)
+{
+    double bits = 0;
+    for (size_t i = 0; i < encoding->count; i++) {
+        const int v = encoding->symbols[i];
+        const uint32_t magnitude = (uint32_t)(v < 0 ? -v : v);
+        if (magnitude > COVEY_TRELLIS_DIRECT)
+            bits += 2 * (length_of(further_of(&encoding->model, magnitude_of(encoding, i))) -
+                         length_of(further_of(&encoding->model, magnitude)));
+    }
+    return bits;
+}
+
 /* Bytes of the stream, header included, nearly exactly, for the symbols of the whole vector. */
 static double stream_bytes(struct encoding *encoding, const uint32_t counts[128])
 {
-    const double bits = covey_trellis_fit(&encoding->model, counts);
+    double bits = covey_trellis_fit(&encoding->model, counts);
+    if (counts[124] + counts[125] + counts[126] + counts[127] > 0)
+        bits += escape_bits(encoding);
     const size_t segment = covey_trellis_segment(&encoding->model);
     const double segments = (double)((encoding->count + segment - 1) / segment);
     const double lanes = (double)(1u << encoding->model.lanes_log);
@@ -303,34 +355,61 @@ static void search_sample(struct encoding *encoding, double wanted)
     }
 }
 
-/* Until the bytes are near enough. False: none is below the limit. */
+/* Bytes as they come of steps, and the two that lie around the target. */
+struct bracket {
+    double above, above_bytes; /* a step that takes more, and how many bytes; 0: none is known */
+    double under, under_bytes;
+};
+
+/* The next step to try: between the two, or further the way that it should go. */
+static double next_step(const struct bracket *bracket, double step, double target, double factor)
+{
+    if (bracket->above == 0 || bracket->under == 0)
+        return step * (factor > 1 ? 1 + 1.5 * (factor - 1) : 1 - 1.5 * (1 - factor));
+    double place = (bracket->above_bytes - target) / (bracket->above_bytes - bracket->under_bytes);
+    place = place < 0.1 ? 0.1 : place > 0.9 ? 0.9 : place;
+    return bracket->above + place * (bracket->under - bracket->above);
+}
+
+static double attempt(struct encoding *encoding)
+{
+    uint32_t counts[128];
+    quantise(encoding, encoding->x, encoding->count, covey_trellis_segment(&encoding->model),
+             (size_t)1 << encoding->model.lanes_log, counts);
+    return stream_bytes(encoding, counts);
+}
+
+/* Until the bytes are near enough; the costs stay, so that bytes depend on the step alone. False: none is
+ * below the limit. */
 static bool search_vector(struct encoding *encoding)
 {
-    const double target = (double)encoding->target_bytes, count = (double)encoding->count;
-    float best_step = 0;
-    double best = 0;
-    for (int i = 0; i < ATTEMPTS + 1; i++) {
-        uint32_t counts[128];
-        if (i == ATTEMPTS) { /* once more as it was best */
-            if (best == 0)
-                return false;
-            encoding->step = best_step;
+    const double target = (double)encoding->target_bytes, limit = (double)encoding->limit_bytes;
+    /* Half a percent, at high rates less: there a hundredth of a bit is more than a percent of the error. */
+    const double share = 0.005 * target, bits = 0.004 * (double)encoding->count / 8,
+                 near = (share < bits ? share : bits) + 4;
+    struct bracket bracket = {0};
+    for (int i = 0; i < ATTEMPTS; i++) {
+        const double bytes = attempt(encoding), step = (double)encoding->step;
+        if (fabs(bytes - target) <= near)
+            return true;
+        if (bytes > target && (bracket.above == 0 || step > bracket.above)) {
+            bracket.above = step;
+            bracket.above_bytes = bytes;
         }
-        quantise(encoding, encoding->x, encoding->count, covey_trellis_segment(&encoding->model),
-                 (size_t)1 << encoding->model.lanes_log, counts);
-        const double bytes = stream_bytes(encoding, counts);
-        encoding->model.step = encoding->step;
-        if (i == ATTEMPTS || (bytes >= 0.995 * target - 8 && bytes <= 1.005 * target + 8))
-            return bytes <= (double)encoding->limit_bytes;
-        if (bytes <= (double)encoding->limit_bytes && bytes > best) {
-            best = bytes;
-            best_step = encoding->step;
+        if (bytes <= target && (bracket.under == 0 || step < bracket.under)) {
+            bracket.under = step;
+            bracket.under_bytes = bytes;
         }
-        /* The costs stay: then bytes depend on the step alone, and smoothly. */
+        const double off = (bytes - target) * 8 / (double)encoding->count;
         set_step(encoding,
-                 (double)encoding->step * step_factor((bytes - target) * 8 / count, target * 8 / count));
+                 next_step(&bracket, step, target, step_factor(off, target * 8 / (double)encoding->count)));
+        if ((double)encoding->step == step)
+            break;
     }
-    return false;
+    if (bracket.under == 0)
+        return false;
+    set_step(encoding, bracket.under);
+    return attempt(encoding) <= limit;
 }
 
 /* ---- moves ---- */
@@ -363,36 +442,6 @@ static void make_moves(struct encoding *encoding)
 }
 
 /* ---- segments ---- */
-
-/* The magnitude of value i: the symbol's, or what it was before it was folded. */
-static uint32_t magnitude_of(const struct encoding *encoding, size_t i)
-{
-    const int v = encoding->symbols[i];
-    const uint32_t magnitude = (uint32_t)(v < 0 ? -v : v);
-    if (magnitude <= COVEY_TRELLIS_DIRECT)
-        return magnitude;
-    const uint32_t class = magnitude & 3;
-    const uint32_t steps = (uint32_t)(fabsf(encoding->x[i]) / encoding->step);
-    const uint32_t nearest = (steps + 2 - class) / 4 * 4 + class;
-    return nearest < magnitude ? magnitude : nearest;
-}
-
-/* The code's value for a magnitude beyond the rows. */
-static uint32_t further_of(const struct covey_trellis_model *model, uint32_t magnitude)
-{
-    return (magnitude / 2 - model->rows[magnitude & 1]) / 2 + 1;
-}
-
-static uint32_t length_of(uint32_t value) /* bits below the leading one */
-{
-    return 31 - (uint32_t)__builtin_clz(value);
-}
-
-static bool escapes(const struct encoding *encoding, size_t i)
-{
-    const int v = encoding->symbols[i];
-    return covey_trellis_escapes(&encoding->model, (uint32_t)(v < 0 ? -v : v));
-}
 
 /* The longest code that is needed. */
 static void set_longest(struct encoding *encoding)

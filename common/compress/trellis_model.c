@@ -60,7 +60,7 @@ double covey_trellis_bits(const struct covey_trellis_model *model, uint32_t magn
     double bits = COVEY_RANS_BITS - 1 - covey_log2((double)row_frequency(model, kind, row));
     if (row >= model->rows[kind])
         for (uint32_t further = (magnitude / 2 - row) / 2 + 1; further > 0; further /= 2)
-            bits += 2;
+            bits += further > 1 ? 2 : 1;
     return bits;
 }
 
@@ -120,27 +120,15 @@ void covey_trellis_ranges(const struct covey_trellis_model *model, uint32_t *ran
 
 /* ---- fit ---- */
 
-/* Rows of a kind that have values. */
-static uint32_t used_rows(const uint32_t counts[128], uint32_t kind)
+/* Rows of a kind: as many as leave at most `most` values beyond them. */
+static uint32_t rows_for(const uint32_t counts[128], uint32_t kind, double most)
 {
     uint32_t rows = 64;
-    while (rows > 1 && counts[2 * (rows - 1) + kind] == 0)
+    double beyond = 0;
+    while (rows > 1 && (rows > COVEY_TRELLIS_ROWS || beyond + counts[2 * (rows - 1) + kind] <= most)) {
         rows--;
-    return rows;
-}
-
-/* Those that are worth a byte; *beyond: how many values escape. */
-static uint32_t choose_rows(const uint32_t counts[128], uint32_t kind, double *beyond)
-{
-    const uint32_t used = used_rows(counts, kind);
-    uint32_t rows = used;
-    double escapes = 0;
-    while (rows > COVEY_TRELLIS_ROWS ||
-           (rows > 1 && 12 * (escapes + counts[2 * (rows - 1) + kind]) + 40 < 8.0 * (used - rows + 1))) {
-        rows--;
-        escapes += counts[2 * rows + kind];
+        beyond += counts[2 * rows + kind];
     }
-    *beyond = escapes;
     return rows;
 }
 
@@ -164,22 +152,17 @@ static void fit_kind(struct covey_trellis_model *model, const uint32_t counts[12
     }
 }
 
-double covey_trellis_fit(struct covey_trellis_model *model, const uint32_t counts[128])
+/* With as many rows as leave at most `most` values of each kind beyond them; the bits of it all. */
+static double fit_rows(struct covey_trellis_model *model, const uint32_t counts[128], double most)
 {
-    double bits = 0, beyond[2];
+    double bits = 8 * 8;
     model->has_escape = false;
     for (uint32_t kind = 0; kind < 2; kind++) {
-        model->rows[kind] = (uint8_t)choose_rows(counts, kind, &beyond[kind]);
-        model->has_escape = model->has_escape || beyond[kind] > 0;
+        model->rows[kind] = (uint8_t)rows_for(counts, kind, most);
+        for (uint32_t m = 2u * model->rows[kind] + kind; m < 128; m += 2)
+            model->has_escape = model->has_escape || counts[m] > 0;
     }
-    uint32_t others = 0;
-    for (uint32_t m = 1; m < 128; m++)
-        others |= counts[m];
-    if (others == 0)
-        model->rows[1] = 0;
     model->longest = model->has_escape ? COVEY_TRELLIS_LONGEST : 0;
-    if (model->rows[1] == 0)
-        return 8 * 9;
     if (model->rows[0] == 1 && !model->has_escape)
         model->rows[0] = 2; /* no symbol may have all slots */
     for (uint32_t kind = 0; kind < 2; kind++) {
@@ -189,7 +172,29 @@ double covey_trellis_fit(struct covey_trellis_model *model, const uint32_t count
     for (uint32_t m = 0; m < 128; m++)
         if (counts[m] > 0)
             bits += counts[m] * covey_trellis_bits(model, m);
-    return bits + 8 * (8 + (model->has_escape ? 1 : 0));
+    return bits + (model->has_escape ? 8 : 0);
+}
+
+double covey_trellis_fit(struct covey_trellis_model *model, const uint32_t counts[128])
+{
+    double total = counts[0], best = -1, best_most = 0;
+    for (uint32_t m = 1; m < 128; m++)
+        total += counts[m];
+    if (total == counts[0]) {
+        model->has_escape = false;
+        model->longest = model->rows[1] = 0;
+        model->rows[0] = 1;
+        return 8 * 8;
+    }
+    /* A rare symbol takes slots from the others, an escape takes bits. */
+    for (double share = 0; share <= 0x1p-6; share = share == 0 ? 0x1p-13 : 2 * share) {
+        const double bits = fit_rows(model, counts, total * share);
+        if (best < 0 || bits < best) {
+            best = bits;
+            best_most = total * share;
+        }
+    }
+    return fit_rows(model, counts, best_most);
 }
 
 /* ---- bytes ---- */
