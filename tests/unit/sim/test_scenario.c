@@ -129,6 +129,34 @@ Test(scenario, settings_replace_what_the_file_says)
     covey_scenario_free(&plain);
 }
 
+Test(scenario, any_text_and_number_survives_being_written)
+{
+    static const char *const names[] = {"true", "a: \\\"b\\\" #c", "- x",        "caf\\u00e9 \\\\ 'q'",
+                                        "1e5",  "[a, b]",          "two\\nlines"};
+    static const char *const rates[] = {".1", "0.30000001192", "1.5e-6", "3.14159265358979", "0.06"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char text[256], *written = NULL;
+        struct covey_scenario scenario = {0}, again = {0};
+        struct covey_error err = {0};
+        snprintf(text, sizeof text,
+                 "name: \"%s\"\ndata: {set: mnist}\npartition: {devices: 50, alpha: %s}\nmodel: 2nn\n"
+                 "train: {learning_rate: %s}\n",
+                 names[i], rates[i % 5], rates[i % 5]);
+        cr_assert(covey_scenario_load(write_file(text), NULL, 0, &scenario, &err) == COVEY_OK, "%s",
+                  err.text);
+        cr_assert(covey_scenario_write(&scenario, &written) == COVEY_OK);
+        cr_assert(covey_scenario_load(write_file(written), NULL, 0, &again, &err) == COVEY_OK, "%s\n%s",
+                  err.text, written);
+        cr_assert(strcmp(scenario.name, again.name) == 0, "%s", written);
+        cr_assert(memcmp(&scenario.hash, &again.hash, sizeof again.hash) == 0);
+        cr_assert(memcmp(&scenario.train.learning_rate, &again.train.learning_rate, 4) == 0);
+        cr_assert(memcmp(&scenario.partition.alpha, &again.partition.alpha, 8) == 0);
+        free(written);
+        covey_scenario_free(&scenario);
+        covey_scenario_free(&again);
+    }
+}
+
 /* ------------------------------------------------------------------ refusals */
 
 static const struct refusal {
