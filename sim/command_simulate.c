@@ -173,8 +173,7 @@ static void print_summary(const struct run_options *options, const struct covey_
         summary->virtual_s, summary->wall_s, summary->updates_per_s, (double)summary->peak_rss_bytes / 1e6,
         hash);
     if (summary->interrupted && options->simulation.folder != NULL)
-        (void)printf("stopped; go on with: covey-sim run %s --out %s --resume\n", options->file,
-                     options->simulation.folder);
+        (void)printf("stopped; go on with the same command and --resume\n");
 }
 
 static enum covey_status run_scenario(struct run_options *options, const struct covey_scenario *scenario,

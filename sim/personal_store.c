@@ -105,6 +105,14 @@ void covey_personal_store_destroy(struct covey_personal_store *store)
     free(store);
 }
 
+void covey_personal_store_forget(struct covey_personal_store *store)
+{
+    char path[COVEY_FILE_PATH_BYTES];
+    if (store->config.folder != NULL &&
+        snprintf(path, sizeof path, "%s/personal", store->config.folder) < (int)sizeof path)
+        (void)unlink(path); /* the mapping stays until it is destroyed */
+}
+
 enum covey_status covey_personal_store_seat(struct covey_personal_store *store, uint32_t device,
                                             struct covey_error *err)
 {

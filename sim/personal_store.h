@@ -29,6 +29,8 @@ COVEY_MUST_CHECK enum covey_status covey_personal_store_create(const struct cove
                                                                struct covey_personal_store **out,
                                                                struct covey_error *err);
 void covey_personal_store_destroy(struct covey_personal_store *store); /* NULL is legal */
+/* Nobody will go on with it: its file goes when it is destroyed. */
+void covey_personal_store_forget(struct covey_personal_store *store);
 
 /* The loop's alone: gives the device a place, if it has none. LIMIT when there are no more. */
 COVEY_MUST_CHECK enum covey_status covey_personal_store_seat(struct covey_personal_store *store,

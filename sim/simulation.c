@@ -236,5 +236,7 @@ enum covey_status covey_simulation_run(struct covey_simulation *sim, struct cove
     COVEY_TRY(covey_simulation_finish(sim, out, err));
     if (sim->ended && sim->options.folder != NULL)
         covey_checkpoint_remove(sim->options.folder);
+    if (sim->ended && sim->store != NULL)
+        covey_personal_store_forget(sim->store);
     return COVEY_OK;
 }
