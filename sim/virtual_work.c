@@ -77,6 +77,20 @@ void covey_worker_fold(struct covey_worker *worker)
     }
 }
 
+/* Personal values begin as on a real device (client/local_model.c): by its own seed. */
+static enum covey_status begin_personal(struct covey_worker *worker, const struct covey_crew_job *job,
+                                        struct covey_error *err)
+{
+    const struct covey_crew *crew = worker->crew;
+    const struct covey_virtual_fleet *fleet = crew->config.fleet;
+    if (crew->personal_count == 0)
+        return COVEY_OK;
+    COVEY_TRY(
+        covey_model_initialise(fleet->model, &fleet->layout, fleet->ids[job->device], worker->local, err));
+    memcpy(worker->local, crew->round.published, fleet->layout.shared_count * sizeof *worker->local);
+    return COVEY_OK;
+}
+
 /* What the device kept from earlier rounds, into local's personal part and residual. */
 static void recall(struct covey_worker *worker, const struct covey_crew_job *job)
 {
@@ -123,6 +137,7 @@ static enum covey_status train(struct covey_worker *worker, struct covey_crew_jo
     struct covey_dataset dataset;
     covey_virtual_fleet_share(fleet, job->device, job->hostile, worker->share, &dataset);
     memcpy(worker->local, crew->round.published, crew->count * sizeof *worker->local);
+    COVEY_TRY(begin_personal(worker, job, err));
     recall(worker, job);
     const double from_s = covey_worker_cpu_s();
     const enum covey_status status =

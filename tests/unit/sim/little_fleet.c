@@ -19,6 +19,14 @@ static const char model_text[] = "name: little\n"
                                  "  - {op: relu}\n"
                                  "  - {op: dense, name: output, units: 4}\n";
 
+static const char personal_text[] = "name: personal\n"
+                                    "input: {shape: [12]}\n"
+                                    "loss: softmax_cross_entropy\n"
+                                    "ops:\n"
+                                    "  - {op: dense, name: hidden, units: 16}\n"
+                                    "  - {op: relu}\n"
+                                    "  - {op: dense, name: output, units: 4, scope: personal}\n";
+
 static const char scenario_text[] = "name: little\n"
                                     "seed: 7\n"
                                     "data:\n"
@@ -62,6 +70,9 @@ void little_fleet_init(struct little_fleet *fleet, const char *more)
     write_points(fleet, "test.csv", 1200, 2);
     FILE *stream = open_in(fleet, "little.yaml");
     (void)fputs(model_text, stream);
+    (void)fclose(stream);
+    stream = open_in(fleet, "personal.yaml");
+    (void)fputs(personal_text, stream);
     (void)fclose(stream);
     stream = open_in(fleet, "scenario.yaml");
     (void)fputs(scenario_text, stream);

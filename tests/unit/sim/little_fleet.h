@@ -13,7 +13,8 @@ struct little_fleet {
     char file[96]; /* scenario.yaml */
 };
 
-/* Writes train.csv, test.csv, little.yaml and scenario.yaml; more: further lines of the scenario, or "". */
+/* Writes train.csv, test.csv, little.yaml, personal.yaml (its last layer stays with the devices) and
+ * scenario.yaml; more: further lines of the scenario, or "". */
 void little_fleet_init(struct little_fleet *fleet, const char *more);
 void little_fleet_deinit(struct little_fleet *fleet);
 

@@ -28,6 +28,7 @@ static const struct {
 } ways[] = {
     {"all in time", {"codec=int8", "error_feedback=off"}, 2},
     {"residuals", {"codec=int4", "error_feedback=on", "store_bytes=100000000"}, 3},
+    {"personal layers", {"model=personal.yaml", "codec=fp16", "error_feedback=off"}, 3},
     {"over-selection and slow tails",
      {"selection.over_selection=.5", "devices=[{class: pi-4, slow_share: .3, slow_factor: 1000000}]",
       "links=[{class: lte-m}]", "error_feedback=on", "store_bytes=100000000"},
