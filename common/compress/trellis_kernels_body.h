@@ -20,74 +20,106 @@ static void make_units(const float *restrict x, size_t count, float inverse, int
     }
 }
 
-static inline int16_t cost_of(const struct covey_trellis_costs *costs, int16_t a, int j)
+/* Eight trellises side by side. */
+#define GROUP 8
+typedef int16_t group __attribute__((vector_size(2 * GROUP), may_alias));
+
+/* Costs of the nearest value to a that is j mod 4. Pointers, as vectors by value would have the calling
+ * convention depend on the machine. */
+static inline void class_costs(const struct covey_trellis_costs *costs, const group *a, int j, group *out)
 {
-    const int16_t w = covey_trellis_nearest(costs, a, j), off = (int16_t)(a - w);
-    const int16_t row = (int16_t)((w < 0 ? -w : w) >> 5);
-    const int16_t rate = costs->rates[j & 1][row < COVEY_TRELLIS_RATES ? row : COVEY_TRELLIS_RATES - 1];
-    return (int16_t)(off * off + 8 * rate);
+    group w = (*a + (int16_t)(32 - 16 * j - costs->shifts[j])) & (int16_t)~63;
+    if (j == 2) /* the others are never below their least */
+        w &= w > 0;
+    w += (int16_t)(16 * j);
+    const group off = *a - w, negative = w >> 15;
+    const group row = ((w ^ negative) - negative) >> 5, many = row > COVEY_TRELLIS_RATES - 1;
+    const group index = (row & ~many) | ((COVEY_TRELLIS_RATES - 1) & many);
+    group rates;
+    for (size_t i = 0; i < GROUP; i++)
+        rates[i] = costs->rates[j & 1][index[i]];
+    *out = off * off + 8 * rates;
 }
 
-/* One step of one trellis. Returns the decisions: bit n is set where state n comes from n / 2 + 4. */
-static uint8_t step_metrics(int16_t metrics[8], const int16_t costs[4])
+/* State n, from n / 2 with the costs of one class or from n / 2 + 4 with those of the other. */
+static inline void state_step(const group metrics[8], const group costs[4], int n, int class, group *next,
+                              group *decisions)
 {
-    int16_t next[8];
-    uint8_t decisions = 0;
-    for (uint32_t n = 0; n < 8; n++) {
-        const uint32_t low = n >> 1, high = low + 4;
-        const uint32_t bit = (n ^ low >> 1 ^ low >> 2) & 1;
-        /* The class: kind of the state, and twice the parity of t. States s and s + 4 differ in it. */
-        const int16_t a = (int16_t)(metrics[low] + costs[(low & 1) + 2 * bit]),
-                      b = (int16_t)(metrics[high] + costs[(low & 1) + 2 * (bit ^ 1)]);
-        next[n] = b < a ? b : a;
-        decisions |= (uint8_t)((b < a) << n);
+    const group low = metrics[n / 2] + costs[class], high = metrics[n / 2 + 4] + costs[class ^ 2];
+    const group taken = high < low;
+    *next = (high & taken) | (low & ~taken);
+    *decisions |= taken & (int16_t)(1 << n);
+}
+
+static inline void subtract_least(group metrics[8])
+{
+    group least = metrics[0];
+    for (size_t s = 1; s < 8; s++) {
+        const group less = metrics[s] < least;
+        least = (metrics[s] & less) | (least & ~less);
     }
-    memcpy(metrics, next, sizeof next);
-    return decisions;
-}
-
-static void subtract_least(int16_t metrics[8])
-{
-    int16_t least = metrics[0];
-    for (size_t s = 1; s < 8; s++)
-        least = metrics[s] < least ? metrics[s] : least;
     for (size_t s = 0; s < 8; s++)
-        metrics[s] = (int16_t)(metrics[s] - least);
+        metrics[s] -= least;
 }
 
-/* One trellis: decisions forwards, classes over them backwards. Four steps after the least metric was
- * subtracted, none is above 32,000: a branch costs at most 48^2 + 8 * 187, and three lead from any state to
- * any other. */
-static void search_one(const struct covey_trellis_costs *costs, const int16_t *q, size_t steps, size_t lanes,
-                       uint8_t *classes)
+/* From the decisions to the classes, backwards from the state that the path ends in. */
+static void trace_back(size_t steps, size_t stride, uint32_t state, uint8_t *classes)
 {
-    int16_t metrics[8] = {0, 12000, 12000, 12000, 12000, 12000, 12000, 12000};
-    uint32_t state = 0;
+    for (size_t t = steps; t-- > 0;) {
+        const uint32_t before = state >> 1 | ((uint32_t)classes[t * stride] >> state & 1) << 2;
+        const uint32_t parity = (state ^ before >> 1 ^ before >> 2) & 1;
+        classes[t * stride] = (uint8_t)((before & 1) + 2 * parity);
+        state = before;
+    }
+}
+
+/* Of count <= GROUP trellises. Decisions forwards (bit n: state n comes from n / 2 + 4), classes over them
+ * backwards. Four steps after the least metric was subtracted, none is above 32,000: a branch costs at most
+ * 48^2 + 8 * 187, and three lead from any state to any other. */
+static void search_group(const struct covey_trellis_costs *costs, const int16_t *q, size_t steps,
+                         size_t stride, size_t count, uint8_t *classes)
+{
+    group metrics[8], next[8];
+    for (size_t s = 0; s < 8; s++)
+        metrics[s] = (group){0} + (int16_t)(s == 0 ? 0 : 12000);
     for (size_t t = 0; t < steps; t++) {
-        const int16_t value = q[t * lanes], a = (int16_t)(value < 0 ? -value : value);
-        int16_t branch[4];
+        group value = {0}, branch[4], decisions = {0};
+        memcpy(&value, q + t * stride, count * sizeof *q);
+        const group negative = value >> 15, a = (value ^ negative) - negative;
+#pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
-            branch[value < 0 ? (4 - j) & 3 : j] = cost_of(costs, a, j);
-        classes[t * lanes] = step_metrics(metrics, branch);
+            class_costs(costs, &a, j, &branch[j]);
+        /* Of negative values, 1 and 3 mod 4 change places. */
+        const group change = (branch[1] ^ branch[3]) & negative;
+        branch[1] ^= change;
+        branch[3] ^= change;
+        state_step(metrics, branch, 0, 0, &next[0], &decisions);
+        state_step(metrics, branch, 1, 2, &next[1], &decisions);
+        state_step(metrics, branch, 2, 1, &next[2], &decisions);
+        state_step(metrics, branch, 3, 3, &next[3], &decisions);
+        state_step(metrics, branch, 4, 2, &next[4], &decisions);
+        state_step(metrics, branch, 5, 0, &next[5], &decisions);
+        state_step(metrics, branch, 6, 3, &next[6], &decisions);
+        state_step(metrics, branch, 7, 1, &next[7], &decisions);
+        memcpy(metrics, next, sizeof metrics);
         if (t % 4 == 3)
             subtract_least(metrics);
+        for (size_t i = 0; i < count; i++)
+            classes[t * stride + i] = (uint8_t)decisions[i];
     }
-    for (uint32_t s = 1; s < 8; s++)
-        if (metrics[s] < metrics[state])
-            state = s;
-    for (size_t t = steps; t-- > 0;) {
-        const uint32_t before = state >> 1 | ((uint32_t)classes[t * lanes] >> state & 1) << 2;
-        const uint32_t parity = (state ^ before >> 1 ^ before >> 2) & 1;
-        classes[t * lanes] = (uint8_t)((before & 1) + 2 * parity);
-        state = before;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t state = 0;
+        for (uint32_t s = 1; s < 8; s++)
+            state = metrics[s][i] < metrics[state][i] ? s : state;
+        trace_back(steps, stride, state, classes + i);
     }
 }
 
 static void search_plain(const struct covey_trellis_costs *costs, const int16_t *q, size_t steps,
                          size_t lanes, uint8_t *classes)
 {
-    for (size_t lane = 0; lane < lanes; lane++)
-        search_one(costs, q + lane, steps, lanes, classes + lane);
+    for (size_t lane = 0; lane < lanes; lane += GROUP)
+        search_group(costs, q + lane, steps, lanes, lanes < GROUP ? lanes : GROUP, classes + lane);
 }
 
 static void make_levels(const struct covey_trellis_moves *rule, const int8_t *restrict symbols, size_t count,
@@ -106,11 +138,32 @@ static void make_levels(const struct covey_trellis_moves *rule, const int8_t *re
 }
 
 #ifndef KERNELS_LANES
+/* covey_trellis_symbol, of eight at a time. */
 static void symbols_plain(const struct covey_trellis_costs *costs, const int16_t *q, const uint8_t *classes,
                           size_t count, int8_t *symbols)
 {
-    for (size_t i = 0; i < count; i++)
-        symbols[i] = covey_trellis_symbol(costs, q[i], classes[i]);
+    const int16_t *shifts = costs->shifts;
+    size_t done = 0;
+    for (; done + GROUP <= count; done += GROUP) {
+        group value, j = {0};
+        memcpy(&value, q + done, sizeof value);
+        for (size_t i = 0; i < GROUP; i++)
+            j[i] = classes[done + i];
+        const group sign = value >> 15, a = (value ^ sign) - sign;
+        j = ((j ^ sign) - sign) & 3; /* of |v| */
+        const group shift =
+            (shifts[0] & (j == 0)) | (shifts[1] & (j == 1)) | (shifts[2] & (j == 2)) | (shifts[3] & (j == 3));
+        group w = (a + 32 - 16 * j - shift) & (int16_t)~63;
+        w = (w & ((w > 0) | (j == 3))) + 16 * j;
+        const group v = w >> 4, below = v >> 15, magnitude = (v ^ below) - below;
+        const group folds = magnitude > COVEY_TRELLIS_DIRECT;
+        const group folded = (magnitude & ~folds) | ((124 + (magnitude & 3)) & folds);
+        const group negative = sign ^ below, out = (folded ^ negative) - negative;
+        for (size_t i = 0; i < GROUP; i++)
+            symbols[done + i] = (int8_t)out[i];
+    }
+    for (; done < count; done++)
+        symbols[done] = covey_trellis_symbol(costs, q[done], classes[done]);
 }
 
 static size_t decode_plain(const uint32_t *slots, uint32_t *lanes, uint32_t *states, const uint8_t **words,
