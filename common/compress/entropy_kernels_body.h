@@ -154,9 +154,9 @@ static size_t decode_lanes(const uint32_t *slots, uint32_t *lanes, const uint8_t
             const uint32_t x = (packed & (COVEY_RANS_SLOTS - 1)) * (lanes[lane] >> COVEY_RANS_BITS) +
                                (packed >> COVEY_RANS_BITS & (COVEY_RANS_SLOTS - 1));
             const uint32_t wants = x < COVEY_RANS_LOW;
-            const uint32_t filled = x << 16 | at[0] | (uint32_t)at[1] << 8;
+            const uint32_t word = at[0] | (uint32_t)at[1] << 8;
             symbols[lane] = (int8_t)(packed >> 24);
-            lanes[lane] = wants ? filled : x;
+            lanes[lane] = x << 16 * wants | (word & (0 - wants));
             at += 2 * wants;
         }
     }
@@ -175,7 +175,7 @@ static uint8_t *encode_lanes(const uint32_t *ranges, uint32_t *lanes, const int8
         end[-2] = (uint8_t)x;
         end[-1] = (uint8_t)(x >> 8);
         end -= 2 * gives;
-        x = gives ? x >> 16 : x;
+        x >>= 16 * gives;
         lanes[i % COVEY_RANS_LANES] =
             (x / frequency << COVEY_RANS_BITS) + x % frequency + (range >> COVEY_RANS_BITS);
     }
