@@ -90,6 +90,9 @@ static enum covey_status load_cycles(const char *folder, const char *name, struc
                             table.inputs.width, ENGINE_COLUMNS);
     else
         status = covey_dataset_read(&table, NULL, 0, table.count, values, NULL, NULL);
+    for (uint32_t row = 0; row < table.count && status == COVEY_OK; row++)
+        if (!(values[(size_t)row * ENGINE_COLUMNS] >= 0 && values[(size_t)row * ENGINE_COLUMNS] < 1e6f))
+            status = covey_fail(err, COVEY_CORRUPT, "%s/%s: row %u names no engine", folder, name, row);
     if (status == COVEY_OK)
         *out = (struct cycles){values, table.count};
     else
