@@ -8,7 +8,8 @@
 #include "data_file.h"
 
 #define CONTEXT 80u
-#define TRAIN_STRIDE 8u /* an example begins at every eighth character; all would be eight times the memory  \
+#define TRAIN_STRIDE                                                                                         \
+    8u                  /* an example begins at every eighth character; all would be eight times the memory  \
                          */
 #define TEST_STRIDE 80u /* side by side */
 #define TEXT_BYTES (64u << 20)
