@@ -15,11 +15,17 @@ struct preset {
 };
 
 static const struct preset presets[] = {
-    {"raw32", "raw32", "raw32", 0, 0, 0, 0, 1},      {"fp16", "fp16", "fp16", 0, 0, 1, 0, 0},
-    {"int8", "int8", "int8", 0, 0, 2, 0, 1},         {"int4", "int4", "int4", 0, 0, 3, 0, 1},
-    {"eden1", "eden1", "eden1", 1, 0, 4, 0, 1},      {"eden2", "eden2", "eden2", 1, 0, 5, 0, 1},
-    {"eden3", "eden3", "eden3", 1, 0, 6, 0, 1},      {"eden4", "eden4", "eden4", 1, 0, 7, 0, 1},
-    {"ec:", "ec:RATE", "ec:1", 0, 0, 8, 1, 0},       {"tcq:", "tcq:RATE", "tcq:1", 0, 0, 9, 1, 0},
+    {"raw32", "raw32", "raw32", 0, 0, 0, 0, 1},
+    {"fp16", "fp16", "fp16", 0, 0, 1, 0, 0},
+    {"int8", "int8", "int8", 0, 0, 2, 0, 1},
+    {"int4", "int4", "int4", 0, 0, 3, 0, 1},
+    {"eden1", "eden1", "eden1", 1, 0, 4, 0, 1},
+    {"eden2", "eden2", "eden2", 1, 0, 5, 0, 1},
+    {"eden3", "eden3", "eden3", 1, 0, 6, 0, 1},
+    {"eden4", "eden4", "eden4", 1, 0, 7, 0, 1},
+    {"ec:", "ec:RATE", "ec:1", 0, 0, 8, 1, 0},
+    {"tcq:", "tcq:RATE", "tcq:1", 0, 0, 9, 1, 0},
+    {"stc:", "stc:SHARE", "stc:0.01", 0, COVEY_SPARSIFY_TOP, 8, 1, 0},
     {"auto:", "auto:RATE", "auto:1", 1, 0, 8, 1, 0},
 };
 /* A trellis gains nothing below the one, and its symbols do not reach above the other: there tcq is coded as
@@ -39,7 +45,7 @@ const char *covey_codec_name(size_t index)
 }
 
 /* Digits with at most one point among them, nothing else: the same in every locale. */
-static bool read_rate(const char *text, float *out)
+static bool read_number(const char *text, const struct preset *preset, float *out)
 {
     double value = 0, place = 1;
     bool point = false, any = false;
@@ -56,7 +62,9 @@ static bool read_rate(const char *text, float *out)
     }
     value /= place;
     *out = (float)value;
-    return any && value >= COVEY_CODEC_RATE_MIN && value <= COVEY_CODEC_RATE_MAX;
+    const bool share = preset->sparsify == COVEY_SPARSIFY_TOP;
+    return any && value >= (share ? COVEY_CODEC_SHARE_MIN : COVEY_CODEC_RATE_MIN) &&
+           value <= (share ? COVEY_CODEC_SHARE_MAX : COVEY_CODEC_RATE_MAX);
 }
 
 static bool matches(const struct preset *preset, const char *name, float *rate)
@@ -64,7 +72,7 @@ static bool matches(const struct preset *preset, const char *name, float *rate)
     const size_t length = strlen(preset->name);
     if (preset->name[length - 1] != ':')
         return strcmp(preset->name, name) == 0;
-    return strncmp(preset->name, name, length) == 0 && read_rate(name + length, rate);
+    return strncmp(preset->name, name, length) == 0 && read_number(name + length, preset, rate);
 }
 
 static enum covey_status refuse_name(const char *name, struct covey_error *err)

@@ -1,7 +1,9 @@
 /* The second stage: which values are coded at all. */
 #include "stage.h"
 
-static const struct covey_sparsifier rows[] = {{.name = "none"}};
+/* top: the largest magnitudes. The quantiser's encoder picks them, the others are zeros to the entropy coder:
+ * so a decoder needs nothing for it. */
+static const struct covey_sparsifier rows[] = {{.name = "none"}, {.name = "top"}};
 
 const struct covey_sparsifier *covey_sparsifier_row(unsigned row)
 {

@@ -53,7 +53,9 @@ struct covey_transform {
  */
 bool covey_transform_pays(const struct covey_encode_run *run, const float *x, size_t count, float *sample);
 
-/* Which values are coded at all. Its functions come with the first row that leaves values out. */
+/* Which values are coded at all. Its functions come with the first row of which a decoder must know more than
+ * that it is there. */
+#define COVEY_SPARSIFY_TOP 1
 struct covey_sparsifier {
     const char *name;
 };

@@ -49,6 +49,10 @@ static size_t most_segments(size_t count)
 /* Bytes that a stream of that rate may take, its header included. */
 static size_t limit_of(const struct covey_codec *codec, size_t count)
 {
+    if (codec->sparsify == COVEY_SPARSIFY_TOP) { /* there the rate is a share; -log2(share) is below 11 */
+        const double bits = 12 * (double)codec->rate + 0.03;
+        return (size_t)((bits < 2 ? bits : 2) * (double)count / 8) + 128;
+    }
     const double bytes = (double)codec->rate * (double)count / 8;
     return (size_t)bytes + (size_t)(bytes * 0.009) + 20;
 }
@@ -363,8 +367,8 @@ static bool find_choice(struct encoding *encoding)
     struct covey_uniform_choice under = {0}, over = {0};
     /* A little more rather than a little less, in bits a value: within six parts in a thousand, and when the
      * bits are many within what they tell of the error. */
-    const double rate = (double)encoding->run->codec->rate, scale = rate < 1.5 ? rate : 1.5;
-    const double slack_under = 0.0003 * scale, slack_over = 0.006 * scale, aim = 0.0025 * scale;
+    const double rate = (double)encoding->run->codec->rate, scale = rate < 3 ? rate : 3;
+    const double slack_over = 0.006 * scale, aim = 0.0025 * scale;
     double bits = aim + (target - (double)encoding->run->header_bytes - 12) * 8 / count;
     double under_bytes = 0, over_bytes = 0;
     encoding->kept = 65536;
@@ -372,7 +376,7 @@ static bool find_choice(struct encoding *encoding)
         bits = bits < least_bits ? least_bits : bits;
         (void)covey_rate_search(&encoding->spread, bits, &encoding->choice);
         const double bytes = attempt(encoding);
-        if (bytes >= target - slack_under * count / 8 - 3 && bytes <= target + slack_over * count / 8 + 6)
+        if (bytes >= target - 3 && bytes <= target + slack_over * count / 8 + 6)
             return true;
         if (bytes <= (double)encoding->limit_bytes && bytes > under_bytes) {
             under_bytes = bytes;
@@ -394,6 +398,63 @@ static bool find_choice(struct encoding *encoding)
     return under_bytes > 0 && attempt(encoding) > 0;
 }
 
+/* ---- sparse ternary ---- */
+
+static uint32_t magnitude_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits & 0x7FFFFFFFu;
+}
+
+/* The bits of the magnitude that `kept` values reach: digit after digit, from the highest. */
+static uint32_t find_threshold(const float *x, size_t count, size_t kept)
+{
+    static const struct {
+        uint32_t shift, digits;
+    } passes[] = {{20, 2048}, {9, 2048}, {0, 512}};
+    uint32_t found = 0, bins[2048];
+    for (size_t pass = 0; pass < 3; pass++) {
+        const uint32_t shift = passes[pass].shift, digits = passes[pass].digits;
+        uint32_t digit = digits - 1;
+        memset(bins, 0, sizeof bins);
+        for (size_t i = 0; i < count; i++) {
+            const uint32_t bits = magnitude_bits(x[i]);
+            if (pass == 0 || bits >> passes[pass - 1].shift == found >> passes[pass - 1].shift)
+                bins[bits >> shift & (digits - 1)]++;
+        }
+        for (; digit > 0 && bins[digit] < kept; digit--)
+            kept -= bins[digit];
+        found |= digit << shift;
+    }
+    return found;
+}
+
+/* The largest magnitudes as +-1 times their mean (Sattler et al., "Robust and communication-efficient
+ * federated learning from non-IID data", IEEE TNNLS 31(9), 2020, algorithm 1). False: none is above zero. */
+static bool find_top(struct encoding *encoding)
+{
+    const double wanted = (double)encoding->run->codec->rate * (double)encoding->count;
+    const uint32_t threshold =
+        find_threshold(encoding->x, encoding->count, wanted < 1 ? 1 : (size_t)(wanted + 0.5));
+    const uint32_t least = threshold > magnitude_bits(SMALLEST) ? threshold : magnitude_bits(SMALLEST);
+    struct covey_uniform_counts counts = {.total = encoding->count};
+    double sum = 0;
+    for (size_t i = 0; i < encoding->count; i++) {
+        const bool is_kept = magnitude_bits(encoding->x[i]) >= least;
+        encoding->tokens[i] = (int8_t)(!is_kept ? 0 : encoding->x[i] < 0 ? -1 : 1);
+        counts.rows[is_kept ? 1 : 0]++;
+        sum += is_kept ? (double)__builtin_fabsf(encoding->x[i]) : 0;
+    }
+    if (counts.rows[1] == 0)
+        return false;
+    const uint32_t step = (magnitude_bits((float)(sum / counts.rows[1])) + 0x4000u) & 0xFFFF8000u;
+    encoding->model = (struct covey_uniform_model){0};
+    memcpy(&encoding->model.step, &step, sizeof step);
+    choose_layout(encoding, covey_uniform_fit(&encoding->model, &counts) / 8);
+    return true;
+}
+
 static void prepare(struct encoding *encoding, const struct covey_encode_run *run, const float *x,
                     size_t count, void *scratch)
 {
@@ -413,6 +474,19 @@ static void prepare(struct encoding *encoding, const struct covey_encode_run *ru
     encoding->lengths = (uint32_t(*)[2])(void *)at;
 }
 
+/* Tokens and model; false where nothing fits. */
+static bool find_tokens(struct encoding *encoding, float largest)
+{
+    const size_t every = encoding->count / LOOKED_AT;
+    if (encoding->run->codec->sparsify == COVEY_SPARSIFY_TOP)
+        return find_top(encoding);
+    covey_spread_measure(&encoding->spread, encoding->x, encoding->count, largest,
+                         every < 1   ? 1
+                         : every > 8 ? 8
+                                     : every);
+    return find_choice(encoding);
+}
+
 enum covey_status covey_uniform_encode(const struct covey_encode_run *run, const float *x, size_t count,
                                        void *scratch, uint8_t *out, size_t capacity, size_t *out_bytes,
                                        struct covey_error *err)
@@ -424,15 +498,11 @@ enum covey_status covey_uniform_encode(const struct covey_encode_run *run, const
     const uint32_t bits = run->kernels->largest(x, count);
     memcpy(&largest, &bits, sizeof bits);
     const size_t limit = capacity < encoding.limit_bytes ? capacity : encoding.limit_bytes;
-    if (largest >= SMALLEST) {
-        const size_t every = count / LOOKED_AT;
-        covey_spread_measure(&encoding.spread, x, count, largest, every < 1 ? 1 : every > 8 ? 8 : every);
-        if (find_choice(&encoding)) {
-            size_t segments = 0;
-            const size_t payload_bytes = write_segments(&encoding, &segments);
-            if (payload_bytes != SIZE_MAX)
-                bytes = put_stream(&encoding, segments, payload_bytes, out, limit);
-        }
+    if (largest >= SMALLEST && find_tokens(&encoding, largest)) {
+        size_t segments = 0;
+        const size_t payload_bytes = write_segments(&encoding, &segments);
+        if (payload_bytes != SIZE_MAX)
+            bytes = put_stream(&encoding, segments, payload_bytes, out, limit);
     }
     if (bytes == 0 && (largest < SMALLEST || capacity >= encoding.limit_bytes))
         bytes = put_zeros(&encoding, out, capacity);

@@ -1,4 +1,4 @@
-foreach(name IN ITEMS status bytes hash log random arena params json yaml codec block_kernels codec_golden hadamard eden uniform rans trellis)
+foreach(name IN ITEMS status bytes hash log random arena params json yaml codec block_kernels codec_golden hadamard eden uniform rans trellis ternary)
     covey_add_test(test_${name} SOURCES unit/common/test_${name}.c LINKS covey_common)
 endforeach()
 foreach(name IN ITEMS block_kernels hadamard rans trellis)

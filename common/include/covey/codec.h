@@ -26,6 +26,8 @@
 #define COVEY_DECODE_VALUES 4096  /* what covey_decoder_next gives at the most in one call */
 #define COVEY_CODEC_RATE_MIN 0.05 /* bits a value */
 #define COVEY_CODEC_RATE_MAX 8.0
+#define COVEY_CODEC_SHARE_MIN 0.0005 /* of the values, that stc keeps */
+#define COVEY_CODEC_SHARE_MAX 0.5
 #define COVEY_DECODER_STATE_WORDS 2304
 
 /* A codec, parsed. Plain data; copy at will. */
