@@ -85,12 +85,14 @@ static void transmit(struct transfer_run *run, const struct covey_block_action *
     run->answers[run->answer_count++] = (struct answer){answered_us, action->number, action->block};
 }
 
-/* The answer that is due first; NULL: none is on its way. */
+/* The answer that is due first, of several the oldest: a link does not put them out of order. NULL: none is
+ * on its way. */
 static struct answer *first_answer(struct transfer_run *run)
 {
     struct answer *first = NULL;
     for (uint32_t i = 0; i < run->answer_count; i++)
-        if (first == NULL || run->answers[i].due_us < first->due_us)
+        if (first == NULL || run->answers[i].due_us < first->due_us ||
+            (run->answers[i].due_us == first->due_us && run->answers[i].number < first->number))
             first = &run->answers[i];
     return first;
 }

@@ -279,6 +279,16 @@ Test(world, a_perfect_link_takes_no_time_and_counts_bytes)
 }
 
 /* At the line's rate where nothing is lost; at least a round trip. */
+/* Answers that are due at one moment come in the order in which they were sent: nothing looks lost. */
+Test(world, a_perfect_link_repeats_nothing_of_a_long_body)
+{
+    const uint64_t body_bytes = 6653480;
+    const struct covey_transfer transfer = transfer_on("perfect", true, 1, true, body_bytes);
+    cr_assert_not(transfer.failed);
+    cr_assert_eq(transfer.ms, 0);
+    cr_assert_lt(transfer.bytes_up, body_bytes + body_bytes / 10);
+}
+
 Test(world, a_transfer_takes_what_rate_and_round_trip_say)
 {
     static const struct {
