@@ -48,7 +48,8 @@ struct covey_sim_summary {
     struct covey_hash scenario_hash, model;
     char cpu[96], blas[96]; /* beside the hash: it holds on these */
     uint32_t rounds, abandoned, devices, threads, ranks;
-    double accuracy; /* of the last model on the test part: the metric that the model is judged by */
+    double accuracy;      /* of the last model on the test part: the metric that the model is judged by */
+    bool metric_is_error; /* an RMSE: less is better */
     double best;
     double target;           /* NaN: none */
     double rounds_to_target; /* first crossing of the best so far, interpolated; NaN: not reached */

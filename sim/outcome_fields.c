@@ -56,6 +56,7 @@ const struct covey_outcome_field covey_summary_fields[] = {
     SUMMARY(REAL, "wall_s", wall_s),
     SUMMARY(U64, "peak_rss_bytes", peak_rss_bytes),
     SUMMARY(REAL, "best", best),
+    SUMMARY(BOOL, "metric_is_error", metric_is_error),
     SUMMARY(REAL, "target", target),
     SUMMARY(REAL, "rounds_to_target", rounds_to_target),
     SUMMARY(REAL, "virtual_s_to_target", virtual_s_to_target),

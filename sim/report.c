@@ -79,7 +79,8 @@ static bool better(const struct covey_report *report, uint32_t a, uint32_t b)
     if (left->front != right->front)
         return left->front;
     const double one = left->outcome->summary.accuracy, other = right->outcome->summary.accuracy;
-    return !isnan(one) && (isnan(other) || one > other);
+    const bool error = left->outcome->summary.metric_is_error;
+    return !isnan(one) && (isnan(other) || (error ? one < other : one > other));
 }
 
 /* All of them; or, of too many, the front and then the most accurate, in the order of the table. */
@@ -94,10 +95,25 @@ static void choose_shown(struct covey_report *report)
     }
 }
 
+const char *covey_report_metric(const struct covey_report *report)
+{
+    return report->share ? "accuracy" : report->error ? "error (RMSE)" : "metric";
+}
+
+static bool are_errors(const struct covey_report *report)
+{
+    for (uint32_t i = 0; i < report->count; i++)
+        if (!report->runs[i].outcome->summary.metric_is_error)
+            return false;
+    return true;
+}
+
 static bool are_shares(const struct covey_report *report)
 {
     for (uint32_t i = 0; i < report->count; i++) {
         const struct covey_outcome_run *run = report->runs[i].outcome;
+        if (run->summary.metric_is_error)
+            return false;
         for (uint32_t r = 0; r < run->round_count; r++)
             if (run->rounds[r].metric < 0 || run->rounds[r].metric > 1)
                 return false;
@@ -112,7 +128,8 @@ static enum covey_status fill(struct covey_report *report, const struct covey_ou
         struct covey_report_run *run = &report->runs[i];
         run->outcome = &runs[i];
         run->target = isnan(target) ? runs[i].summary.target : target;
-        covey_target_find(runs[i].rounds, runs[i].round_count, run->target, &run->crossing);
+        covey_target_find(runs[i].rounds, runs[i].round_count, run->target, runs[i].summary.metric_is_error,
+                          &run->crossing);
         COVEY_TRY(covey_scenario_pairs_read(runs[i].scenario != NULL ? runs[i].scenario : "",
                                             &report->pairs[i], err));
     }
@@ -122,6 +139,7 @@ static enum covey_status fill(struct covey_report *report, const struct covey_ou
     COVEY_TRY(covey_report_groups_make(report, err));
     choose_shown(report);
     report->share = are_shares(report);
+    report->error = are_errors(report);
     return COVEY_OK;
 }
 
@@ -184,9 +202,8 @@ void covey_report_text(FILE *out, const struct covey_report *report)
         const struct covey_sim_summary *summary = &run->outcome->summary;
         char rounds[COVEY_SVG_LABEL_BYTES], up[COVEY_SVG_LABEL_BYTES], down[COVEY_SVG_LABEL_BYTES],
             seconds[COVEY_SVG_LABEL_BYTES], joules[COVEY_SVG_LABEL_BYTES];
-        (void)fprintf(out, "%c %-*s %7u %9.4f %9.4f %12s %9s %9s %9s %9s%s\n",
-                      run->front && report->count > 1 ? '*' : ' ', width, run->label, summary->rounds,
-                      summary->accuracy, summary->best, rounds_text(run, rounds),
+        (void)fprintf(out, "%c %-*s %7u %9.4f %9.4f %12s %9s %9s %9s %9s%s\n", run->front ? '*' : ' ', width,
+                      run->label, summary->rounds, summary->accuracy, summary->best, rounds_text(run, rounds),
                       covey_svg_label(COVEY_SVG_BYTES, (double)summary->bytes_up, false, up),
                       covey_svg_label(COVEY_SVG_BYTES, (double)summary->bytes_down, false, down),
                       covey_svg_label(COVEY_SVG_SECONDS, summary->virtual_s, false, seconds),
@@ -195,7 +212,7 @@ void covey_report_text(FILE *out, const struct covey_report *report)
     }
     if (report->group_count < report->count)
         covey_report_groups_text(out, report);
-    if (report->count > 1)
+    if (report->comparable)
         (void)fprintf(out, "* nothing beats it in bytes up, virtual time and metric together\n");
 }
 
@@ -212,6 +229,7 @@ static void json_run(struct covey_json *json, const struct covey_report *report,
     covey_json_int(json, "rounds", summary->rounds);
     covey_json_real(json, "accuracy", summary->accuracy);
     covey_json_real(json, "best", summary->best);
+    covey_json_bool(json, "metric_is_error", summary->metric_is_error);
     covey_json_text(json, "model_sha256", hash);
     covey_json_real(json, "target", run->target);
     covey_json_real(json, "rounds_to_target", run->crossing.rounds);

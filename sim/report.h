@@ -48,7 +48,9 @@ struct covey_report {
     const char *keys[COVEY_REPORT_KEYS]; /* in which they differ */
     uint32_t key_count;
     uint32_t shown[COVEY_SVG_SERIES], shown_count; /* those that are drawn, when there are too many */
-    bool share;                                    /* the metrics are shares of one: accuracies */
+    bool error;                                    /* the metrics of all runs are errors: less is better */
+    bool share;                                    /* they are shares of one: accuracies */
+    bool comparable; /* more than one run, and all of the same data: there is a front */
 };
 
 /* target: NaN takes each run's own. runs: borrowed until destroyed. */
@@ -68,6 +70,8 @@ void covey_report_html(FILE *out, const struct covey_report *report, const char 
 /* Groups, their figures and fronts, from runs and pairs. */
 COVEY_MUST_CHECK enum covey_status covey_report_groups_make(struct covey_report *report,
                                                             struct covey_error *err);
+/* "accuracy", "error (RMSE)" or "metric". */
+const char *covey_report_metric(const struct covey_report *report);
 void covey_report_groups_text(FILE *out, const struct covey_report *report);
 void covey_report_groups_json(FILE *out, const struct covey_report *report);
 void covey_report_groups_html(FILE *out, const struct covey_report *report);

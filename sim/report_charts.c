@@ -95,12 +95,14 @@ static double common_target(const struct covey_report *report)
 static void draw_metric(FILE *out, const struct covey_report *report, const struct table *table)
 {
     const enum covey_svg_unit unit = report->share ? COVEY_SVG_SHARE : COVEY_SVG_PLAIN;
-    const char *metric = report->share ? "accuracy" : "metric";
+    const char *metric = covey_report_metric(report);
     struct covey_svg_chart chart = {.y_label = metric,
                                     .y_unit = unit,
                                     .level = common_target(report),
                                     .level_name = "target",
-                                    .title = report->share ? "Accuracy over rounds" : "Metric over rounds",
+                                    .title = report->share   ? "Accuracy over rounds"
+                                             : report->error ? "Error over rounds"
+                                                             : "Metric over rounds",
                                     .x_label = "round",
                                     .x_unit = COVEY_SVG_WHOLE};
     draw_lines(out, report, table, ROUND, METRIC, chart);
@@ -287,12 +289,12 @@ static void draw_devices(FILE *out, const struct covey_report *report)
         draw_participation(out, report->runs[0].outcome);
     draw_curves(out, report, distribution,
                 (struct covey_svg_chart){.title = "The last model on devices' own examples",
-                                         .x_label = report->share ? "accuracy" : "metric",
+                                         .x_label = covey_report_metric(report),
                                          .y_label = "devices with at most so much",
                                          .x_unit = report->share ? COVEY_SVG_SHARE : COVEY_SVG_PLAIN,
                                          .y_unit = COVEY_SVG_SHARE,
                                          .from_zero = true,
-                                         .level = .1,
+                                         .level = report->error ? .9 : .1,
                                          .level_name = "worst tenth"});
 }
 
@@ -352,8 +354,7 @@ static void draw_cloud(FILE *out, const struct covey_report *report, const struc
                                               .hollow = i == 0};
     const struct covey_svg_chart chart = {.title = bytes ? "Runs by bytes up" : "Runs by virtual time",
                                           .x_label = bytes ? "bytes up" : "virtual time",
-                                          .y_label =
-                                              report->share ? "accuracy at the end" : "metric at the end",
+                                          .y_label = covey_report_metric(report),
                                           .x_unit = bytes ? COVEY_SVG_BYTES : COVEY_SVG_SECONDS,
                                           .y_unit = report->share ? COVEY_SVG_SHARE : COVEY_SVG_PLAIN,
                                           .level = NAN,
@@ -364,7 +365,7 @@ static void draw_cloud(FILE *out, const struct covey_report *report, const struc
 
 static void draw_runs(FILE *out, const struct covey_report *report)
 {
-    struct cloud *cloud = calloc(1, sizeof *cloud);
+    struct cloud *cloud = report->comparable ? calloc(1, sizeof *cloud) : NULL;
     for (uint32_t i = 0; cloud != NULL && i < report->count; i++) {
         const struct covey_sim_summary *summary = &report->runs[i].outcome->summary;
         const size_t side = report->runs[i].front ? 1 : 0, at = cloud->count[side]++;
@@ -377,8 +378,8 @@ static void draw_runs(FILE *out, const struct covey_report *report)
         draw_cloud(out, report, cloud, false);
     }
     free(cloud);
-    draw_by_run(out, report, worst_decile_of, "The worst tenth of the devices",
-                report->share ? "accuracy" : "metric", report->share ? COVEY_SVG_SHARE : COVEY_SVG_PLAIN);
+    draw_by_run(out, report, worst_decile_of, "The worst tenth of the devices", covey_report_metric(report),
+                report->share ? COVEY_SVG_SHARE : COVEY_SVG_PLAIN);
     draw_by_run(out, report, battery_of, "Battery that it costs a day", "of a battery", COVEY_SVG_SHARE);
 }
 

@@ -127,12 +127,26 @@ static void fill_group(const struct covey_report *report, uint32_t index, double
     group->joules = spread(report, index, values, joules);
 }
 
+/* Metrics on different data say nothing about each other. */
+static bool is_comparable(const struct covey_report *report)
+{
+    for (uint32_t i = 0; i < report->key_count; i++)
+        if (strncmp(report->keys[i], "data.", 5) == 0)
+            return false;
+    return report->count > 1;
+}
+
 static void mark_front(struct covey_report *report, double *points, bool *front)
 {
+    report->comparable = is_comparable(report);
+    if (!report->comparable)
+        return;
     for (uint32_t i = 0; i < report->group_count; i++) {
         points[3 * (size_t)i] = report->groups[i].bytes_up.mean;
         points[3 * (size_t)i + 1] = report->groups[i].virtual_s.mean;
-        points[3 * (size_t)i + 2] = -report->groups[i].accuracy.mean;
+        const double metric = report->groups[i].accuracy.mean;
+        points[3 * (size_t)i + 2] =
+            report->runs[report->groups[i].first].outcome->summary.metric_is_error ? metric : -metric;
     }
     covey_pareto_front(points, report->group_count, 3, front);
     for (uint32_t i = 0; i < report->group_count; i++)
@@ -224,9 +238,9 @@ void covey_report_groups_text(FILE *out, const struct covey_report *report)
         const struct covey_report_group *group = &report->groups[i];
         char accuracy_text[TEXT_BYTES], best_text[TEXT_BYTES], reached[TEXT_BYTES], up[TEXT_BYTES],
             time[TEXT_BYTES];
-        (void)fprintf(out,
-                      "%c %-*s  %u runs  accuracy %s  best %s  median rounds to target %s  up %s  time %s\n",
+        (void)fprintf(out, "%c %-*s  %u runs  %s %s  best %s  median rounds to target %s  up %s  time %s\n",
                       group->front ? '*' : ' ', width, group->label, group->count,
+                      covey_report_metric(report),
                       text_of(unit_of(report, 0), group->accuracy, accuracy_text),
                       text_of(unit_of(report, 1), group->best, best_text),
                       reached_text(report, group, reached), text_of(COVEY_SVG_BYTES, group->bytes_up, up),
@@ -283,7 +297,7 @@ void covey_report_groups_html(FILE *out, const struct covey_report *report)
         "<th title=\"and how many of the runs reached it\">median rounds to target</th>",
         out);
     for (size_t i = 0; i < COLUMNS; i++)
-        (void)fprintf(out, "<th>%s</th>", columns[i].name);
+        (void)fprintf(out, "<th>%s</th>", i == 0 ? covey_report_metric(report) : columns[i].name);
     (void)fputs("</tr></thead><tbody>\n", out);
     for (uint32_t i = 0; i < report->group_count; i++) {
         const struct covey_report_group *group = &report->groups[i];

@@ -101,7 +101,7 @@ static uint32_t figures_of(const struct covey_report *report, const struct covey
     const enum covey_svg_unit metric = report->share ? COVEY_SVG_SHARE : COVEY_SVG_PLAIN;
     const struct figure figures[] = {
         {"rounds", "", COVEY_SVG_WHOLE, s->rounds},
-        {report->share ? "accuracy" : "metric", "of the last model on the test part", metric, s->accuracy},
+        {covey_report_metric(report), "of the last model on the test part", metric, s->accuracy},
         {"best", "of all rounds", metric, s->best},
         {"target", "", metric, run->target},
         {"rounds to target", "first crossing of the best so far, interpolated", COVEY_SVG_WHOLE,
@@ -163,7 +163,7 @@ static void write_row(FILE *out, const struct covey_report *report, uint32_t ind
     const struct covey_report_run *run = &report->runs[index];
     struct figure figures[FIGURES];
     char hash[COVEY_HASH_TEXT_BYTES];
-    const bool front = run->front && report->count > 1;
+    const bool front = run->front;
     (void)figures_of(report, run, figures);
     (void)fprintf(out, "<tr%s><td>%u. ", front ? " class=\"front\"" : "", index + 1);
     covey_html_text(out, run->label);

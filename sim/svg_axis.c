@@ -97,8 +97,9 @@ const char *covey_svg_label(enum covey_svg_unit unit, double value, bool exact,
             return with_prefix(value, "", digits, out);
         return out;
     case COVEY_SVG_SHARE:
-        if (exact)
-            (void)snprintf(out, COVEY_SVG_LABEL_BYTES, "%.2f %%", value * 100);
+        if (exact) /* a battery's share may be tiny */
+            (void)snprintf(out, COVEY_SVG_LABEL_BYTES, fabs(value) >= 1e-4 ? "%.2f %%" : "%.2g %%",
+                           value * 100);
         else
             (void)snprintf(out, COVEY_SVG_LABEL_BYTES, "%.4g %%", value * 100);
         return out;

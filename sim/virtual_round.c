@@ -261,7 +261,7 @@ static enum covey_status report_round(struct covey_simulation *sim, struct covey
                                       struct covey_error *err)
 {
     row->wall_s = covey_simulation_wall_s() - sim->started_s + sim->earlier_s;
-    covey_virtual_tally_note(&sim->tally, row, sim->server.rules.lower_is_better);
+    covey_virtual_tally_note(&sim->tally, row, sim->fleet.metric_is_error);
     if (sim->outcome != NULL)
         COVEY_TRY(covey_outcome_round(sim->outcome, row, err));
     if (sim->options.on_round != NULL)

@@ -13,6 +13,7 @@ enum covey_status covey_virtual_tally_init(struct covey_virtual_tally *tally,
     const struct covey_round_rules *rules = &fleet->scenario->rules;
     *tally = (struct covey_virtual_tally){
         .fleet = fleet, .sums = {.best = (double)NAN}, .worst_decile = (double)NAN};
+    tally->sums.watch.lower_is_better = fleet->metric_is_error;
     tally->sums.watch.target = rules->has_target ? rules->stop_target : (double)NAN;
     tally->devices = calloc(fleet->devices, sizeof *tally->devices);
     return tally->devices == NULL
@@ -177,6 +178,7 @@ void covey_virtual_tally_summary(const struct covey_virtual_tally *tally, const 
 {
     const struct covey_target_crossing *crossing = &tally->sums.watch.crossing;
     *out = (struct covey_sim_summary){
+        .metric_is_error = tally->fleet->metric_is_error,
         .best = tally->sums.best,
         .target = tally->sums.watch.target,
         .rounds_to_target = crossing->reached ? crossing->rounds : (double)NAN,

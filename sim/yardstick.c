@@ -44,18 +44,18 @@ void covey_target_watch_add(struct covey_target_watch *watch, const struct covey
     if (watch->crossing.reached || !isfinite(round->metric) || isnan(watch->target))
         return;
     const struct covey_target_crossing now = moment(watch, round);
-    if (round->metric >= watch->target)
+    if (watch->lower_is_better ? round->metric <= watch->target : round->metric >= watch->target)
         cross(watch, &now, round->metric);
-    if (!watch->begun || round->metric > watch->best)
+    if (!watch->begun || (watch->lower_is_better ? round->metric < watch->best : round->metric > watch->best))
         watch->best = round->metric;
     watch->begun = true;
     watch->before = now;
 }
 
 void covey_target_find(const struct covey_sim_round *rounds, uint32_t count, double target,
-                       struct covey_target_crossing *out)
+                       bool lower_is_better, struct covey_target_crossing *out)
 {
-    struct covey_target_watch watch = {.target = target};
+    struct covey_target_watch watch = {.target = target, .lower_is_better = lower_is_better};
     for (uint32_t i = 0; i < count; i++)
         covey_target_watch_add(&watch, &rounds[i]);
     *out = watch.crossing;

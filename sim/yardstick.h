@@ -20,6 +20,7 @@ struct covey_target_crossing {
 /* Fed round by round; start with an all-zero one and a target that is not NaN. */
 struct covey_target_watch {
     double target;
+    bool lower_is_better;                          /* the metric is an error */
     bool begun;                                    /* a judged round went before */
     double best;                                   /* of the rounds judged so far */
     double bytes_up, joules;                       /* summed over all rounds so far */
@@ -29,7 +30,7 @@ void covey_target_watch_add(struct covey_target_watch *watch, const struct covey
 
 /* The same over rounds (count) that are all there. */
 void covey_target_find(const struct covey_sim_round *rounds, uint32_t count, double target,
-                       struct covey_target_crossing *out);
+                       bool lower_is_better, struct covey_target_crossing *out);
 
 /* Gini coefficient of non-negative values, given as a histogram: weights[i] of them are values[i], which rise
  * strictly. 0: all alike, towards 1: one has everything. 0 where there is nothing to share out. */

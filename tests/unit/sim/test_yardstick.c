@@ -20,7 +20,7 @@ Test(target, is_crossed_between_two_rounds)
     const struct covey_sim_round rounds[] = {judged(1, .5),  judged(2, .9),  judged(3, NAN), judged(4, .85),
                                              judged(5, NAN), judged(6, .98), judged(7, .99)};
     struct covey_target_crossing crossing;
-    covey_target_find(rounds, 7, .95, &crossing);
+    covey_target_find(rounds, 7, .95, false, &crossing);
     cr_assert(crossing.reached);
     near(crossing.rounds, 4 + 2 * 5. / 8);
     near(crossing.virtual_s, 40 + 20 * 5. / 8);
@@ -32,15 +32,15 @@ Test(target, at_once_and_never)
 {
     const struct covey_sim_round rounds[] = {judged(1, .97), judged(2, .96)};
     struct covey_target_crossing crossing;
-    covey_target_find(rounds, 2, .95, &crossing);
+    covey_target_find(rounds, 2, .95, false, &crossing);
     cr_assert(crossing.reached);
     near(crossing.rounds, 1);
-    covey_target_find(rounds, 2, .98, &crossing);
+    covey_target_find(rounds, 2, .98, false, &crossing);
     cr_assert(!crossing.reached);
     cr_assert(isnan(crossing.rounds) && isnan(crossing.bytes_up));
-    covey_target_find(rounds, 2, NAN, &crossing);
+    covey_target_find(rounds, 2, NAN, false, &crossing);
     cr_assert(!crossing.reached);
-    covey_target_find(rounds, 0, .5, &crossing);
+    covey_target_find(rounds, 0, .5, false, &crossing);
     cr_assert(!crossing.reached);
 }
 
@@ -48,8 +48,19 @@ Test(target, met_exactly)
 {
     const struct covey_sim_round rounds[] = {judged(1, .5), judged(2, .95), judged(3, .95)};
     struct covey_target_crossing crossing;
-    covey_target_find(rounds, 3, .95, &crossing);
+    covey_target_find(rounds, 3, .95, false, &crossing);
     near(crossing.rounds, 2);
+}
+
+Test(target, of_an_error_is_crossed_downwards)
+{
+    const struct covey_sim_round rounds[] = {judged(1, .9), judged(2, .6), judged(3, .7), judged(4, .4)};
+    struct covey_target_crossing crossing;
+    covey_target_find(rounds, 4, .5, true, &crossing);
+    cr_assert(crossing.reached);
+    near(crossing.rounds, 3.5); /* from the best so far, .6, at round 3 to .4 at round 4 */
+    covey_target_find(rounds, 4, .3, true, &crossing);
+    cr_assert(!crossing.reached);
 }
 
 Test(gini, known_cases)
