@@ -15,9 +15,13 @@
 #define SEGMENT_BYTES 32768         /* of a segment, about: then its lanes cost one part in a thousand */
 #define SEGMENT_LOG_MIN 3           /* where there are so many values */
 #define SEGMENT_LOG_MAX 10
-#define LANE_BYTES 256 /* of a segment for each lane */
-#define LANE_BITS 11   /* that a lane costs */
-#define WORD_SLACK 96  /* bytes that writing runs of rANS needs beyond what it fills */
+#define LANE_BYTES 512       /* of a segment for each lane */
+#define ALL_LANES_BYTES 8192 /* from here on all lanes, which are faster together */
+#define LANES_LOG_MAX 5
+#define LANE_BITS 11  /* that a lane costs */
+#define WORD_SLACK 96 /* bytes that writing runs of rANS needs beyond what it fills */
+
+_Static_assert(1 << LANES_LOG_MAX == COVEY_RANS_LANES, "it is the same");
 
 struct encoding {
     const struct covey_encode_run *run;
@@ -170,9 +174,8 @@ static void choose_layout(struct encoding *encoding, double payload_bytes)
     }
     if (encoding->count < covey_uniform_segment(model))
         of_segment = payload_bytes;
-    model->lanes_log = 0;
-    while (2u << model->lanes_log <= COVEY_RANS_LANES &&
-           of_segment >= (double)(2u << model->lanes_log) * LANE_BYTES)
+    model->lanes_log = of_segment >= ALL_LANES_BYTES ? LANES_LOG_MAX : 0;
+    while (model->lanes_log < LANES_LOG_MAX && of_segment >= (double)(2u << model->lanes_log) * LANE_BYTES)
         model->lanes_log++;
 }
 

@@ -52,8 +52,8 @@ static const struct {
     {"int8", COUNT, 0x404953c293497da6},         {"int4", COUNT, 0x29b671bf27ec6374},
     {"eden1", COUNT, 0xbd176bbf841c62b0},        {"eden2", COUNT, 0xbd0ad6a06c805507},
     {"eden3", COUNT, 0x51923a0d94d8f290},        {"eden4", COUNT, 0x52b25ff89a0f5905},
-    {"ec:0.1", LONG_COUNT, 0x24b380acbc57e565},  {"ec:1", COUNT, 0x60afa2d869d0d706},
-    {"ec:2.5", LONG_COUNT, 0x1c41d7e134715037},  {"ec:8", COUNT, 0x499a5ed4685805d0},
+    {"ec:0.1", LONG_COUNT, 0x24b380acbc57e565},  {"ec:1", COUNT, 0xb543adb9ca028431},
+    {"ec:2.5", LONG_COUNT, 0x1c41d7e134715037},  {"ec:8", COUNT, 0xb9519ad0c031a4f7},
     {"tcq:0.5", LONG_COUNT, 0x1356ac5677ba930d}, {"tcq:1", COUNT, 0x43b163ee32020d81},
     {"tcq:4", LONG_COUNT, 0xe4e0c3389c04dddb},
 };
