@@ -74,11 +74,20 @@ static int parse_options(int argc, char **argv, struct report_options *options)
     return -1;
 }
 
+static const char *title_of(const struct covey_report *report)
+{
+    const char *first = report->runs[0].outcome->summary.scenario;
+    for (uint32_t i = 1; i < report->count; i++)
+        if (strcmp(report->runs[i].outcome->summary.scenario, first) != 0)
+            return "Runs side by side";
+    return first;
+}
+
 static enum covey_status write_page(const struct covey_report *report, const struct report_options *options,
                                     struct covey_error *err)
 {
     char path[COVEY_FILE_PATH_BYTES];
-    const char *title = options->title != NULL ? options->title : report->runs[0].outcome->summary.scenario;
+    const char *title = options->title != NULL ? options->title : title_of(report);
     if (options->json && options->out == NULL)
         return COVEY_OK;
     int size;

@@ -248,6 +248,31 @@ Test(report, runs_side_by_side_show_in_what_they_differ)
     drop(runs, 2);
 }
 
+Test(report, runs_on_other_data_are_not_weighed_against_each_other)
+{
+    struct covey_outcome_run runs[] = {some_run("x", "data:\n  set: mnist\n", .9, 1000),
+                                       some_run("x", "data:\n  set: har\n", .8, 4000)};
+    struct covey_report *report;
+    cr_assert_eq(covey_report_create(runs, 2, NAN, &report, NULL), COVEY_OK);
+    cr_assert(!report->comparable && !report->runs[0].front && !report->runs[1].front);
+    covey_report_destroy(report);
+    drop(runs, 2);
+}
+
+Test(report, of_errors_the_least_is_the_best)
+{
+    struct covey_outcome_run runs[] = {some_run("x", "codec: int8\n", .9, 1000),
+                                       some_run("x", "codec: raw32\n", .3, 1000)};
+    struct covey_report *report;
+    runs[0].summary.metric_is_error = runs[1].summary.metric_is_error = true;
+    cr_assert_eq(covey_report_create(runs, 2, .2, &report, NULL), COVEY_OK);
+    cr_assert(report->error && !report->share);
+    cr_assert(!report->runs[0].front && report->runs[1].front);
+    cr_assert(!(fabs(report->runs[1].crossing.rounds - 1) > 1e-9), "it begins under the target");
+    covey_report_destroy(report);
+    drop(runs, 2);
+}
+
 Test(report, runs_that_differ_in_the_seed_are_put_together)
 {
     struct covey_outcome_run runs[] = {some_run("x", "codec: int8\nseed: 1\n", .90, 1000),
