@@ -53,13 +53,7 @@ double covey_trellis_bits(const struct covey_trellis_model *model, uint32_t magn
 void covey_trellis_slots(const struct covey_trellis_model *model, uint32_t *slots);
 void covey_trellis_ranges(const struct covey_trellis_model *model, uint32_t *ranges);
 
-/* Magnitude row of v, by its kind. */
-static inline uint32_t covey_trellis_row(uint32_t magnitude)
-{
-    return magnitude / 2;
-}
-
-/* The symbol's magnitude for a magnitude, and what its escape says; the other way in *_magnitude. */
+/* Whether a magnitude lies beyond the rows. */
 static inline bool covey_trellis_escapes(const struct covey_trellis_model *model, uint32_t magnitude)
 {
     return magnitude / 2 >= model->rows[magnitude & 1];
