@@ -3,4 +3,4 @@ foreach(name IN ITEMS partition partition_picture scenario)
     covey_add_test(test_${name} LINKS covey_sim SOURCES unit/sim/test_${name}.c)
 endforeach()
 covey_add_test(test_sim_data LINKS covey_sim SOURCES unit/sim/test_sim_data.c TIMEOUT 600) # trains each set's model
-covey_add_test(test_world LINKS covey_sim SOURCES unit/sim/test_world.c LABELS threads)
+covey_add_test(test_world LINKS covey_sim SOURCES unit/sim/test_world.c LABELS threads TIMEOUT 600)
