@@ -32,7 +32,7 @@ def run(federation):
     federation.start("server")
     for name in federation.names():
         federation.start(name)
-    federation.running["server"].wait(timeout=90)
+    federation.running["server"].wait(timeout=kill_processes.PATIENCE_S)
     rounds = federation.rounds()
     if len(rounds) != ROUNDS or any(line["updates"] != 2 or line["abandoned"] for line in rounds):
         raise AssertionError(f"not {ROUNDS} rounds of two updates: {rounds}")

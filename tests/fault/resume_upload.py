@@ -15,6 +15,8 @@ import time
 import kill_processes
 
 RATE_BITS_PER_S = 100_000
+HALF_BYTES = 15_000  # of the update of 30 kB: what passes before the device is killed
+BLOCK_BYTES = 1024  # a datagram of more carries a block of an upload
 HELD = 200  # datagrams; what is more is lost
 
 
@@ -24,6 +26,7 @@ class SlowRelay(threading.Thread):
     def __init__(self, port):
         super().__init__(daemon=True)
         self.port, self.stopped, self.ways, self.held = port, False, {}, []
+        self.carried, self.most = 0, HALF_BYTES  # of blocks; None: all may pass
         self.front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.front.bind(("127.0.0.1", port))
 
@@ -49,9 +52,11 @@ class SlowRelay(threading.Thread):
                         self.front.sendto(sock.recv(2048), client)
                 except OSError:
                     pass  # nobody listens there now
-            while self.held and time.monotonic() >= free_at:
+            while self.held and time.monotonic() >= free_at and (self.most is None or self.carried < self.most):
                 way, data = self.held.pop(0)
                 free_at = max(free_at, time.monotonic()) + len(data) * 8 / RATE_BITS_PER_S
+                if len(data) > BLOCK_BYTES:
+                    self.carried += len(data)
                 try:
                     way.send(data)
                 except OSError:
@@ -80,15 +85,16 @@ def run(federation):
     relay.start()
     federation.start("server")
     federation.start("device-1")
-    kill_processes.wait_until("an update that goes out", 60, lambda: os.path.exists(update))
+    kill_processes.wait_until("an update that goes out", kill_processes.PATIENCE_S, lambda: os.path.exists(update))
     size = os.path.getsize(update)
-    time.sleep(0.5 * size * 8 / RATE_BITS_PER_S)
+    kill_processes.wait_until("half of it to pass", kill_processes.PATIENCE_S, lambda: relay.carried >= HALF_BYTES)
     federation.kill("device-1")
     relay.held.clear()  # what was on its way
+    relay.most = None
     if not os.path.exists(update):
         raise AssertionError("it was faster than the relay lets it be")
     federation.start("device-1")
-    kill_processes.wait_until("the update's acknowledgement", 60, lambda: len(federation.lines("device-1")) > 0)
+    kill_processes.wait_until("the update's acknowledgement", kill_processes.PATIENCE_S, lambda: len(federation.lines("device-1")) > 0)
     sent = federation.lines("device-1")[0]["upload_bytes_up"]
     relay.stopped = True
     print(f"an update of {size} bytes: the second process sent {sent}, {sent / size:.0%}")

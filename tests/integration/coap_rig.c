@@ -94,6 +94,35 @@ bool rig_logged(struct rig *rig, const char *text)
     return found;
 }
 
+static void nap(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+}
+
+bool rig_await(struct rig *rig, int present)
+{
+    const double end = clock_s() + RIG_PATIENCE_MS / 1000.0;
+    while (atomic_load(&rig->present) != present && clock_s() < end)
+        nap();
+    return atomic_load(&rig->present) == present;
+}
+
+bool rig_await_held(struct rig *rig, uint32_t wanted)
+{
+    const double end = clock_s() + RIG_PATIENCE_MS / 1000.0;
+    while (rig_held(rig) != wanted && clock_s() < end)
+        nap();
+    return rig_held(rig) == wanted;
+}
+
+bool rig_await_log(struct rig *rig, const char *text)
+{
+    const double end = clock_s() + RIG_PATIENCE_MS / 1000.0;
+    while (!rig_logged(rig, text) && clock_s() < end)
+        nap();
+    return rig_logged(rig, text);
+}
+
 static void respond(struct covey_exchange *exchange, uint8_t code, struct covey_blob *blob)
 {
     covey_exchange_respond(
@@ -265,10 +294,18 @@ bool device_connect(struct device *device, const char *address)
     struct covey_error err = {0};
     int downs = device->downs, ups = device->ups;
     cr_assert_eq(device->link.ops->connect(device->link.link, address, &err), COVEY_OK, "%s", err.text);
-    double end = clock_s() + 15;
+    double end = clock_s() + RIG_PATIENCE_MS / 1000.0;
     while (device->ups == ups && device->downs == downs && clock_s() < end)
         device->link.ops->run(device->link.link, 100);
     return device->state == COVEY_LINK_UP;
+}
+
+bool device_await_down(struct device *device)
+{
+    const double end = clock_s() + RIG_PATIENCE_MS / 1000.0;
+    while (device->state != COVEY_LINK_DOWN && clock_s() < end)
+        device->link.ops->run(device->link.link, 50);
+    return device->state == COVEY_LINK_DOWN;
 }
 
 void device_stop(struct device *device)

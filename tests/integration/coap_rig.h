@@ -11,6 +11,8 @@
 #include "covey/transport.h"
 
 #define RIG_LOG_BYTES 65536
+/* A test fails when what it waits for has not come for so long: no machine that works is so slow. */
+#define RIG_PATIENCE_MS 120000
 
 /* A service with a few paths: GET model, small, later, missing; PUT or POST anything; GET plan is observable.
  */
@@ -42,6 +44,11 @@ void rig_start_server(struct rig *rig, uint16_t port, uint32_t shards);
 void rig_stop(struct rig *rig);
 /* Answers what was held, from another thread. */
 void rig_release(struct rig *rig, uint8_t code);
+/* Until as many devices are there, or requests are held, as wanted; false: that never came. */
+bool rig_await(struct rig *rig, int present);
+bool rig_await_held(struct rig *rig, uint32_t wanted);
+/* Until the server's log says so. */
+bool rig_await_log(struct rig *rig, const char *text);
 /* How many requests are held. */
 uint32_t rig_held(struct rig *rig);
 bool rig_logged(struct rig *rig, const char *text);
@@ -59,6 +66,8 @@ struct covey_credentials rig_psk(const char *name);
 struct device *device_start(const struct covey_credentials *credentials);
 /* Connects and waits; false: it went down, see reason. */
 bool device_connect(struct device *device, const char *address);
+/* Until its link is down. */
+bool device_await_down(struct device *device);
 void device_stop(struct device *device);
 
 struct answer {

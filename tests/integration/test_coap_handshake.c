@@ -129,37 +129,27 @@ static void expect_served(struct kit *kit)
     cr_assert(device_connect(device, kit->rig->address), "%s", device->reason.text);
     cr_assert(device_ask(
         device, &(struct covey_request){.method = COVEY_PUT, .path = "x", .body = {(const uint8_t *)"1", 1}},
-        &answer, 10000));
+        &answer, RIG_PATIENCE_MS));
     cr_assert_eq(answer.code, COVEY_CODE_CHANGED);
     cr_assert_str_eq(kit->rig->last_name, "lamp");
     device_stop(device);
 }
 
-static bool await_log(struct rig *rig, const char *text)
-{
-    double end = clock_s() + 5;
-    while (!rig_logged(rig, text) && clock_s() < end)
-        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-    return rig_logged(rig, text);
-}
-
-/* Both sides say why, soon. */
+/* Both sides say why: the device is told, it does not give up at the end of its own patience (COVEY_TIMEOUT).
+ */
 static void expect_refused(struct kit *kit, const struct covey_credentials *credentials,
                            const char *device_says, const char *server_says)
 {
     struct device *device = device_start(credentials);
-    double start = clock_s();
     cr_assert_not(device_connect(device, kit->rig->address));
-    double took = clock_s() - start;
     cr_assert_not_null(strstr(device->reason.text, device_says), "the device says '%s'", device->reason.text);
     cr_assert_eq(device->reason.status, COVEY_DENIED, "%s", covey_status_text(device->reason.status));
-    cr_assert(await_log(kit->rig, server_says), "the server's log: %s", kit->rig->log_text);
-    cr_assert_lt(took, 4, "refused only after %g s", took);
+    cr_assert(rig_await_log(kit->rig, server_says), "the server's log: %s", kit->rig->log_text);
     cr_assert_eq(atomic_load(&kit->rig->served), 0 + kit->rig->uploads, "nobody was served who should not");
     device_stop(device);
 }
 
-Test(handshake, right_device_is_served, .timeout = 60)
+Test(handshake, right_device_is_served, .timeout = 900)
 {
     struct kit *kit = kit_start();
     expect_served(kit);
@@ -167,7 +157,7 @@ Test(handshake, right_device_is_served, .timeout = 60)
     kit_stop(kit);
 }
 
-Test(handshake, no_certificate, .timeout = 60)
+Test(handshake, no_certificate, .timeout = 900)
 {
     struct kit *kit = kit_start();
     expect_served(kit);
@@ -177,7 +167,7 @@ Test(handshake, no_certificate, .timeout = 60)
     kit_stop(kit);
 }
 
-Test(handshake, another_authority, .timeout = 60)
+Test(handshake, another_authority, .timeout = 900)
 {
     struct kit *kit = kit_start();
     struct identity stranger = issue(&kit->other_ca, COVEY_USAGE_DEVICE, "lamp", NULL, -YEAR_S, YEAR_S);
@@ -188,7 +178,7 @@ Test(handshake, another_authority, .timeout = 60)
     kit_stop(kit);
 }
 
-Test(handshake, server_certificate_used_by_a_device, .timeout = 60)
+Test(handshake, server_certificate_used_by_a_device, .timeout = 900)
 {
     struct kit *kit = kit_start();
     /* of the right authority even, so that only the usage is wrong */
@@ -204,7 +194,7 @@ Test(handshake, server_certificate_used_by_a_device, .timeout = 60)
     kit_stop(kit);
 }
 
-Test(handshake, expired_device, .timeout = 60)
+Test(handshake, expired_device, .timeout = 900)
 {
     struct kit *kit = kit_start();
     struct identity old = issue(&kit->device_ca, COVEY_USAGE_DEVICE, "lamp", NULL, -YEAR_S, -86400);
@@ -231,7 +221,7 @@ static void expect_server_refused(struct kit *kit, const struct identity *server
     expect_served(kit);
 }
 
-Test(handshake, device_certificate_used_by_a_server, .timeout = 60)
+Test(handshake, device_certificate_used_by_a_server, .timeout = 900)
 {
     struct kit *kit = kit_start();
     struct identity wrong = issue(&kit->server_ca, COVEY_USAGE_DEVICE, "covey", NULL, -YEAR_S, YEAR_S);
@@ -240,7 +230,7 @@ Test(handshake, device_certificate_used_by_a_server, .timeout = 60)
     kit_stop(kit);
 }
 
-Test(handshake, server_of_another_authority, .timeout = 60)
+Test(handshake, server_of_another_authority, .timeout = 900)
 {
     struct kit *kit = kit_start();
     struct identity wrong =
@@ -249,7 +239,7 @@ Test(handshake, server_of_another_authority, .timeout = 60)
     kit_stop(kit);
 }
 
-Test(handshake, expired_server, .timeout = 60)
+Test(handshake, expired_server, .timeout = 900)
 {
     struct kit *kit = kit_start();
     struct identity old =
@@ -258,7 +248,7 @@ Test(handshake, expired_server, .timeout = 60)
     kit_stop(kit);
 }
 
-Test(handshake, wrong_server_name, .timeout = 60)
+Test(handshake, wrong_server_name, .timeout = 900)
 {
     struct kit *kit = kit_start();
     struct covey_peer_policy other = {.peer = COVEY_SIDE_SERVER, .server_name = "other.example"};
@@ -269,7 +259,7 @@ Test(handshake, wrong_server_name, .timeout = 60)
 }
 
 /* An address as the server's name: Mbed TLS gets a placeholder, the policy looks at the address (fault 5). */
-Test(handshake, server_named_by_address, .timeout = 60)
+Test(handshake, server_named_by_address, .timeout = 900)
 {
     struct kit *kit = kit_start();
     struct identity server =
@@ -291,16 +281,16 @@ static void expect_psk_refused(struct rig *rig, const struct covey_credentials *
                                const char *device_says, const char *server_says)
 {
     struct device *device = device_start(credentials);
-    double start = clock_s();
     cr_assert_not(device_connect(device, rig->address));
+    cr_assert_eq(device->reason.status, COVEY_DENIED, "told, not given up: %s",
+                 covey_status_text(device->reason.status));
     cr_assert_not_null(strstr(device->reason.text, device_says), "the device says '%s'", device->reason.text);
-    cr_assert(await_log(rig, server_says), "the server's log: %s", rig->log_text);
-    cr_assert_lt(clock_s() - start, 8);
+    cr_assert(rig_await_log(rig, server_says), "the server's log: %s", rig->log_text);
     cr_assert_eq(atomic_load(&rig->served), 0);
     device_stop(device);
 }
 
-Test(handshake, wrong_psk, .timeout = 60)
+Test(handshake, wrong_psk, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 100, 1);
     struct covey_credentials credentials = rig_psk("device-1");
@@ -309,7 +299,7 @@ Test(handshake, wrong_psk, .timeout = 60)
     rig_stop(rig);
 }
 
-Test(handshake, unknown_identity, .timeout = 60)
+Test(handshake, unknown_identity, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 100, 1);
     struct covey_credentials credentials = rig_psk("stranger");
@@ -317,7 +307,7 @@ Test(handshake, unknown_identity, .timeout = 60)
     rig_stop(rig);
 }
 
-Test(handshake, key_against_certificates, .timeout = 60)
+Test(handshake, key_against_certificates, .timeout = 900)
 {
     struct kit *kit = kit_start();
     struct covey_credentials credentials = rig_psk("device-1");
@@ -332,7 +322,7 @@ Test(handshake, key_against_certificates, .timeout = 60)
 
 /* ---- what is not there ---- */
 
-Test(handshake, nobody_listens, .timeout = 60)
+Test(handshake, nobody_listens, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 100, 1);
     struct covey_credentials credentials = rig_psk("device-1");
@@ -340,10 +330,10 @@ Test(handshake, nobody_listens, .timeout = 60)
     char address[64];
     snprintf(address, sizeof address, "%s", rig->address);
     rig_stop_server(rig);
-    double start = clock_s();
     cr_assert_not(device_connect(device, address));
+    cr_assert_eq(device->reason.status, COVEY_NOT_FOUND, "found out, not given up: %s",
+                 covey_status_text(device->reason.status));
     cr_assert_not_null(strstr(device->reason.text, "no server listens"), "%s", device->reason.text);
-    cr_assert_lt(clock_s() - start, 3);
     cr_assert_not(device_connect(device, "no-such-name.invalid:5684"));
     cr_assert_eq(device->reason.status, COVEY_NOT_FOUND);
     static const char *const wrong[] = {"localhost:0", "localhost:70000", "::1:5684", "[::1", ":5684", ""};
@@ -354,7 +344,7 @@ Test(handshake, nobody_listens, .timeout = 60)
     rig_stop(rig);
 }
 
-Test(handshake, credentials_are_looked_at, .timeout = 60)
+Test(handshake, credentials_are_looked_at, .timeout = 900)
 {
     struct covey_link_handle link;
     struct covey_host_handle host;

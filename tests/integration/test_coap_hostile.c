@@ -16,7 +16,7 @@
 #include "covey/messages.h"
 #include "covey/random.h"
 
-#define LIMIT_S 5.0
+#define LIMIT_S (RIG_PATIENCE_MS / 1000.0)
 
 /* A device that says whatever the test wants. */
 struct rogue {
@@ -124,12 +124,12 @@ static void expect_service(struct rig *rig)
     struct answer answer;
     cr_assert(device_connect(device, rig->address), "%s", device->reason.text);
     struct covey_request request = {.method = COVEY_PUT, .path = "a/1", .body = {body, sizeof body}};
-    cr_assert(device_ask(device, &request, &answer, 10000));
+    cr_assert(device_ask(device, &request, &answer, RIG_PATIENCE_MS));
     cr_assert_eq(answer.code, COVEY_CODE_CHANGED);
     device_stop(device);
 }
 
-Test(hostile, shapes_of_blocks, .timeout = 60)
+Test(hostile, shapes_of_blocks, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 5000, 1);
     struct rogue *rogue = rogue_start(rig, "device-bad");
@@ -168,7 +168,7 @@ Test(hostile, shapes_of_blocks, .timeout = 60)
     rig_stop(rig);
 }
 
-Test(hostile, downloads, .timeout = 60)
+Test(hostile, downloads, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 5000, 1);
     struct rogue *rogue = rogue_start(rig, "device-bad");
@@ -201,7 +201,7 @@ Test(hostile, downloads, .timeout = 60)
     rig_stop(rig);
 }
 
-Test(hostile, paths, .timeout = 60)
+Test(hostile, paths, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 5000, 1);
     struct rogue *rogue = rogue_start(rig, "device-bad");
@@ -227,7 +227,7 @@ Test(hostile, paths, .timeout = 60)
 }
 
 /* Blocks of one upload that contradict each other; a wrong hash; a gap. */
-Test(hostile, contradictions, .timeout = 60)
+Test(hostile, contradictions, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 5000, 1);
     struct rogue *rogue = rogue_start(rig, "device-bad");
@@ -276,7 +276,7 @@ Test(hostile, contradictions, .timeout = 60)
 
 /* A device may have four uploads under way; the fifth waits. All devices together have the memory that was
  * configured. */
-Test(hostile, caps, .timeout = 60)
+Test(hostile, caps, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 5000, 1);
     struct rogue *rogue = rogue_start(rig, "device-bad");
@@ -301,7 +301,7 @@ Test(hostile, caps, .timeout = 60)
 
 /* One block at a time without tag or size, as a plain client does; with a repeat, and a smaller block size on
  * the way. */
-Test(hostile, plain_client, .timeout = 60)
+Test(hostile, plain_client, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 5000, 1);
     struct rogue *rogue = rogue_start(rig, "device-plain");
@@ -342,7 +342,7 @@ static int open_socket(struct rig *rig)
 }
 
 /* Noise, plain CoAP, cut records, and ClientHellos without a cookie from two thousand ports (fault 1). */
-Test(hostile, strangers, .timeout = 120)
+Test(hostile, strangers, .timeout = 900)
 {
     struct rig *rig = rig_start(NULL, 5000, 1);
     expect_service(rig);

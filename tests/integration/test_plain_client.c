@@ -22,6 +22,7 @@
 #define CLIENT COVEY_DEPS_DIR "/bin/coap-client"
 #define SERVER COVEY_BIN_DIR "/covey-server"
 #define FILE_BYTES (4u << 20)
+#define PATIENCE_MS 240000 /* what has not come or ended by then fails the test */
 
 static char folder[64];
 static uint16_t port;
@@ -62,7 +63,7 @@ static int end_program(pid_t child, int limit_ms)
 
 static int run(const char *const arguments[])
 {
-    return end_program(start_program(arguments, "said"), 60000);
+    return end_program(start_program(arguments, "said"), PATIENCE_MS);
 }
 
 static struct covey_bytes read_file(const char *name)
@@ -125,7 +126,7 @@ static int ask(const char *method, const char *path, const char *file)
     bool get = strcmp(method, "get") == 0;
     const char *arguments[] = {CLIENT,
                                "-B",
-                               "20",
+                               "120",
                                "-b",
                                "1024",
                                "-c",
@@ -158,7 +159,7 @@ static struct covey_bytes fetch(const struct covey_hash *hash, const char *file)
 static struct covey_plan await_plan(void)
 {
     struct covey_plan plan = {.kind = COVEY_PLAN_WAIT};
-    for (int i = 0; i < 100 && plan.kind != COVEY_PLAN_TRAIN; i++) {
+    for (int i = 0; i < PATIENCE_MS / 100 && plan.kind != COVEY_PLAN_TRAIN; i++) {
         nap_ms(100);
         if (ask("get", "plan", "plan") != 0)
             continue;
@@ -198,7 +199,7 @@ static void make_update(const struct covey_plan *plan, const struct covey_manife
     write_file("update", (struct covey_bytes){message, message_bytes});
 }
 
-Test(plain_client, takes_part_in_a_round, .timeout = 180)
+Test(plain_client, takes_part_in_a_round, .timeout = 900)
 {
     snprintf(folder, sizeof folder, "/tmp/covey-plain-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
@@ -222,7 +223,7 @@ Test(plain_client, takes_part_in_a_round, .timeout = 180)
     covey_hex_write(plan.assignment.bytes, sizeof plan.assignment.bytes, path + 2);
     cr_assert_eq(ask("put", path, "update"), 0);
 
-    int status = end_program(server, 60000);
+    int status = end_program(server, PATIENCE_MS);
     struct covey_bytes log = read_file("server.log");
     cr_assert_eq(status, 0, "the server ended with %d: %.*s", status, (int)log.size, (const char *)log.data);
     bytes[log.size < FILE_BYTES ? log.size : FILE_BYTES - 1] = '\0';

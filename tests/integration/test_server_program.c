@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define TEXT_BYTES 65536
+#define PATIENCE_MS 120000
 
 struct result {
     int status;
@@ -159,10 +160,10 @@ static pid_t start(const char *folder, const char *log)
     _exit(127);
 }
 
-/* Until the log says it; false after 20 s. */
+/* Until the log says it; false after PATIENCE_MS. */
 static bool await_line(const char *log, const char *line)
 {
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < PATIENCE_MS / 50; i++) {
         char text[TEXT_BYTES];
         FILE *file = fopen(log, "r");
         const size_t size = file == NULL ? 0 : fread(text, 1, sizeof text - 1, file);

@@ -10,7 +10,7 @@
 #include "covey/inprocess.h"
 
 #define EVENTS 64
-#define LIMIT_S 20.0
+#define LIMIT_S (RIG_PATIENCE_MS / 1000.0)
 
 /* What happened, in order; texts are hashed so that it stays small. */
 struct trace {
@@ -31,16 +31,25 @@ static void hash_into(struct covey_hash *out, struct covey_bytes bytes)
     cr_assert_eq(covey_hash_bytes(bytes, out), COVEY_OK);
 }
 
+/* A download is served for each block, and a question whose answer is slow may come twice. The course asks
+ * nothing else twice in a row. */
+static bool is_repeat(const struct trace *trace, const struct covey_incoming *in, int kind)
+{
+    if (in->method != COVEY_GET || trace->seen_count == 0)
+        return false;
+    const int last = trace->seen_count - 1;
+    return trace->seen[last].kind == kind && strcmp(trace->seen[last].path, in->path) == 0 &&
+           strcmp(trace->seen[last].query, in->query) == 0;
+}
+
 static void serve(void *user, const struct covey_incoming *in, struct covey_exchange *exchange)
 {
     struct trace *trace = user;
     pthread_mutex_lock(&trace->lock);
-    bool first = in->method != COVEY_GET || strcmp(in->path, "model") != 0 || trace->seen_count == 0 ||
-                 strcmp(trace->seen[trace->seen_count - 1].path, "model") !=
-                     0; /* a download is served for each block */
-    if (first && trace->seen_count < EVENTS) {
+    const int kind = (int)in->method | (in->observe ? 16 : 0) | (in->stop_observing ? 32 : 0);
+    if (!is_repeat(trace, in, kind) && trace->seen_count < EVENTS) {
         int i = trace->seen_count++;
-        trace->seen[i].kind = (int)in->method | (in->observe ? 16 : 0) | (in->stop_observing ? 32 : 0);
+        trace->seen[i].kind = kind;
         trace->seen[i].format = in->content_format;
         trace->seen[i].size = in->body.size;
         hash_into(&trace->seen[i].hash, in->body);
@@ -244,7 +253,7 @@ static void expect_same(const struct trace *a, const struct trace *b)
                          b->got[i].size);
 }
 
-Test(transports, cannot_be_told_apart, .timeout = 120)
+Test(transports, cannot_be_told_apart, .timeout = 900)
 {
     struct trace *coap = over_coap(), *single = in_process(COVEY_INPROCESS_SINGLE),
                  *threaded = in_process(COVEY_INPROCESS_THREADED);

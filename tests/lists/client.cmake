@@ -17,5 +17,5 @@ if(NOT COVEY_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
     find_program(COVEY_PYTHON python3 REQUIRED)
     add_test(NAME device_memory COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/integration/device_memory.py
         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/covey-client ${PROJECT_BINARY_DIR}/device_memory)
-    set_tests_properties(device_memory PROPERTIES TIMEOUT 400)
+    set_tests_properties(device_memory PROPERTIES TIMEOUT 3600)
 endif()

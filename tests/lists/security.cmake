@@ -7,7 +7,7 @@ foreach(name IN ITEMS certificate signed)
     covey_add_fuzz(${name} LINKS covey_security)
 endforeach()
 
-covey_add_test(test_refusals LINKS covey_security Threads::Threads LABELS threads integration TIMEOUT 300
+covey_add_test(test_refusals LINKS covey_security Threads::Threads LABELS threads integration TIMEOUT 1800
     SOURCES integration/test_refusals.c integration/coap_rig.c integration/relay.c)
 
 covey_add_test(test_authority_faults LINKS covey_security SOURCES fault/test_authority_faults.c LABELS fault)

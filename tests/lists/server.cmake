@@ -12,10 +12,10 @@ covey_add_server_test(test_registry)
 covey_add_server_test(test_ledger SOURCES fake_host.c LABELS threads)
 covey_add_server_test(test_model_store SOURCES fake_host.c)
 covey_add_server_test(test_intake SOURCES fake_host.c LABELS threads)
-covey_add_server_test(test_server SOURCES fake_host.c LABELS threads TIMEOUT 300)
-covey_add_test(test_federation_inprocess LINKS covey_server covey_client LABELS threads TIMEOUT 300
+covey_add_server_test(test_server SOURCES fake_host.c LABELS threads TIMEOUT 1800)
+covey_add_test(test_federation_inprocess LINKS covey_server covey_client LABELS threads TIMEOUT 1800
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_federation_inprocess.c)
 if(NOT CMAKE_CROSSCOMPILING) # it starts the program
-    covey_add_test(test_server_program SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_server_program.c TIMEOUT 300)
+    covey_add_test(test_server_program SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_server_program.c TIMEOUT 1800)
     add_dependencies(test_server_program covey-server)
 endif()

@@ -8,7 +8,7 @@ covey_add_test(test_coap_handshake LINKS covey_security covey_common Threads::Th
     SOURCES integration/test_coap_handshake.c integration/coap_rig.c)
 covey_add_test(test_coap_server LINKS covey_common Threads::Threads LABELS threads
     SOURCES integration/test_coap_server.c integration/coap_rig.c)
-covey_add_test(test_coap_network LINKS covey_common Threads::Threads LABELS threads TIMEOUT 300
+covey_add_test(test_coap_network LINKS covey_common Threads::Threads LABELS threads TIMEOUT 1800
     SOURCES integration/test_coap_network.c integration/coap_rig.c integration/relay.c)
 covey_add_test(test_coap_hostile LINKS covey_common Threads::Threads LABELS threads
     SOURCES integration/test_coap_hostile.c integration/coap_rig.c)
@@ -25,7 +25,7 @@ endforeach()
 covey_add_test(test_transports LINKS covey_common Threads::Threads LABELS threads
     SOURCES integration/test_transports.c integration/coap_rig.c)
 if(TARGET covey-server AND NOT CMAKE_CROSSCOMPILING) # starts programs: a whole round with the real server
-    covey_add_test(test_plain_client LINKS covey_common LABELS integration SOURCES integration/test_plain_client.c TIMEOUT 240)
+    covey_add_test(test_plain_client LINKS covey_common LABELS integration SOURCES integration/test_plain_client.c TIMEOUT 1800)
     target_compile_definitions(test_plain_client PRIVATE COVEY_DEPS_DIR="${COVEY_DEPS}")
     add_dependencies(test_plain_client covey-server)
 endif()

@@ -59,7 +59,7 @@ void fake_options(const struct fake_model *model, struct covey_federation_option
         .codec = "int8",
         .downlink = "raw32",
         .strategy = "fedavg",
-        .rules = {.minimum_devices = 2, .fraction = 1, .deadline_ms = 15000, .stop_rounds = 3},
+        .rules = {.minimum_devices = 2, .fraction = 1, .deadline_ms = FAKE_DEADLINE_MS, .stop_rounds = 3},
         .retry_ms = 1000};
     *options = (struct covey_server_options){.folder = folder,
                                              .env = covey_env_system(NULL),

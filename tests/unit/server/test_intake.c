@@ -284,7 +284,7 @@ Test(intake, does_not_wait_for_a_device_that_says_it_failed)
     covey_server_federation_view(rig.server, 0, &view);
     cr_expect_eq(view.round.lost, 0);
     cr_expect_eq(post_failure(&rig, "good", 1, COVEY_ROUND_DIVERGED), COVEY_CODE_CHANGED);
-    for (int i = 0; i < 200 && view.round.lost == 0; i++) {
+    for (int i = 0; i < FAKE_WAIT_MS / 10 && view.round.lost == 0; i++) {
         fake_sleep_ms(10);
         covey_server_federation_view(rig.server, 0, &view);
     }
@@ -402,7 +402,7 @@ static void *hurry_in(void *user)
     size_t size = 0;
     fake_put_path(&hurry->plan, "digits", path);
     uint8_t *body = fake_update(&rig->model, hurry->name, &hurry->plan, &rig->base, 0, &size);
-    for (int tries = 0; tries < 5000; tries++) {
+    for (int tries = 0; tries < FAKE_WAIT_MS; tries++) {
         struct fake_answer answer;
         fake_request(&rig->host, hurry->name, COVEY_PUT, path, (struct covey_bytes){body, size}, false,
                      &answer);
