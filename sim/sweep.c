@@ -9,6 +9,21 @@
 
 /* ---- the grid ---- */
 
+/* The comma behind a value; those within brackets belong to it, as in [{class: lte-m, share: 2}]. */
+static char *value_end(char *at)
+{
+    int depth = 0;
+    for (; *at != '\0'; at++) {
+        if (*at == '[' || *at == '{')
+            depth++;
+        else if (*at == ']' || *at == '}')
+            depth--;
+        else if (*at == ',' && depth <= 0)
+            return at;
+    }
+    return NULL;
+}
+
 enum covey_status covey_sweep_key_read(const char *text, struct covey_sweep_key *out, struct covey_error *err)
 {
     const char *equals = strchr(text, '=');
@@ -22,7 +37,7 @@ enum covey_status covey_sweep_key_read(const char *text, struct covey_sweep_key 
     out->text[equals - text] = '\0';
     out->key = out->text;
     for (char *at = out->text + (equals - text) + 1; at != NULL;) {
-        char *comma = strchr(at, ',');
+        char *comma = value_end(at);
         if (comma != NULL)
             *comma = '\0';
         if (*at == '\0')

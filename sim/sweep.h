@@ -64,7 +64,7 @@ struct covey_sweep_runner {
     void (*tell)(void *user, const struct covey_sweep *sweep, uint32_t index);
 };
 
-/* "key=a,b,c". INVALID for what is none. */
+/* "key=a,b,c"; commas within brackets belong to a value. INVALID for what is none. */
 COVEY_MUST_CHECK enum covey_status covey_sweep_key_read(const char *text, struct covey_sweep_key *out,
                                                         struct covey_error *err);
 

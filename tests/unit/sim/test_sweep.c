@@ -125,6 +125,10 @@ Test(sweep, keys_and_values)
     cr_assert_str_eq(key.key, "train.learning_rate");
     cr_assert_eq(key.count, 3);
     cr_assert_str_eq(key.values[2], "ec:1");
+    cr_assert_eq(covey_sweep_key_read("links=[{class: wifi, share: 2},{class: lte-m}],[]", &key, &err),
+                 COVEY_OK);
+    cr_assert_eq(key.count, 2);
+    cr_assert_str_eq(key.values[0], "[{class: wifi, share: 2},{class: lte-m}]");
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         cr_assert_eq(covey_sweep_key_read(wrong[i], &key, &err), COVEY_INVALID, "%s", wrong[i]);
 }
