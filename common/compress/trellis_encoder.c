@@ -418,7 +418,8 @@ static bool search_vector(struct encoding *encoding)
 static void make_moves(struct encoding *encoding)
 {
     int64_t sums[3] = {0}, counts[3] = {0};
-    const size_t stride = encoding->count > 4 * SAMPLE ? 8 * COVEY_DECODE_VALUES : COVEY_DECODE_VALUES;
+    const size_t every = encoding->count / (2 * SAMPLE); /* tiles, of which one is looked at */
+    const size_t stride = (every < 1 ? 1 : every) * COVEY_DECODE_VALUES;
     for (size_t at = 0; at < encoding->count; at += stride) {
         const size_t left = encoding->count - at, n = left < COVEY_DECODE_VALUES ? left : COVEY_DECODE_VALUES;
         for (size_t i = at; i < at + n; i++) {
