@@ -55,7 +55,7 @@ static const struct {
     {"ec:0.1", LONG_COUNT, 0x24b380acbc57e565},  {"ec:1", COUNT, 0xb543adb9ca028431},
     {"ec:2.5", LONG_COUNT, 0x1c41d7e134715037},  {"ec:8", COUNT, 0xb9519ad0c031a4f7},
     {"tcq:0.5", LONG_COUNT, 0x1356ac5677ba930d}, {"tcq:1", COUNT, 0x43b163ee32020d81},
-    {"tcq:4", LONG_COUNT, 0xe4e0c3389c04dddb},
+    {"tcq:4", LONG_COUNT, 0xe4e0c3389c04dddb},   {"stc:0.01", LONG_COUNT, 0x198d1e5f8c99e165},
 };
 
 static size_t golden_file(const char *name, const char *mode, uint8_t *bytes, size_t size)
