@@ -31,6 +31,7 @@ struct covey_crew {
     struct covey_crew_config config;
     size_t update_count, count, personal_count;
     size_t room_bytes, scratch_bytes;
+    uint32_t batch; /* rooms of a worker */
     bool feedback;
     struct covey_worker *workers; /* (threads) 0: the loop's */
 

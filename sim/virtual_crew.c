@@ -88,6 +88,8 @@ enum covey_status covey_crew_create(const struct covey_crew_config *config, stru
     crew->feedback = config->store != NULL && config->fleet->scenario->feedback == COVEY_FEEDBACK_ON &&
                      strcmp(config->codec->name, "raw32") != 0;
     crew->room_bytes = covey_upload_room_bytes(config->codec, layout->update_count);
+    const size_t batch = COVEY_CREW_KEPT_BYTES / crew->room_bytes;
+    crew->batch = batch < 1 ? 1 : batch < COVEY_CREW_FOLD_BATCH ? (uint32_t)batch : COVEY_CREW_FOLD_BATCH;
     crew->scratch_bytes = covey_codec_scratch_bytes(config->codec, layout->update_count);
     (void)pthread_mutex_init(&crew->mutex, NULL);
     (void)pthread_cond_init(&crew->more, NULL);

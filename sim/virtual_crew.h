@@ -21,7 +21,8 @@
 #include "virtual_fleet.h"
 #include "world.h"
 
-#define COVEY_CREW_FOLD_BATCH 8 /* updates that a worker keeps back, to fold them in one pass */
+#define COVEY_CREW_FOLD_BATCH 8          /* updates that a worker keeps back, to fold them in one pass: */
+#define COVEY_CREW_KEPT_BYTES (8u << 20) /* fewer where they are more bytes than these; one always may be */
 #define COVEY_CREW_HELD_BYTES                                                                                \
     (128u << 20) /* of encoded updates that wait for their arrival; more: to the disk */
 

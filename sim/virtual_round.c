@@ -10,6 +10,7 @@
 #define GATHER_MS 60000                     /* between two looks at who is there, when too few are */
 #define GATHER_LIMIT_MS (366ull * 86400000) /* nobody came for so long: it is over */
 #define PROGRESS_S 0.2
+#define ABANDONED_IN_A_ROW 100 /* then it will not get better */
 
 /* ------------------------------------------------------------------ who is there */
 
@@ -300,6 +301,22 @@ static enum covey_status settle_round(struct covey_simulation *sim, struct covey
     return COVEY_OK;
 }
 
+/* A scenario in which no round succeeds would go on for ever. */
+static enum covey_status check_progress(const struct covey_simulation *sim, const struct covey_sim_round *row,
+                                        struct covey_error *err)
+{
+    if (sim->past_count < ABANDONED_IN_A_ROW)
+        return COVEY_OK;
+    for (uint32_t i = sim->past_count - ABANDONED_IN_A_ROW; i < sim->past_count; i++)
+        if (!sim->past[i].abandoned)
+            return COVEY_OK;
+    return covey_fail(
+        err, COVEY_STATE,
+        "%d rounds in a row were abandoned; of the last one's %u devices %u delivered, %u were late, "
+        "%u dropped out, %u were refused: a longer deadline, faster links, fewer minimum_updates?",
+        ABANDONED_IN_A_ROW, row->chosen, row->updates, row->late, row->dropped, row->refused);
+}
+
 static enum covey_status run_round(struct covey_simulation *sim, const struct covey_round_action *open,
                                    uint32_t available, struct covey_error *err)
 {
@@ -320,7 +337,8 @@ static enum covey_status run_round(struct covey_simulation *sim, const struct co
         COVEY_TRY(settle_round(sim, &row, err));
     COVEY_TRY(covey_simulation_note_past(sim, row.round, row.abandoned,
                                          sim->scenario->watch_loss ? row.loss : row.metric, err));
-    return report_round(sim, &row, err);
+    COVEY_TRY(report_round(sim, &row, err));
+    return check_progress(sim, &row, err);
 }
 
 enum covey_status covey_simulation_round(struct covey_simulation *sim, struct covey_error *err)

@@ -11,6 +11,7 @@
 #include "covey/server_optimiser.h"
 #include "published_line.h"
 
+#define RETRY_LIMIT_MS 3600000u
 #define FEDERATION "simulation" /* its name in manifests and paths */
 
 static const char *word(const char *value, const char *otherwise)
@@ -111,6 +112,10 @@ enum covey_status covey_virtual_server_plan(const struct covey_virtual_server *s
                                             struct covey_error *err)
 {
     const struct covey_scenario *scenario = server->fleet->scenario;
+    /* no reason to ask before the round is over, as server/federation.c has it */
+    uint32_t retry_ms = scenario->retry_ms != 0 ? scenario->retry_ms : COVEY_RETRY_MS;
+    if (retry_ms < deadline_ms)
+        retry_ms = deadline_ms < RETRY_LIMIT_MS ? deadline_ms : RETRY_LIMIT_MS;
     struct covey_plan plan = {
         .kind = COVEY_PLAN_TRAIN,
         .round = server->round,
@@ -119,7 +124,7 @@ enum covey_status covey_virtual_server_plan(const struct covey_virtual_server *s
             server->model, /* stands for the manifest's hash: as long, and as different from round to round */
         .recipe = server->recipe,
         .deadline_ms = deadline_ms,
-        .retry_after_ms = scenario->retry_ms != 0 ? scenario->retry_ms : COVEY_RETRY_MS,
+        .retry_after_ms = retry_ms,
         .heartbeat_ms = scenario->heartbeat_ms != 0 ? scenario->heartbeat_ms : COVEY_HEARTBEAT_MS,
         .window_blocks = scenario->window_blocks != 0 ? scenario->window_blocks : COVEY_WINDOW_BLOCKS};
     memcpy(plan.codec, server->codec.name, sizeof plan.codec);

@@ -41,7 +41,7 @@ enum covey_status covey_worker_equip(struct covey_worker *worker, struct covey_e
         COVEY_TRY(take_aligned((void **)&worker->residual, crew->update_count * sizeof(float), err));
     COVEY_TRY(take_aligned(&worker->scratch, crew->scratch_bytes, err));
     COVEY_TRY(take_aligned((void **)&worker->share, (size_t)training.examples * sizeof(uint32_t), err));
-    for (uint32_t i = 0; i < COVEY_CREW_FOLD_BATCH; i++)
+    for (uint32_t i = 0; i < crew->batch; i++)
         COVEY_TRY(take_aligned((void **)&worker->rooms[i], crew->room_bytes, err));
     return COVEY_OK;
 }
@@ -208,7 +208,7 @@ static void deliver(struct covey_worker *worker, struct covey_crew_job *job, str
         worker->kept[worker->kept_count++] =
             (struct covey_contribution){update.stream, (double)update.examples};
         job->folded = true;
-        if (worker->kept_count == COVEY_CREW_FOLD_BATCH)
+        if (worker->kept_count == crew->batch)
             covey_worker_fold(worker);
         return;
     }

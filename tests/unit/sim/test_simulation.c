@@ -189,6 +189,26 @@ Test(simulation, says_why_devices_cannot_train)
     little_fleet_deinit(&fleet);
 }
 
+Test(simulation, gives_up_when_no_round_succeeds)
+{
+    static const char *const settings[] = {"round.deadline_s=1", "links=[{class: nb-iot}]",
+                                           "error_feedback=off"};
+    struct little_fleet fleet;
+    struct covey_scenario scenario;
+    struct covey_simulation *simulation = NULL;
+    struct covey_sim_summary summary;
+    struct covey_error err = {0};
+    const struct covey_simulation_options options = {.threads = 1};
+    little_fleet_init(&fleet, base);
+    cr_assert_eq(covey_scenario_load(fleet.file, settings, 3, &scenario, &err), COVEY_OK, "%s", err.text);
+    cr_assert_eq(covey_simulation_create(&scenario, &options, &simulation, &err), COVEY_OK, "%s", err.text);
+    cr_expect_eq(covey_simulation_run(simulation, &summary, &err), COVEY_STATE);
+    cr_expect_not_null(strstr(err.text, "in a row"), "%s", err.text);
+    covey_simulation_destroy(simulation);
+    covey_scenario_free(&scenario);
+    little_fleet_deinit(&fleet);
+}
+
 Test(simulation, refuses_what_devices_would_keep_over_the_limit)
 {
     static const char *const settings[] = {"error_feedback=on", "codec=int4", "store_bytes=1000"};
