@@ -57,10 +57,11 @@ size_t covey_codec_scratch_bytes(const struct covey_codec *codec, size_t count);
 const char *covey_codec_name(size_t index);
 
 /* x: (count) f32, finite: NOT_FINITE otherwise (err says the index); int8 and int4: below 2^127, RANGE
- * otherwise, and blocks whose largest value is below 2^-93 become zero. ends: (tensor_count) first index
- * after each tensor, the last = count; NULL, 0 = one tensor. seed: of the stochastic rounding (covey_random:
- * seed, device, round). out: (capacity) bytes; *out_bytes: bytes written. decoded: (count) what a decoder
- * will give, or NULL; it may be x itself. LIMIT when capacity or scratch_bytes are less than needed. */
+ * otherwise, and blocks whose largest value is below 2^-93 become zero; eden: below 2^100. ends:
+ * (tensor_count) first index after each tensor, the last = count; NULL, 0 = one tensor. seed: of the
+ * stochastic rounding (covey_random: seed, device, round). out: (capacity) bytes; *out_bytes: bytes written.
+ * decoded: (count) what a decoder will give, or NULL; it may be x itself. LIMIT when capacity or
+ * scratch_bytes are less than needed. */
 struct covey_encode_options {
     uint64_t seed, device;
     uint32_t round;
