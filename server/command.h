@@ -35,6 +35,9 @@ int command_federation(const struct command *command, int argc, char **argv);
  * more;
  * '?': a wrong one was named on standard error. */
 int command_option(const struct command *command, int argc, char **argv, const struct option *options);
+/* For a command that has no option but --json: true when it was read and the command goes on; false: *result
+ * is the exit status (--help, or a wrong option). */
+bool command_only_json(const struct command *command, int argc, char **argv, bool *as_json, int *result);
 /* Prints how to use it to standard error; returns EXIT_USAGE. */
 int command_misused(const struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

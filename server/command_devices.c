@@ -107,16 +107,11 @@ static void print_entry(void *user, const struct covey_device_entry *entry)
 
 int command_devices(const struct command *command, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     struct listing listing = {.result = EXIT_DONE};
     struct covey_error err = {0};
-    int option;
-    while ((option = command_option(command, argc, argv, options)) != -1) {
-        if (option != 'j')
-            return option == 'h' ? EXIT_DONE : EXIT_USAGE;
-        listing.json = true;
-    }
+    int result;
+    if (!command_only_json(command, argc, argv, &listing.json, &result))
+        return result;
     if (!command_has(argc, 1))
         return command_misused(command, "the server's directory is wanted, and nothing else");
     read_sights(argv[optind], &listing.sights);

@@ -50,19 +50,15 @@ static int check(const struct server_config *config, const struct federation_con
 
 int command_federation(const struct command *command, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     struct covey_error err = {0};
     bool as_json = false;
-    int option, result = EXIT_DONE;
-    while ((option = command_option(command, argc, argv, options)) != -1) {
-        if (option != 'j')
-            return option == 'h' ? EXIT_DONE : EXIT_USAGE;
-        as_json = true;
-    }
+    int result;
+    if (!command_only_json(command, argc, argv, &as_json, &result))
+        return result;
     if (!command_has(argc, 2) || strcmp(argv[optind], "check") != 0)
         return command_misused(command, "`check` and the server's directory are wanted");
     struct server_config config = {0};
+    result = EXIT_DONE;
     if (server_config_load(argv[optind + 1], &config, &err) != COVEY_OK)
         return command_failed(&err);
     for (uint32_t i = 0; i < config.federation_count && result == EXIT_DONE; i++)

@@ -6,16 +6,11 @@
 
 int command_revoke(const struct command *command, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     struct covey_error err = {0};
     bool as_json = false;
-    int option;
-    while ((option = command_option(command, argc, argv, options)) != -1) {
-        if (option != 'j')
-            return option == 'h' ? EXIT_DONE : EXIT_USAGE;
-        as_json = true;
-    }
+    int result;
+    if (!command_only_json(command, argc, argv, &as_json, &result))
+        return result;
     if (!command_has(argc, 2))
         return command_misused(command, "the server's directory and the device's name are wanted");
     const char *dir = argv[optind], *name = argv[optind + 1];

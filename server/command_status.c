@@ -178,16 +178,11 @@ static enum covey_status show(const struct server_config *config, struct covey_l
 
 int command_status(const struct command *command, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     struct covey_error err = {0};
     bool as_json = false;
-    int option;
-    while ((option = command_option(command, argc, argv, options)) != -1) {
-        if (option != 'j')
-            return option == 'h' ? EXIT_DONE : EXIT_USAGE;
-        as_json = true;
-    }
+    int result;
+    if (!command_only_json(command, argc, argv, &as_json, &result))
+        return result;
     if (!command_has(argc, 1))
         return command_misused(command, "the server's directory is wanted, and nothing else");
     struct server_config config = {0};

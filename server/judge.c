@@ -128,29 +128,36 @@ static void run_test_part(struct judging *judging, struct covey_federation_repor
                         err.text);
 }
 
+/* All that is known without asking the test part. */
+static struct covey_federation_report sum_up(struct covey_federation *federation, enum covey_round_end end)
+{
+    struct covey_traffic traffic;
+    covey_server_traffic(federation->server, &traffic);
+    pthread_mutex_lock(&federation->mutex);
+    struct covey_federation_report report = {.end = end,
+                                             .rounds = federation->view.completed,
+                                             .abandoned = federation->view.abandoned,
+                                             .sequence = federation->sequence,
+                                             .model = federation->model,
+                                             .loss = federation->loss,
+                                             .metric = federation->metric,
+                                             .update_bytes_up = federation->update_bytes_up,
+                                             .bytes_up_fp32 = federation->bytes_up_fp32,
+                                             .bytes_up = traffic.bytes_up,
+                                             .bytes_down = traffic.bytes_down,
+                                             .upload_bytes_up = traffic.upload_bytes_up,
+                                             .devices = federation->member_count};
+    pthread_mutex_unlock(&federation->mutex);
+    memcpy(report.federation, federation->options.name, sizeof report.federation);
+    return report;
+}
+
 static void run_end(struct covey_work *work)
 {
     struct judging *judging = (struct judging *)work;
     struct covey_federation *federation = judging->federation;
     struct covey_server *server = federation->server;
-    struct covey_federation_report report = {.end = judging->end};
-    struct covey_traffic traffic;
-    covey_server_traffic(server, &traffic);
-    memcpy(report.federation, federation->options.name, sizeof report.federation);
-    pthread_mutex_lock(&federation->mutex);
-    report.rounds = federation->view.completed;
-    report.abandoned = federation->view.abandoned;
-    report.sequence = federation->sequence;
-    report.model = federation->model;
-    report.loss = federation->loss;
-    report.metric = federation->metric;
-    report.update_bytes_up = federation->update_bytes_up;
-    report.bytes_up_fp32 = federation->bytes_up_fp32;
-    report.devices = federation->member_count;
-    pthread_mutex_unlock(&federation->mutex);
-    report.bytes_up = traffic.bytes_up;
-    report.bytes_down = traffic.bytes_down;
-    report.upload_bytes_up = traffic.upload_bytes_up;
+    struct covey_federation_report report = sum_up(federation, judging->end);
     run_test_part(judging, &report);
     report.seconds = (double)(covey_server_now_ms(server) - server->started_ms) / 1000;
     covey_log_event(server->options.env.log, COVEY_LOG_INFO, "federation-ended",

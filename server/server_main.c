@@ -88,6 +88,17 @@ int command_option(const struct command *command, int argc, char **argv, const s
     return option;
 }
 
+bool command_only_json(const struct command *command, int argc, char **argv, bool *as_json, int *result)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    int option;
+    while ((option = command_option(command, argc, argv, options)) == 'j')
+        *as_json = true;
+    *result = option == '?' ? EXIT_USAGE : EXIT_DONE;
+    return option == -1;
+}
+
 int command_misused(const struct command *command, const char *format, ...)
 {
     va_list values;
