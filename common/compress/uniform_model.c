@@ -122,10 +122,9 @@ static double escape_bits(const struct covey_uniform_counts *counts, uint32_t ro
     return bits;
 }
 
-/* Bits of `n` symbols of a row that has `symbols` of them, each of this frequency. */
-static double symbol_bits(double n, uint32_t symbols, uint32_t frequency)
+/* Bits of n symbols that have this frequency each. */
+static double symbol_bits(double n, uint32_t frequency)
 {
-    (void)symbols; /* which of them, is in the frequency */
     return n > 0 ? n * (COVEY_RANS_BITS - covey_log2((double)frequency)) : 0;
 }
 
@@ -154,7 +153,7 @@ static double fit_frequencies(struct covey_uniform_model *model, const struct co
         const uint32_t frequency =
             row == 0 ? (uint32_t)zero_frequency(model) : frequency_of(model->frequencies[row]);
         if (pairs(model) > 1 || model->shift > 0)
-            bits += symbol_bits(row < model->rows ? (double)counts->rows[row] : escapes, 2, frequency);
+            bits += symbol_bits(row < model->rows ? (double)counts->rows[row] : escapes, frequency);
         bits += row > 0 ? 8 : 0;
     }
     return bits;
