@@ -74,8 +74,8 @@ static enum covey_status summarise(struct covey_simulation *sim, struct covey_si
     out->other_cpu_s = sums[1];
     out->peak_rss_bytes = (uint64_t)sums[2];
     out->ranks = sim->options.ranks == NULL ? 1 : sim->options.ranks->count;
-    if (sim->judged && (isnan(out->best) || (sim->fleet.metric_is_error ? sim->metric < out->best
-                                                                               : sim->metric > out->best)))
+    if (sim->judged && (isnan(out->best) ||
+                        (sim->fleet.metric_is_error ? sim->metric < out->best : sim->metric > out->best)))
         out->best = sim->metric; /* judged at the end alone */
     out->interrupted = sim->stop != 0 && !sim->ended;
     return COVEY_OK;
