@@ -21,6 +21,7 @@ ROUNDS = {
     "2nn": dict(covey=20, torch=6, flower=5),
     "mcmahan-cnn": dict(covey=3, torch=2, flower=3),
 }
+LIMIT_S = 1800  # of one run
 SCENARIO = """name: bench-{model}
 data: {{set: mnist}}
 partition: {{kind: iid, devices: {devices}}}
@@ -36,7 +37,10 @@ links: [{{class: perfect}}]
 
 
 def last_line(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        sys.exit(f"bench/run: {' '.join(command)} did not end within {LIMIT_S} s")
     if done.returncode != 0:
         sys.exit(f"bench/run: {' '.join(command)} ended with status {done.returncode}:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
