@@ -37,7 +37,7 @@ static const char template[] =
     "    model: %4$s            # a shipped model, or a file.yaml beside this one\n"
     "    # initial: model.safetensors   # instead of weights drawn from the seed\n"
     "    seed: 1\n"
-    "    codec: int8          # of updates: raw32, fp16, int8, int4\n"
+    "    codec: int8          # of updates: raw32, fp16, int8, int4, ec:1, tcq:1 ... (docs/compression.md)\n"
     "    downlink: raw32      # of the models' deltas: raw32 or fp16\n"
     "    strategy: fedavg\n"
     "\n"
