@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "covey/coap.h"
 
@@ -46,21 +45,22 @@ enum covey_status covey_coap_address_split(const char *text, char host[COVEY_COA
     return COVEY_OK;
 }
 
-/* RFC 6761 section 6.3: always the loopback addresses, whoever is asked; a small system may have no
- * /etc/hosts. */
-static bool is_loopback_name(const char *host)
+/* As the system knows the name. A small one may have no /etc/hosts, and localhost is this host there too (RFC
+ * 6761 section 6.3). */
+static int look_up(const char *host, const char *port, bool passive, struct addrinfo **found)
 {
-    return strcasecmp(host, "localhost") == 0 || strcasecmp(host, "localhost.") == 0;
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = passive ? AI_PASSIVE : 0};
+    const int failure = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, found);
+    return failure != 0 && strcmp(host, "localhost") == 0 ? getaddrinfo("127.0.0.1", port, &hints, found)
+                                                          : failure;
 }
 
 enum covey_status covey_coap_address_resolve(const char *host, const char *port, bool passive,
                                              struct covey_coap_address *out, size_t capacity,
                                              size_t *out_count, struct covey_error *err)
 {
-    const bool own = is_loopback_name(host); /* without AI_PASSIVE, no name means the loopback addresses */
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = passive && !own ? AI_PASSIVE : 0},
-                    *found = NULL;
-    int failure = getaddrinfo(host[0] != '\0' && !own ? host : NULL, port, &hints, &found);
+    struct addrinfo *found = NULL;
+    const int failure = look_up(host, port, passive, &found);
     if (failure != 0)
         return covey_fail(err, COVEY_NOT_FOUND, "%s: %s", host, gai_strerror(failure));
     size_t count = 0;

@@ -321,7 +321,8 @@ static bool resolve(struct relay *relay, const char *target)
     if (colon == NULL)
         return false;
     snprintf(host, sizeof host, "%.*s", (int)(colon - target), target);
-    if (getaddrinfo(strcmp(host, "localhost") != 0 ? host : NULL, colon + 1, &hints, &found) != 0)
+    if (getaddrinfo(host, colon + 1, &hints, &found) != 0 && /* no /etc/hosts? then as the transport does */
+        (strcmp(host, "localhost") != 0 || getaddrinfo("127.0.0.1", colon + 1, &hints, &found) != 0))
         return false;
     const struct addrinfo *best = found; /* as the transport does: IPv6 first */
     for (const struct addrinfo *at = found; at != NULL; at = at->ai_next) {
