@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "entropy_kernels.h"
+#include "segments.h"
 
 /* What decoder->state holds. */
 struct reading {
@@ -17,8 +18,7 @@ struct reading {
     struct covey_trellis_model model;
     struct covey_rans_reader symbols;
     struct covey_bit_reader escapes;
-    const uint8_t *lengths;  /* of the segments */
-    const uint8_t *segments; /* the first one */
+    struct covey_segment_table segments;
 } __attribute__((may_alias));
 _Static_assert(sizeof(struct reading) <= sizeof(uint64_t) * COVEY_DECODER_STATE_WORDS, "it fits");
 
@@ -32,63 +32,6 @@ static const struct reading *reading_in(const struct covey_decoder *decoder)
     return (const struct reading *)(const void *)decoder->state;
 }
 
-/* LEB128 of 32 bits. Returns the bytes read, 0 when they are none. */
-static size_t read_length(const uint8_t *at, const uint8_t *end, uint32_t *out)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < 5 && at + i < end; i++) {
-        value |= (uint64_t)(at[i] & 0x7F) << 7 * i;
-        if (at[i] & 0x80)
-            continue;
-        *out = (uint32_t)value;
-        return value > UINT32_MAX || (i > 0 && at[i] == 0) ? 0 : i + 1;
-    }
-    return 0;
-}
-
-struct segment {
-    uint32_t bytes, escape_bytes;
-};
-
-static size_t read_segment(const struct covey_trellis_model *model, const uint8_t *at, const uint8_t *end,
-                           struct segment *out)
-{
-    *out = (struct segment){0};
-    const size_t used = read_length(at, end, &out->bytes);
-    if (used == 0 || !model->has_escape)
-        return used;
-    const size_t more = read_length(at + used, end, &out->escape_bytes);
-    return more == 0 ? 0 : used + more;
-}
-
-/* Lengths and check; sets where they and the segments begin. */
-static enum covey_status read_lengths(struct covey_decoder *decoder, const uint8_t *at,
-                                      struct covey_error *err)
-{
-    struct reading *reading = reading_of(decoder);
-    const uint8_t *begin = decoder->stream.data + decoder->body,
-                  *end = decoder->stream.data + decoder->stream.size;
-    const size_t segment_values = covey_trellis_segment(&reading->model);
-    uint64_t total = 0;
-    reading->lengths = at;
-    for (size_t first = 0; reading->model.rows[1] > 0 && first < decoder->count; first += segment_values) {
-        struct segment segment;
-        const size_t used = read_segment(&reading->model, at, end, &segment);
-        if (used == 0 || segment.escape_bytes > segment.bytes)
-            return covey_fail(err, COVEY_CORRUPT, "codec stream: the length of a segment makes no sense");
-        at += used;
-        total += segment.bytes;
-    }
-    if (at >= end || covey_header_check(begin, (size_t)(at - begin)) != *at)
-        return covey_fail(err, COVEY_CORRUPT, "codec stream: the parameters' check does not match");
-    reading->segments = at + 1;
-    if ((uint64_t)(end - reading->segments) != total)
-        return covey_fail(err, COVEY_CORRUPT,
-                          "codec stream has %zu bytes behind its parameters, they say %llu",
-                          (size_t)(end - reading->segments), (unsigned long long)total);
-    return COVEY_OK;
-}
-
 static enum covey_status open_stream(struct covey_decoder *decoder, struct covey_error *err)
 {
     struct reading *reading = reading_of(decoder);
@@ -96,24 +39,24 @@ static enum covey_status open_stream(struct covey_decoder *decoder, struct covey
                                      decoder->stream.size - decoder->body};
     size_t used = 0;
     COVEY_TRY(covey_trellis_read(body, &reading->model, &used, err));
-    COVEY_TRY(read_lengths(decoder, body.data + used, err));
+    const size_t segment_values = covey_trellis_segment(&reading->model);
+    const struct covey_segment_layout layout = {
+        .count = reading->model.rows[1] > 0 ? (decoder->count + segment_values - 1) / segment_values : 0,
+        .has_escape = reading->model.has_escape};
+    COVEY_TRY(covey_segments_open(&reading->segments, body, used, &layout, err));
     if (reading->model.rows[1] > 0)
         covey_trellis_slots(&reading->model, reading->slots);
-    decoder->chunk_values = covey_trellis_segment(&reading->model);
+    decoder->chunk_values = segment_values;
     return COVEY_OK;
 }
 
 static void seek_segment(struct covey_decoder *decoder, size_t first)
 {
     struct reading *reading = reading_of(decoder);
-    const uint8_t *at = reading->lengths, *begin = reading->segments;
-    struct segment segment = {0};
+    struct covey_segment segment;
     if (reading->model.rows[1] == 0)
         return;
-    for (size_t value = 0; value <= first; value += decoder->chunk_values) {
-        begin += segment.bytes;
-        at += read_segment(&reading->model, at, reading->segments, &segment);
-    }
+    const uint8_t *begin = covey_segments_find(&reading->segments, first / decoder->chunk_values, &segment);
     const uint8_t *end = begin + segment.bytes, *escapes = end - segment.escape_bytes;
     reading->escapes = (struct covey_bit_reader){.at = escapes, .limit = end};
     covey_rans_open(&reading->symbols, begin, escapes, 1u << reading->model.lanes_log);

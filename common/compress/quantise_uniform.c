@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "entropy_kernels.h"
+#include "segments.h"
 
 /* What decoder->state holds. */
 struct reading {
@@ -17,11 +18,10 @@ struct reading {
     struct covey_uniform_model model;
     struct covey_rans_reader symbols;
     struct covey_bit_reader escapes;
-    const uint8_t *low;      /* the next eight values' bits */
-    const uint8_t *low_end;  /* of the stream */
-    const uint8_t *lengths;  /* of the segments */
-    const uint8_t *segments; /* the first one */
-    bool codes;              /* something is coded: there are segments */
+    const uint8_t *low;     /* the next eight values' bits */
+    const uint8_t *low_end; /* of the stream */
+    struct covey_segment_table segments;
+    bool codes; /* something is coded: there are segments */
 } __attribute__((may_alias));
 _Static_assert(sizeof(struct reading) <= sizeof(uint64_t) * COVEY_DECODER_STATE_WORDS, "it fits");
 
@@ -35,67 +35,6 @@ static const struct reading *reading_in(const struct covey_decoder *decoder)
     return (const struct reading *)(const void *)decoder->state;
 }
 
-/* LEB128 of 32 bits. Returns the bytes read, 0 when they are none. */
-static size_t read_length(const uint8_t *at, const uint8_t *end, uint32_t *out)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < 5 && at + i < end; i++) {
-        value |= (uint64_t)(at[i] & 0x7F) << 7 * i;
-        if (at[i] & 0x80)
-            continue;
-        *out = (uint32_t)value;
-        return value > UINT32_MAX || (i > 0 && at[i] == 0) ? 0 : i + 1;
-    }
-    return 0;
-}
-
-struct segment {
-    uint32_t bytes, escape_bytes;
-};
-
-static size_t read_segment(const struct covey_uniform_model *model, const uint8_t *at, const uint8_t *end,
-                           struct segment *out)
-{
-    *out = (struct segment){0};
-    const size_t used = read_length(at, end, &out->bytes);
-    if (used == 0 || !model->has_escape)
-        return used;
-    const size_t more = read_length(at + used, end, &out->escape_bytes);
-    return more == 0 ? 0 : used + more;
-}
-
-/* Lengths and check; sets where they and the segments begin. */
-static enum covey_status read_lengths(struct covey_decoder *decoder, const uint8_t *at,
-                                      struct covey_error *err)
-{
-    struct reading *reading = reading_of(decoder);
-    const uint8_t *begin = decoder->stream.data + decoder->body,
-                  *end = decoder->stream.data + decoder->stream.size;
-    const size_t segment_values = covey_uniform_segment(&reading->model);
-    uint64_t total = 0;
-    reading->lengths = at;
-    for (size_t first = 0; reading->codes && first < decoder->count; first += segment_values) {
-        const size_t left = decoder->count - first;
-        struct segment segment;
-        const size_t used = read_segment(&reading->model, at, end, &segment);
-        if (used == 0 ||
-            (uint64_t)segment.escape_bytes +
-                    covey_uniform_low_bytes(&reading->model, left < segment_values ? left : segment_values) >
-                segment.bytes)
-            return covey_fail(err, COVEY_CORRUPT, "codec stream: the length of a segment makes no sense");
-        at += used;
-        total += segment.bytes;
-    }
-    if (at >= end || covey_header_check(begin, (size_t)(at - begin)) != *at)
-        return covey_fail(err, COVEY_CORRUPT, "codec stream: the parameters' check does not match");
-    reading->segments = at + 1;
-    if ((uint64_t)(end - reading->segments) != total)
-        return covey_fail(err, COVEY_CORRUPT,
-                          "codec stream has %zu bytes behind its parameters, they say %llu",
-                          (size_t)(end - reading->segments), (unsigned long long)total);
-    return COVEY_OK;
-}
-
 static enum covey_status open_stream(struct covey_decoder *decoder, struct covey_error *err)
 {
     struct reading *reading = reading_of(decoder);
@@ -106,9 +45,17 @@ static enum covey_status open_stream(struct covey_decoder *decoder, struct covey
     COVEY_TRY(covey_uniform_read(body, &reading->model, &used, err));
     const size_t share_count = covey_uniform_shares(&reading->model, shares);
     reading->codes = share_count > 0;
-    COVEY_TRY(read_lengths(decoder, body.data + used, err));
+    const size_t segment_values = covey_uniform_segment(&reading->model);
+    const size_t count = reading->codes ? (decoder->count + segment_values - 1) / segment_values : 0;
+    const struct covey_segment_layout layout = {
+        .count = count,
+        .has_escape = reading->model.has_escape,
+        .tail_bytes = covey_uniform_low_bytes(&reading->model, segment_values),
+        .last_tail_bytes =
+            covey_uniform_low_bytes(&reading->model, decoder->count - (count - 1) * segment_values)};
+    COVEY_TRY(covey_segments_open(&reading->segments, body, used, &layout, err));
     covey_rans_slots(shares, share_count, reading->slots);
-    decoder->chunk_values = covey_uniform_segment(&reading->model);
+    decoder->chunk_values = segment_values;
     return COVEY_OK;
 }
 
@@ -116,15 +63,11 @@ static void seek_segment(struct covey_decoder *decoder, size_t first)
 {
     struct reading *reading = reading_of(decoder);
     const struct covey_uniform_model *model = &reading->model;
-    const uint8_t *at = reading->lengths, *begin = reading->segments;
     const size_t left = decoder->count - first;
-    struct segment segment = {0};
+    struct covey_segment segment;
     if (!reading->codes)
         return;
-    for (size_t value = 0; value <= first; value += decoder->chunk_values) {
-        begin += segment.bytes;
-        at += read_segment(model, at, reading->segments, &segment);
-    }
+    const uint8_t *begin = covey_segments_find(&reading->segments, first / decoder->chunk_values, &segment);
     reading->low_end = begin + segment.bytes;
     reading->low = reading->low_end - covey_uniform_low_bytes(
                                           model, left < decoder->chunk_values ? left : decoder->chunk_values);

@@ -150,6 +150,11 @@ COVEY_MUST_CHECK enum covey_status covey_header_read(struct covey_bytes stream, 
 /* The check byte of it, for other headers too. */
 uint8_t covey_header_check(const uint8_t *bytes, size_t count);
 
+/* LEB128 in its shortest form. Read returns the bytes read, 0 when they end too early, say more than
+ * UINT32_MAX or are not the shortest form; write the 1 to 5 bytes written, of a value of 32 bits. */
+size_t covey_length_read(const uint8_t *at, const uint8_t *end, uint32_t *out);
+size_t covey_length_write(size_t value, uint8_t *out);
+
 /* Side and code bytes of one chunk of count values. */
 size_t covey_side_bytes(const struct covey_codec *codec, size_t count);
 size_t covey_codes_bytes(const struct covey_codec *codec, size_t count);

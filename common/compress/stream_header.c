@@ -5,7 +5,7 @@
 
 #define MAGIC 0xC0
 #define VERSION 1
-#define COUNT_BYTES 5 /* LEB128 of 32 bits */
+#define LENGTH_BYTES 5 /* LEB128 of 32 bits */
 
 uint8_t covey_header_check(const uint8_t *bytes, size_t count)
 {
@@ -18,6 +18,28 @@ uint8_t covey_header_check(const uint8_t *bytes, size_t count)
     return crc;
 }
 
+size_t covey_length_read(const uint8_t *at, const uint8_t *end, uint32_t *out)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < LENGTH_BYTES && at + i < end; i++) {
+        value |= (uint64_t)(at[i] & 0x7F) << 7 * i;
+        if (at[i] & 0x80)
+            continue;
+        *out = (uint32_t)value;
+        return value > UINT32_MAX || (i > 0 && at[i] == 0) ? 0 : i + 1;
+    }
+    return 0;
+}
+
+size_t covey_length_write(size_t value, uint8_t *out)
+{
+    size_t used = 0;
+    for (; value >= 0x80; value >>= 7)
+        out[used++] = (uint8_t)(value | 0x80);
+    out[used++] = (uint8_t)value;
+    return used;
+}
+
 size_t covey_header_write(const struct covey_codec *codec, size_t count, const uint8_t *parameters,
                           uint8_t *out)
 {
@@ -26,27 +48,11 @@ size_t covey_header_write(const struct covey_codec *codec, size_t count, const u
     out[used++] = MAGIC | VERSION;
     out[used++] = (uint8_t)(codec->transform << 4 | codec->sparsify);
     out[used++] = (uint8_t)(codec->quantise << 4 | codec->entropy);
-    for (; count >= 0x80; count >>= 7)
-        out[used++] = (uint8_t)(count | 0x80);
-    out[used++] = (uint8_t)count;
+    used += covey_length_write(count, out + used);
     memcpy(out + used, parameters, parameter_bytes);
     used += parameter_bytes;
     out[used] = covey_header_check(out, used);
     return used + 1;
-}
-
-/* Returns the bytes read, 0 when they end too early, are too many or are not the shortest form. */
-static size_t read_count(struct covey_bytes bytes, uint64_t *out)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes.size && i < COUNT_BYTES; i++) {
-        value |= (uint64_t)(bytes.data[i] & 0x7F) << 7 * i;
-        if (bytes.data[i] & 0x80)
-            continue;
-        *out = value;
-        return i > 0 && bytes.data[i] == 0 ? 0 : i + 1;
-    }
-    return 0;
 }
 
 /* The rows, if this program has them all. */
@@ -69,13 +75,13 @@ static enum covey_status read_rows(const uint8_t *bytes, struct covey_codec *out
 enum covey_status covey_header_read(struct covey_bytes stream, struct covey_codec *codec, size_t *count,
                                     const uint8_t **parameters, size_t *header_bytes, struct covey_error *err)
 {
-    uint64_t values = 0;
+    uint32_t values = 0;
     if (stream.size < 5 || (stream.data[0] & 0xF0) != MAGIC)
         return covey_fail(err, COVEY_CORRUPT, "not a codec stream: its first byte or its length is wrong");
     if ((stream.data[0] & 0x0F) != VERSION)
         return covey_fail(err, COVEY_UNSUPPORTED, "codec stream of version %d; this program knows %d",
                           stream.data[0] & 0x0F, VERSION);
-    const size_t counted = 3 + read_count((struct covey_bytes){stream.data + 3, stream.size - 3}, &values);
+    const size_t counted = 3 + covey_length_read(stream.data + 3, stream.data + stream.size, &values);
     if (counted == 3 || values > COVEY_MODEL_PARAMETERS || counted >= stream.size)
         return covey_fail(err, COVEY_CORRUPT,
                           "codec stream: its number of values is unreadable or too large");
@@ -85,7 +91,7 @@ enum covey_status covey_header_read(struct covey_bytes stream, struct covey_code
         (used >= stream.size || covey_header_check(stream.data, used) != stream.data[used]))
         return covey_fail(err, COVEY_CORRUPT, "codec stream: the header's check does not match");
     COVEY_TRY(read_rows(stream.data + 1, codec, err));
-    *count = (size_t)values;
+    *count = values;
     *parameters = stream.data + counted;
     *header_bytes = used + 1;
     return COVEY_OK;

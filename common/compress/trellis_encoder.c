@@ -9,6 +9,7 @@
 #include "quantise_trellis.h"
 #include "entropy_kernels.h"
 #include "rate_search.h"
+#include "segments.h"
 #include "trellis_symbols.h"
 
 #define SMALLEST 0x1p-70f        /* vectors whose largest value is below are zero */
@@ -17,10 +18,9 @@
 #define ATTEMPTS 12
 #define SEGMENT_BYTES 16384 /* of a segment, about */
 #define SEGMENT_LOG_MAX 10
-#define LANE_BYTES 256  /* of a segment for each lane */
-#define LANE_BITS 9     /* that a lane costs */
-#define LENGTH_BYTES 10 /* of a segment's two lengths at the most */
-#define WORD_SLACK 96   /* bytes that writing runs of rANS needs beyond what it fills */
+#define LANE_BYTES 256 /* of a segment for each lane */
+#define LANE_BITS 9    /* that a lane costs */
+#define WORD_SLACK 96  /* bytes that writing runs of rANS needs beyond what it fills */
 #define COUNTED_ROWS 64
 #define FINE_RATE 1.5f /* up to here a step of nine bits is too coarse to meet the rate */
 
@@ -36,7 +36,7 @@ struct encoding {
     int8_t *symbols; /* (count + lanes), at first the classes */
     uint8_t *payload;
     size_t room;
-    uint32_t (*lengths)[2]; /* of each segment: bytes, bytes of escapes */
+    struct covey_segment *lengths;
     float step;
     double lambda;                /* squared steps a bit */
     double bits[2][COUNTED_ROWS]; /* what a symbol costs, by kind and row; the sign is in it */
@@ -118,8 +118,8 @@ static size_t sample_of(size_t count)
 size_t covey_trellis_scratch_bytes(const struct covey_codec *codec, size_t count)
 {
     return whole(sample_of(count) * sizeof(float)) + whole((count + COVEY_TRELLIS_LANES) * sizeof(int16_t)) +
-           whole(count + COVEY_TRELLIS_LANES) + whole(payload_room(codec, count)) + most_segments(count) * 8 +
-           64;
+           whole(count + COVEY_TRELLIS_LANES) + whole(payload_room(codec, count)) +
+           most_segments(count) * sizeof(struct covey_segment) + 64;
 }
 
 /* ---- costs ---- */
@@ -497,8 +497,8 @@ static size_t write_segments(struct encoding *encoding, size_t *segments)
         const size_t escape_bytes = pack_escapes(encoding, first, n, out + symbol_bytes, end);
         if (escape_bytes == SIZE_MAX)
             return SIZE_MAX;
-        encoding->lengths[*segments][0] = (uint32_t)(symbol_bytes + escape_bytes);
-        encoding->lengths[*segments][1] = (uint32_t)escape_bytes;
+        encoding->lengths[*segments] =
+            (struct covey_segment){(uint32_t)(symbol_bytes + escape_bytes), (uint32_t)escape_bytes};
         used += symbol_bytes + escape_bytes;
     }
     return used;
@@ -506,37 +506,14 @@ static size_t write_segments(struct encoding *encoding, size_t *segments)
 
 /* ---- the stream ---- */
 
-static size_t put_length(uint32_t value, uint8_t *out)
-{
-    size_t used = 0;
-    for (; value >= 0x80; value >>= 7)
-        out[used++] = (uint8_t)(value | 0x80);
-    out[used++] = (uint8_t)value;
-    return used;
-}
-
-/* Head, lengths, check and payload. Returns the bytes of the stream, 0 where those pass limit. */
+/* Returns the bytes of the stream, 0 where those pass limit. */
 static size_t put_stream(const struct encoding *encoding, size_t segments, size_t payload_bytes, uint8_t *out,
                          size_t limit)
 {
-    uint8_t head[COVEY_TRELLIS_HEAD_BYTES], length[LENGTH_BYTES];
-    size_t used = covey_trellis_write(&encoding->model, head), exact = used + 1 + payload_bytes;
-    for (size_t i = 0; i < segments; i++)
-        exact += put_length(encoding->lengths[i][0], length) +
-                 (encoding->model.has_escape ? put_length(encoding->lengths[i][1], length) : 0);
-    if (exact > limit)
-        return 0;
-    memcpy(out, head, used);
-    for (size_t i = 0; i < segments; i++) {
-        used += put_length(encoding->lengths[i][0], out + used);
-        if (encoding->model.has_escape)
-            used += put_length(encoding->lengths[i][1], out + used);
-    }
-    out[used] = covey_header_check(out, used);
-    used++;
-    if (payload_bytes > 0)
-        memcpy(out + used, encoding->payload, payload_bytes);
-    return used + payload_bytes;
+    uint8_t head[COVEY_TRELLIS_HEAD_BYTES];
+    const struct covey_bytes written = {head, covey_trellis_write(&encoding->model, head)};
+    return covey_segments_write(written, encoding->lengths, segments, encoding->model.has_escape,
+                                (struct covey_bytes){encoding->payload, payload_bytes}, out, limit);
 }
 
 static void prepare(struct encoding *encoding, const struct covey_encode_run *run, const float *x,
@@ -555,7 +532,7 @@ static void prepare(struct encoding *encoding, const struct covey_encode_run *ru
     encoding->payload = at;
     encoding->room = payload_room(run->codec, count);
     at += whole(encoding->room);
-    encoding->lengths = (uint32_t(*)[2])(void *)at;
+    encoding->lengths = (struct covey_segment *)(void *)at;
 }
 
 /* Everything up to the symbols; false where no attempt fits the rate. */

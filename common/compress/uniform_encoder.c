@@ -8,6 +8,7 @@
 
 #include "entropy_kernels.h"
 #include "quantise_uniform.h"
+#include "segments.h"
 
 #define ATTEMPTS 8
 #define SMALLEST 0x1p-70f           /* vectors whose largest value is below are zero */
@@ -31,7 +32,7 @@ struct encoding {
     int8_t *tokens;   /* (count) */
     uint8_t *payload; /* (room) the segments */
     size_t room;
-    uint32_t (*lengths)[2]; /* of each segment: bytes, bytes of escapes */
+    struct covey_segment *lengths;
     struct covey_spread spread;
     struct covey_uniform_choice choice;
     uint32_t kept; /* of 65,536 values, chosen by lot; the others are zero */
@@ -73,7 +74,8 @@ static size_t payload_room(const struct covey_codec *codec, size_t count)
 
 size_t covey_uniform_scratch_bytes(const struct covey_codec *codec, size_t count)
 {
-    return whole(count, 64) + whole(payload_room(codec, count), 64) + most_segments(count) * 8 + 64;
+    return whole(count, 64) + whole(payload_room(codec, count), 64) +
+           most_segments(count) * sizeof(struct covey_segment) + 64;
 }
 
 /* ---- one attempt ---- */
@@ -291,8 +293,7 @@ static size_t write_segments(struct encoding *encoding, size_t *segments)
                           encoding->payload + used, encoding->payload + encoding->room, &escape_bytes);
         if (bytes == SIZE_MAX)
             return SIZE_MAX;
-        encoding->lengths[segment][0] = (uint32_t)bytes;
-        encoding->lengths[segment][1] = (uint32_t)escape_bytes;
+        encoding->lengths[segment] = (struct covey_segment){(uint32_t)bytes, (uint32_t)escape_bytes};
         used += bytes;
     }
     *segments = segment;
@@ -301,42 +302,14 @@ static size_t write_segments(struct encoding *encoding, size_t *segments)
 
 /* ---- the stream ---- */
 
-static size_t put_length(uint32_t value, uint8_t *out)
-{
-    size_t used = 0;
-    for (; value >= 0x80; value >>= 7)
-        out[used++] = (uint8_t)(value | 0x80);
-    out[used++] = (uint8_t)value;
-    return used;
-}
-
-/* Head, lengths, check and payload. limit: bytes at the most. Returns those of the stream, 0 where that is
- * passed. */
+/* Returns the bytes of the stream, 0 where those pass limit. */
 static size_t put_stream(const struct encoding *encoding, size_t segments, size_t payload_bytes, uint8_t *out,
                          size_t limit)
 {
     uint8_t head[COVEY_UNIFORM_HEAD_BYTES];
-    size_t used = covey_uniform_write(&encoding->model, head);
-    if (used + segments * COVEY_UNIFORM_LENGTH_BYTES + 1 + payload_bytes > limit) {
-        size_t exact = used + 1 + payload_bytes;
-        uint8_t bytes[8];
-        for (size_t i = 0; i < segments; i++)
-            exact += put_length(encoding->lengths[i][0], bytes) +
-                     (encoding->model.has_escape ? put_length(encoding->lengths[i][1], bytes) : 0);
-        if (exact > limit)
-            return 0;
-    }
-    memcpy(out, head, used);
-    for (size_t i = 0; i < segments; i++) {
-        used += put_length(encoding->lengths[i][0], out + used);
-        if (encoding->model.has_escape)
-            used += put_length(encoding->lengths[i][1], out + used);
-    }
-    out[used] = covey_header_check(out, used);
-    used++;
-    if (payload_bytes > 0)
-        memcpy(out + used, encoding->payload, payload_bytes);
-    return used + payload_bytes;
+    const struct covey_bytes written = {head, covey_uniform_write(&encoding->model, head)};
+    return covey_segments_write(written, encoding->lengths, segments, encoding->model.has_escape,
+                                (struct covey_bytes){encoding->payload, payload_bytes}, out, limit);
 }
 
 /* The vector as zeros: what is left where nothing else fits. */
@@ -474,7 +447,7 @@ static void prepare(struct encoding *encoding, const struct covey_encode_run *ru
     encoding->payload = at;
     encoding->room = payload_room(run->codec, count);
     at += whole(encoding->room, 64);
-    encoding->lengths = (uint32_t(*)[2])(void *)at;
+    encoding->lengths = (struct covey_segment *)(void *)at;
 }
 
 /* Tokens and model; false where nothing fits. */
