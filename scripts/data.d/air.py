@@ -15,14 +15,14 @@ What is missing is the last value known (0 before the first), but rows without P
 out.  To February 2016 for training, the last year for the test.
 """
 import csv
-import gzip
 import hashlib
 import io
 import math
 import os
-import struct
 import sys
 import zipfile
+
+from idx_file import idx, run, write_gz
 
 STATIONS = ("Aotizhongxin", "Changping", "Dingling", "Dongsi", "Guanyuan", "Gucheng", "Huairou", "Nongzhanguan",
             "Shunyi", "Tiantan", "Wanliu", "Wanshouxigong")
@@ -106,11 +106,6 @@ def task(rows):
     return parts
 
 
-def idx(shape, values):
-    return struct.pack(">BBBB", 0, 0, 0x0D, len(shape)) + struct.pack(">%dI" % len(shape), *shape) + struct.pack(
-        ">%df" % len(values), *values)
-
-
 def write_tables(folder, manifest, training):
     with open(os.path.join(folder, "manifest.csv"), "w", newline="") as out:
         table = csv.writer(out, lineterminator="\n")
@@ -134,24 +129,14 @@ def convert(archive, folder):
         parts = task(rows[station])
         for name, (x, y) in zip(("train", "test"), parts):
             for kind, shape, values in (("x-idx2", (len(x), 23), [v for row in x for v in row]), ("y-idx1", (len(y),), y)):
-                data = idx(shape, values)
+                data = idx("f", shape, values)
                 content.update(data)
-                with open(os.path.join(home, "%s-%s-float.gz" % (name, kind)), "wb") as out:
-                    out.write(gzip.compress(data, mtime=0))
+                write_gz(home, "%s-%s-float" % (name, kind), data)
         training += parts[0][0]
         manifest.append([station, number_of, len(rows[station]), len(parts[0][1]), len(parts[1][1])])
     write_tables(folder, manifest, training)
     return content.hexdigest()
 
 
-def main(arguments):
-    if len(arguments) != 2:
-        raise SystemExit(__doc__)
-    found = convert(*arguments)
-    if found != CONTENT_SHA256:
-        raise SystemExit("beijing-air: the task has SHA-256 %s, not %s: another edition of the data?" % (
-            found, CONTENT_SHA256))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(convert, "beijing-air", "task has", CONTENT_SHA256, __doc__, sys.argv[1:])

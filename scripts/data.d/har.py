@@ -32,6 +32,8 @@ import struct
 import sys
 import zipfile
 
+from idx_file import idx, run, write_gz
+
 WINDOW = 128
 STEP = 64
 RATE_HZ = 50
@@ -200,18 +202,14 @@ def find_recordings(path):
     return jobs
 
 
-def idx(kind, shape, body):
-    return struct.pack(">BBBB", 0, 0, kind, len(shape)) + struct.pack(">%dI" % len(shape), *shape) + body
-
-
 def person_files(windows, labels, rows):
     flat = [w[c][t] for w in windows for t in range(WINDOW) for c in range(6)]
     values = [v for row in rows for v in row]
     n = len(labels)
     return {
-        "windows-idx3-short": idx(0x0B, (n, WINDOW, 6), struct.pack(">%dh" % len(flat), *flat)),
-        "features-idx2-float": idx(0x0D, (n, FEATURES), struct.pack(">%df" % len(values), *values)),
-        "labels-idx1-ubyte": idx(0x08, (n,), bytes(labels)),
+        "windows-idx3-short": idx("h", (n, WINDOW, 6), flat),
+        "features-idx2-float": idx("f", (n, FEATURES), values),
+        "labels-idx1-ubyte": idx("B", (n,), labels),
     }
 
 
@@ -258,8 +256,7 @@ def convert(path, folder):
         files = person_files(*people[person])
         content.update(files["windows-idx3-short"] + files["labels-idx1-ubyte"])
         for name, data in files.items():
-            with open(os.path.join(home, name + ".gz"), "wb") as out:
-                out.write(gzip.compress(data, mtime=0))
+            write_gz(home, name, data)
     write_tables(folder, people)
     return content.hexdigest()
 
@@ -319,10 +316,7 @@ def check(folder):
 
 def main(arguments):
     if len(arguments) == 3 and arguments[0] == "convert":
-        found = convert(arguments[1], arguments[2])
-        if found != CONTENT_SHA256:
-            raise SystemExit("har: windows and labels have SHA-256 %s, not %s: another edition of the data?" % (
-                found, CONTENT_SHA256))
+        run(convert, "har", "windows and labels have", CONTENT_SHA256, __doc__, arguments[1:])
     elif len(arguments) == 2 and arguments[0] == "check":
         check(arguments[1])
     else:

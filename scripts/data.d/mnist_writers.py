@@ -9,6 +9,8 @@ import gzip
 import struct
 import sys
 
+from idx_file import idx, write_gz
+
 
 def main(path, prefix, count):
     data = gzip.open(path).read()
@@ -16,11 +18,8 @@ def main(path, prefix, count):
     if data[:4] != b"\0\0\x0c\2" or rows < count or columns < 3:
         raise SystemExit("mnist: %s is not QMNIST's table of labels" % path)
     table = struct.unpack(">%di" % (count * columns), data[12:12 + 4 * count * columns])
-    writers = struct.pack(">BBBBI%dh" % count, 0, 0, 0x0B, 1, count, *table[2::columns])
-    series = struct.pack(">BBBBI", 0, 0, 0x08, 1, count) + bytes(table[1::columns])
-    for name, content in (("writers-idx1-short", writers), ("hsf-idx1-ubyte", series)):
-        with open("%s-%s.gz" % (prefix, name), "wb") as out:
-            out.write(gzip.compress(content, mtime=0))
+    write_gz("", prefix + "-writers-idx1-short", idx("h", (count,), table[2::columns]))
+    write_gz("", prefix + "-hsf-idx1-ubyte", idx("B", (count,), table[1::columns]))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@
 Zohar Jackson and contributors, CC BY-SA 4.0.  A speaker's recordings lie one after the other, digit by digit and take
 by take; takes 0 to 4 are the authors' test part.  Python's standard library alone.
 """
-import gzip
 import hashlib
 import io
 import os
@@ -16,6 +15,8 @@ import struct
 import sys
 import tarfile
 import wave
+
+from idx_file import idx, run, write_gz
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 DIGITS, TAKES, TEST_TAKES = 10, 50, 5
@@ -39,15 +40,6 @@ def recordings(path):
     return found
 
 
-def idx1(kind, count, body):
-    return struct.pack(">BBBBI", 0, 0, kind, 1, count) + body
-
-
-def write(folder, name, data):
-    with open(os.path.join(folder, name), "wb") as out:
-        out.write(gzip.compress(data, mtime=0))
-
-
 def convert(path, folder):
     found, content, manifest = recordings(path), hashlib.sha256(), ["speaker,id,recordings,samples,seconds"]
     for number, speaker in enumerate(SPEAKERS):
@@ -60,17 +52,17 @@ def convert(path, folder):
                     raise SystemExit("spoken-digits: no recording %d_%s_%d.wav" % (digit, speaker, take))
                 body = found[speaker, digit, take]
                 samples = len(body) // 2
-                audio.append(struct.pack(">%dh" % samples, *struct.unpack("<%dh" % samples, body)))
+                audio.extend(struct.unpack("<%dh" % samples, body))
                 labels.append(digit)
                 takes.append(take)
                 lines.append("%d,%d,%s,%d,%d" % (digit, take, "test" if take < TEST_TAKES else "train", offset, samples))
                 offset += samples
-        files = {"audio-idx1-short.gz": idx1(0x0B, offset, b"".join(audio)),
-                 "labels-idx1-ubyte.gz": idx1(0x08, len(labels), bytes(labels))}
+        files = {"audio-idx1-short": idx("h", (offset,), audio),
+                 "labels-idx1-ubyte": idx("B", (len(labels),), labels)}
         for name, data in files.items():
             content.update(data)
-            write(home, name, data)
-        write(home, "takes-idx1-ubyte.gz", idx1(0x08, len(takes), bytes(takes)))
+            write_gz(home, name, data)
+        write_gz(home, "takes-idx1-ubyte", idx("B", (len(takes),), takes))
         with open(os.path.join(home, "index.csv"), "w") as out:
             out.write("\n".join(lines) + "\n")
         manifest.append("%s,%d,%d,%d,%.1f" % (speaker, number, len(labels), offset, offset / RATE_HZ))
@@ -79,14 +71,5 @@ def convert(path, folder):
     return content.hexdigest()
 
 
-def main(arguments):
-    if len(arguments) != 2:
-        raise SystemExit(__doc__)
-    found = convert(*arguments)
-    if found != CONTENT_SHA256:
-        raise SystemExit("spoken-digits: the recordings have SHA-256 %s, not %s: another edition of the data?" % (
-            found, CONTENT_SHA256))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(convert, "spoken-digits", "recordings have", CONTENT_SHA256, __doc__, sys.argv[1:])

@@ -7,14 +7,14 @@ Saxena, Goebel, Simon, Eklund: Damage Propagation Modeling for Aircraft Engine R
 A row is a cycle: engine, cycle, three settings, 21 sensors, as the text files have them.  Python's standard library
 alone.
 """
-import gzip
 import hashlib
 import io
 import math
 import os
-import struct
 import sys
 import zipfile
+
+from idx_file import idx, run, write_gz
 
 COLUMNS = 26
 VARYING = (6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18, 19, 21, 24, 25)    # the sensors that are not constant
@@ -45,11 +45,6 @@ def table(archive, name, columns):
     return rows
 
 
-def idx(kind, code, shape, values):
-    return struct.pack(">BBBB", 0, 0, kind, len(shape)) + struct.pack(">%dI" % len(shape), *shape) + struct.pack(
-        ">%d%s" % (len(values), code), *values)
-
-
 def write_statistics(path, rows):
     with open(path, "w") as out:
         out.write("column,mean,std\n")
@@ -65,27 +60,17 @@ def convert(path, folder):
         train, test = table(archive, "train_FD001.txt", COLUMNS), table(archive, "test_FD001.txt", COLUMNS)
         life = [int(row[0]) for row in table(archive, "RUL_FD001.txt", 1)]
     files = {
-        "train-idx2-float": idx(0x0D, "f", (len(train), COLUMNS), [v for row in train for v in row]),
-        "test-idx2-float": idx(0x0D, "f", (len(test), COLUMNS), [v for row in test for v in row]),
-        "test-rul-idx1-int": idx(0x0C, "i", (len(life),), life),
+        "train-idx2-float": idx("f", (len(train), COLUMNS), [v for row in train for v in row]),
+        "test-idx2-float": idx("f", (len(test), COLUMNS), [v for row in test for v in row]),
+        "test-rul-idx1-int": idx("i", (len(life),), life),
     }
     content = hashlib.sha256()
     for name, data in files.items():
         content.update(data)
-        with open(os.path.join(folder, name + ".gz"), "wb") as out:
-            out.write(gzip.compress(data, mtime=0))
+        write_gz(folder, name, data)
     write_statistics(os.path.join(folder, "feature-stats.csv"), train)
     return content.hexdigest()
 
 
-def main(arguments):
-    if len(arguments) != 2:
-        raise SystemExit(__doc__)
-    found = convert(*arguments)
-    if found != CONTENT_SHA256:
-        raise SystemExit("turbofan: the tables have SHA-256 %s, not %s: another edition of the data?" % (
-            found, CONTENT_SHA256))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(convert, "turbofan", "tables have", CONTENT_SHA256, __doc__, sys.argv[1:])
