@@ -1,4 +1,4 @@
-/* covey-bench transport: bodies over CoAP and DTLS through the tests' relay, against the targets of the
+/* covey-bench transport: bodies over CoAP and DTLS through the simulator's relay, against the targets of the
  * issue's point 8.
  *
  *   covey-bench transport [--json] [--only NAME] [--bytes N] [--window N] [--runs N] [--standard]

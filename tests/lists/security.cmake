@@ -8,7 +8,8 @@ foreach(name IN ITEMS certificate signed)
 endforeach()
 
 covey_add_test(test_refusals LINKS covey_security Threads::Threads LABELS threads integration TIMEOUT 1800
-    SOURCES integration/test_refusals.c integration/coap_rig.c integration/relay.c)
+    SOURCES integration/test_refusals.c integration/coap_rig.c ${PROJECT_SOURCE_DIR}/sim/relay.c)
+target_include_directories(test_refusals PRIVATE ${PROJECT_SOURCE_DIR}/sim)
 
 covey_add_test(test_authority_faults LINKS covey_security SOURCES fault/test_authority_faults.c LABELS fault)
 foreach(function IN ITEMS write fsync fchmod mkostemp mkdir rename ftruncate renameat2 mkdtemp calloc realloc)

@@ -2,14 +2,17 @@ covey_add_test(test_inprocess LINKS covey_common SOURCES unit/common/test_inproc
 covey_add_test(test_blockwise LINKS covey_common SOURCES unit/common/test_blockwise.c)
 covey_add_test(test_coap_requests LINKS covey_common Threads::Threads LABELS threads
     SOURCES integration/test_coap_requests.c integration/coap_rig.c)
-add_executable(covey-relay integration/relay_main.c integration/relay.c)
+set(covey_relay ${PROJECT_SOURCE_DIR}/sim/relay.c) # it stands by itself
+add_executable(covey-relay integration/relay_main.c ${covey_relay})
+target_include_directories(covey-relay PRIVATE ${PROJECT_SOURCE_DIR}/sim)
 target_link_libraries(covey-relay PRIVATE covey_flags covey_common Threads::Threads)
 covey_add_test(test_coap_handshake LINKS covey_security covey_common Threads::Threads LABELS threads
     SOURCES integration/test_coap_handshake.c integration/coap_rig.c)
 covey_add_test(test_coap_server LINKS covey_common Threads::Threads LABELS threads
     SOURCES integration/test_coap_server.c integration/coap_rig.c)
 covey_add_test(test_coap_network LINKS covey_common Threads::Threads LABELS threads TIMEOUT 1800
-    SOURCES integration/test_coap_network.c integration/coap_rig.c integration/relay.c)
+    SOURCES integration/test_coap_network.c integration/coap_rig.c ${covey_relay})
+target_include_directories(test_coap_network PRIVATE ${PROJECT_SOURCE_DIR}/sim)
 covey_add_test(test_coap_hostile LINKS covey_common Threads::Threads LABELS threads
     SOURCES integration/test_coap_hostile.c integration/coap_rig.c)
 target_include_directories(test_coap_hostile PRIVATE ${PROJECT_SOURCE_DIR}/common/coap)

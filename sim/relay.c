@@ -23,6 +23,7 @@ struct client {
     struct sockaddr_in address;
     int fd; /* towards the server */
     uint32_t since_change;
+    uint64_t free_us[2]; /* up, down: when its own link has room again */
 };
 
 struct pending {
@@ -53,6 +54,7 @@ struct relay {
     struct pending *heap;
     size_t pending_count;
     uint64_t order, free_us[2];
+    struct pollfd polled[RELAY_CLIENTS + 1];
 };
 
 static uint64_t now_us(void)
@@ -134,16 +136,19 @@ static void launch(struct relay *relay, uint32_t client, bool up, const uint8_t 
 }
 
 /* When the last bit of it has left; 0: the queue is full. */
-static uint64_t departure_us(struct relay *relay, const struct relay_network *network, bool up, size_t size,
-                             uint64_t now)
+static uint64_t departure_us(struct relay *relay, const struct relay_network *network, uint32_t client,
+                             bool up, size_t size, uint64_t now)
 {
-    if (network->bits_per_s == 0)
+    const bool own = !up && network->down_bits_per_s > 0;
+    const uint64_t bits_per_s = own ? network->down_bits_per_s : network->bits_per_s;
+    if (bits_per_s == 0)
         return now;
-    uint64_t *free_us = &relay->free_us[up ? 0 : 1];
+    uint64_t *free_us =
+        network->each ? &relay->clients[client].free_us[up ? 0 : 1] : &relay->free_us[up ? 0 : 1];
     uint64_t start = *free_us > now ? *free_us : now;
     if (network->queue_us > 0 && start - now > network->queue_us)
         return 0;
-    *free_us = start + (size + HEADERS_BYTES) * 8 * 1000000 / network->bits_per_s;
+    *free_us = start + (size + HEADERS_BYTES) * 8 * 1000000 / bits_per_s;
     return *free_us;
 }
 
@@ -157,6 +162,8 @@ static void record(struct relay *relay, bool up, const uint8_t *bytes, size_t si
     counters->bytes += size;
     counters->lost += lost;
     counters->repeated += repeated;
+    if (relay->network.unlogged || relay->log_used == RELAY_LOG)
+        return;
     if (relay->log_used == relay->log_size) {
         size_t grown = relay->log_size > 0 ? 2 * relay->log_size : 1024;
         struct relay_entry *log = realloc(relay->log, grown * sizeof *log);
@@ -179,7 +186,7 @@ static void take(struct relay *relay, uint32_t client, bool up, const uint8_t *b
     uint64_t now = now_us();
     pthread_mutex_lock(&relay->lock);
     struct relay_network network = relay->network;
-    uint64_t leaves = departure_us(relay, &network, up, size, now);
+    uint64_t leaves = departure_us(relay, &network, client, up, size, now);
     bool lost = covey_random_double(&relay->random) < network.loss || leaves == 0;
     bool repeated = covey_random_double(&relay->random) < network.repeat && !lost;
     bool late = covey_random_double(&relay->random) < network.reorder;
@@ -288,7 +295,7 @@ static uint64_t send_due(struct relay *relay)
 static void *run(void *user)
 {
     struct relay *relay = user;
-    static __thread struct pollfd fds[RELAY_CLIENTS + 1];
+    struct pollfd *fds = relay->polled;
     while (!atomic_load(&relay->stopping)) {
         uint64_t due = send_due(relay), now = now_us();
         uint64_t wait = due > now ? due - now : 0;
@@ -335,11 +342,13 @@ static bool resolve(struct relay *relay, const char *target)
     return true;
 }
 
-static bool open_front(struct relay *relay)
+static bool open_front(struct relay *relay, const char *host, uint16_t port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     socklen_t size = sizeof address;
     int buffer = BUFFER_BYTES;
+    if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
+        return false;
     relay->front = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (relay->front < 0)
         return false;
@@ -348,11 +357,12 @@ static bool open_front(struct relay *relay)
         getsockname(relay->front, (struct sockaddr *)&address, &size) != 0)
         return false;
     relay->port = ntohs(address.sin_port);
-    snprintf(relay->address, sizeof relay->address, "127.0.0.1:%u", relay->port);
+    snprintf(relay->address, sizeof relay->address, "%.15s:%u", host, relay->port);
     return true;
 }
 
-struct relay *relay_start(const char *target, const struct relay_network *network, uint64_t seed)
+struct relay *relay_start_at(const char *address, uint16_t port, const char *target,
+                             const struct relay_network *network, uint64_t seed)
 {
     struct relay *relay = calloc(1, sizeof *relay);
     if (relay == NULL)
@@ -362,7 +372,7 @@ struct relay *relay_start(const char *target, const struct relay_network *networ
     relay->heap = malloc(RELAY_PENDING * sizeof *relay->heap);
     pthread_mutex_init(&relay->lock, NULL);
     covey_random_init(&relay->random, seed, 99, 0, COVEY_PURPOSE_NETWORK);
-    if (relay->heap != NULL && resolve(relay, target) && open_front(relay) &&
+    if (relay->heap != NULL && resolve(relay, target) && open_front(relay, address, port) &&
         pthread_create(&relay->thread, NULL, run, relay) == 0)
         return relay;
     if (relay->front >= 0)
@@ -370,6 +380,11 @@ struct relay *relay_start(const char *target, const struct relay_network *networ
     free(relay->heap);
     free(relay);
     return NULL;
+}
+
+struct relay *relay_start(const char *target, const struct relay_network *network, uint64_t seed)
+{
+    return relay_start_at("127.0.0.1", 0, target, network, seed);
 }
 
 uint16_t relay_port(const struct relay *relay)
