@@ -171,6 +171,7 @@ static void wire(struct covey_client *client)
                                                .state = client->state,
                                                .model = &client->model,
                                                .log = client->env.log,
+                                               .env = &client->env,
                                                .done = covey_client_on_model,
                                                .user = client};
     struct covey_training_job *job = &client->job;

@@ -13,6 +13,11 @@ void covey_client_cancel(struct covey_client *client, bool *flag, uint32_t id)
     *flag = false;
 }
 
+void covey_client_stop_sending_clock(struct covey_client *client)
+{
+    client->sent_ms += client->env.now_ms(client->env.user) - client->send_at_ms;
+}
+
 /* What moves on the link ends with it; the machine hears of it at once. */
 void covey_client_cancel_transfers(struct covey_client *client, bool tell)
 {
@@ -22,6 +27,7 @@ void covey_client_cancel_transfers(struct covey_client *client, bool tell)
             covey_client_post_failure(client, COVEY_CLIENT_FETCH_FAILED, COVEY_FAILURE_LATER, 0);
     }
     if (client->sending) {
+        covey_client_stop_sending_clock(client);
         covey_client_cancel(client, &client->sending, client->send_id);
         if (tell)
             covey_client_post_failure(client, COVEY_CLIENT_SEND_FAILED, COVEY_FAILURE_LATER, 0);
@@ -167,6 +173,7 @@ static void send_update(struct covey_client *client, bool again)
                                client->job.message, plan->window_blocks, again, covey_client_on_sent, client,
                                &client->send_id, &err);
     client->sending = status == COVEY_OK;
+    client->send_at_ms = client->env.now_ms(client->env.user);
     if (status != COVEY_OK)
         covey_client_post_failure(client, COVEY_CLIENT_SEND_FAILED, COVEY_FAILURE_LATER, 0);
 }

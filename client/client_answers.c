@@ -142,6 +142,7 @@ void covey_client_on_sent(void *user, const struct covey_reply *reply)
     struct covey_error err = {0};
     uint32_t wait_ms;
     client->sending = false;
+    covey_client_stop_sending_clock(client);
     if (!is_good(client, reply, "update-refused", &failure, &wait_ms)) {
         if (failure == COVEY_FAILURE_FINAL) {
             client->job.update_offered = false;

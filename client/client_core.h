@@ -54,6 +54,8 @@ struct covey_client {
     atomic_bool stop;
     bool stopped;
     struct covey_traffic counted; /* at the last report */
+    uint64_t waited_counted_ms;   /* download.waited_ms at the last report */
+    uint64_t send_at_ms, sent_ms; /* the upload under way began; all tries since the last report */
     struct covey_client_report total;
     struct covey_client_note note;
     char trouble[COVEY_ERROR_TEXT_BYTES];
@@ -87,6 +89,8 @@ void covey_client_on_upload_told(void *user, const struct covey_reply *reply);
 void covey_client_perform(struct covey_client *client, const struct covey_client_action *action);
 /* Ends a request if there is one. */
 void covey_client_cancel(struct covey_client *client, bool *flag, uint32_t id);
+/* The upload's answer is here, or none will come any more. */
+void covey_client_stop_sending_clock(struct covey_client *client);
 /* What moves on the link ends with it; tell: the machine hears of it at once. */
 void covey_client_cancel_transfers(struct covey_client *client, bool tell);
 

@@ -28,6 +28,10 @@ void covey_client_report_round(struct covey_client *client)
     round.bytes_down = now.bytes_down - client->counted.bytes_down;
     round.blocks_repeated = now.blocks_repeated - client->counted.blocks_repeated;
     client->counted = now;
+    round.fetch_ms = client->download.waited_ms - client->waited_counted_ms;
+    round.send_ms = client->sent_ms;
+    client->waited_counted_ms = client->download.waited_ms;
+    client->sent_ms = 0;
     client->note.failure = COVEY_ROUND_DELIVERED;
     client->note.round = round;
 
@@ -41,6 +45,8 @@ void covey_client_report_round(struct covey_client *client)
     total->update_bytes_up += round.update_bytes_up;
     total->bytes_up_fp32 += round.bytes_up_fp32;
     total->training_ms += round.training_ms;
+    total->fetch_ms += round.fetch_ms;
+    total->send_ms += round.send_ms;
     total->upload_bytes_up = now.upload_bytes_up;
     total->bytes_up = now.bytes_up;
     total->bytes_down = now.bytes_down;

@@ -110,6 +110,8 @@ static void write_report(struct covey_json *json, const struct covey_client_repo
     covey_json_int(json, "bytes_up_fp32", (int64_t)report->bytes_up_fp32);
     covey_json_int(json, "blocks_repeated", (int64_t)report->blocks_repeated);
     covey_json_real(json, "training_s", (double)report->training_ms / 1000);
+    covey_json_real(json, "fetch_s", (double)report->fetch_ms / 1000);
+    covey_json_real(json, "send_s", (double)report->send_ms / 1000);
     covey_json_int(json, "peak_rss_bytes", (int64_t)memory.peak_bytes);
     covey_json_int(json, "mapped_data_bytes", (int64_t)mapped);
 }

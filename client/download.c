@@ -84,6 +84,17 @@ static void refuse(struct covey_download *download, enum covey_status status, co
     finish(download, status, later ? COVEY_FAILURE_LATER : COVEY_FAILURE_FINAL, 0, err);
 }
 
+static uint64_t now_ms(const struct covey_download *download)
+{
+    return download->env != NULL ? download->env->now_ms(download->env->user) : 0;
+}
+
+/* The answer is here, or none will come any more. */
+static void stop_clock(struct covey_download *download)
+{
+    download->waited_ms += now_ms(download) - download->asked_ms;
+}
+
 static enum covey_status ask(struct covey_download *download, const struct covey_hash *hash, uint64_t bytes,
                              uint64_t limit_bytes, covey_reply_fn *reply, struct covey_error *err)
 {
@@ -97,6 +108,7 @@ static enum covey_status ask(struct covey_download *download, const struct covey
                                           .expect_bytes = (size_t)bytes,
                                           .reply_limit_bytes = (size_t)limit_bytes,
                                           .window_blocks = download->window_blocks};
+    download->asked_ms = now_ms(download);
     return download->link.ops->request(download->link.link, &request, reply, download, &download->request,
                                        err);
 }
@@ -152,6 +164,7 @@ static void on_values(void *user, const struct covey_reply *reply)
     const struct covey_manifest_delta *delta = download->delta;
     bool useless = reply->status == COVEY_OK ? !covey_code_is_success(reply->code)
                                              : reply->status == COVEY_CORRUPT || reply->status == COVEY_LIMIT;
+    stop_clock(download);
     if (delta != NULL && useless) { /* gone, or not what the manifest says */
         fetch_full(download);
         return;
@@ -198,6 +211,7 @@ static void on_description(void *user, const struct covey_reply *reply)
 {
     struct covey_download *download = user;
     struct covey_error err = {0};
+    stop_clock(download);
     if (!good_reply(download, reply, "model description"))
         return;
     enum covey_status status =
@@ -213,6 +227,7 @@ static void on_manifest(void *user, const struct covey_reply *reply)
     struct covey_download *download = user;
     struct covey_error err = {0};
     const struct covey_local_model *model = download->model;
+    stop_clock(download);
     if (!good_reply(download, reply, "manifest"))
         return;
     enum covey_status status =
@@ -260,5 +275,6 @@ void covey_download_cancel(struct covey_download *download)
     if (!download->busy)
         return;
     download->link.ops->cancel(download->link.link, download->request);
+    stop_clock(download);
     download->busy = false;
 }

@@ -9,6 +9,7 @@
 
 #include "client_state.h"
 #include "covey/client_round.h"
+#include "covey/env.h"
 #include "covey/messages.h"
 #include "covey/sign.h"
 #include "covey/transport.h"
@@ -27,6 +28,7 @@ struct covey_download {
     struct covey_client_state *state;
     struct covey_local_model *model;
     const struct covey_log *log;
+    const struct covey_env *env; /* its clock times the requests; NULL: nobody does */
     covey_download_fn *done;
     void *user;
 
@@ -38,6 +40,8 @@ struct covey_download {
     const struct covey_manifest_delta *delta; /* under way; NULL: the full model is */
     bool full_only;                           /* a delta led nowhere */
     uint64_t fetched_bytes;                   /* of bodies, since the beginning */
+    uint64_t asked_ms;                        /* when the request under way went out */
+    uint64_t waited_ms; /* from asking until the answer was whole, since the beginning */
 };
 
 /* Begins. OK with *there = true: the model of that manifest is installed already, and done is not called. */

@@ -39,6 +39,7 @@ struct covey_client_report {
     uint64_t bytes_up_fp32;        /* what the updates would be as raw f32 */
     uint64_t blocks_repeated;
     uint64_t training_ms;
+    uint64_t fetch_ms, send_ms; /* requests for the model, the upload: from asking until answered */
 };
 
 struct covey_client_options {
