@@ -19,6 +19,13 @@
 
 #define COVEY_SIM_THREADS 256
 
+/* One update that was taken, in the order of the round's slots. */
+struct covey_sim_update {
+    uint32_t round, device;
+    uint64_t training_ms;
+    uint64_t fetch_ms, send_ms; /* on the network: for the model, of the update */
+};
+
 struct covey_simulation_options {
     uint32_t threads;                /* 0 = one a processor */
     const char *folder;              /* of the outcome; NULL: nothing is written */
@@ -27,6 +34,7 @@ struct covey_simulation_options {
     const char *replay;  /* CSV "device,round,training_ms" that replaces the world's training times; NULL */
     uint64_t held_bytes; /* of updates under way in memory, the others wait on the disk; 0 = default */
     void (*on_round)(void *user, const struct covey_sim_round *round);
+    void (*on_update)(void *user, const struct covey_sim_update *update); /* when its round is over */
     void (*on_progress)(void *user, uint32_t round, uint32_t done, uint32_t chosen,
                         double virtual_s); /* some times a second */
     void *user;

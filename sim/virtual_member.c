@@ -261,6 +261,7 @@ static void end_transfer(struct covey_virtual_member *member)
 {
     member->bytes_up += member->transfer.bytes_up;
     member->bytes_down += member->transfer.bytes_down;
+    *(member->training ? &member->send_ms : &member->fetch_ms) += member->transfer.ms;
     member->transfer = (struct covey_transfer){0};
 }
 

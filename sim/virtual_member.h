@@ -39,6 +39,7 @@ struct covey_virtual_member {
     uint32_t fetch_tries, send_tries;
     struct covey_transfer transfer; /* under way; both parts of a fetch in one */
     uint64_t bytes_up, bytes_down;  /* of transfers that ended */
+    uint64_t fetch_ms, send_ms;     /* in transfers that ended: for the model, of the update */
     bool training, gone, recorded, refused, failed;
 };
 

@@ -224,6 +224,20 @@ static enum covey_status play(struct covey_simulation *sim, struct covey_round_a
     return COVEY_OK;
 }
 
+static void tell_updates(const struct covey_simulation *sim, uint32_t round)
+{
+    for (uint32_t slot = 0; slot < sim->member_count && sim->options.on_update != NULL; slot++) {
+        const struct covey_virtual_member *member = &sim->members[slot];
+        if (member->recorded)
+            sim->options.on_update(sim->options.user,
+                                   &(struct covey_sim_update){.round = round,
+                                                              .device = member->device,
+                                                              .training_ms = member->training_ms,
+                                                              .fetch_ms = member->fetch_ms,
+                                                              .send_ms = member->send_ms});
+    }
+}
+
 /* The round is over: its devices are counted, the model steps forward or stays. */
 static enum covey_status close_round(struct covey_simulation *sim, const struct covey_round_action *action,
                                      struct covey_sim_round *row, struct covey_error *err)
@@ -235,6 +249,7 @@ static enum covey_status close_round(struct covey_simulation *sim, const struct 
                                     .loss = (double)NAN,
                                     .metric = (double)NAN};
     covey_virtual_tally_round(&sim->tally, sim->world, &sim->context, sim->members, sim->member_count, row);
+    tell_updates(sim, action->round);
     if (row->abandoned) {
         covey_virtual_server_abandon(&sim->server);
     } else {
