@@ -143,15 +143,24 @@ static enum covey_status check_data(const struct checking *checking)
                                    scenario->data.set, names));
     }
     const enum covey_status status = covey_sim_set_folder(set, folder, err);
-    return status == COVEY_OK ? status : wrong_at(checking, "data.set", status);
+    if (status != COVEY_OK)
+        return wrong_at(checking, "data.set", status);
+    if (scenario->data.validation >= set->examples)
+        return wrong_at(checking, "data.validation",
+                        covey_fail(err, COVEY_INVALID,
+                                   "'validation' of %lld leaves nothing of %s's %u examples",
+                                   (long long)scenario->data.validation, set->name, set->examples));
+    return COVEY_OK;
 }
 
-/* Examples that the data has, as far as is known without reading it. */
+/* Examples to train on, as far as is known without reading the data; 0: not known. */
 static uint32_t known_examples(const struct covey_scenario *scenario)
 {
     const struct covey_sim_set *set =
         scenario->data.set != NULL ? covey_sim_set_find(scenario->data.set) : NULL;
-    return set != NULL ? set->examples : 0;
+    return set != NULL && scenario->data.validation < set->examples
+               ? set->examples - (uint32_t)scenario->data.validation
+               : 0;
 }
 
 static enum covey_status check_partition(const struct checking *checking)

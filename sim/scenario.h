@@ -101,7 +101,8 @@ struct covey_scenario {
         struct covey_data_config train, test; /* the user's own */
         char *owners;                         /* natural: file of one integer an example (IDX or NPY) */
         struct covey_data_names files;        /* files: folders or files, one a device */
-        int64_t hold_out; /* examples (natural, files: owners) kept for the test when there is none */
+        int64_t hold_out;   /* examples (natural, files: owners) kept for the test when there is none */
+        int64_t validation; /* so many are taken from training and judged in place of the test part */
     } data;
     struct covey_partition_config partition;
     char *model, *initial;

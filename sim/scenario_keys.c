@@ -43,6 +43,7 @@ static const struct covey_field data_fields[] = {
          offsetof(struct covey_scenario, data.files.count) - offsetof(struct covey_scenario, data),
      .hint = "a list of folders or CSV files, one a device"},
     {.key = "hold_out", INT, IN(data, hold_out), .maximum = COVEY_DATASET_EXAMPLES},
+    {.key = "validation", INT, IN(data, validation), .maximum = COVEY_DATASET_EXAMPLES},
     {.key = NULL}};
 static const struct covey_field partition_fields[] = {
     {.key = "kind", CHOICE, OF(covey_partition_config, kind), .choices = partitions},

@@ -221,10 +221,17 @@ static enum covey_status load_device_files(const struct covey_scenario *scenario
     return status;
 }
 
+/* A part of the training examples that is taken away to judge on. */
+struct held_part {
+    const char *key; /* that says how many */
+    int64_t examples;
+    uint32_t draw; /* each part has a shuffle of its own */
+};
+
 /* Which examples are held out: the first of a shuffled order, or with shares by owner all of those of the
  * first owners of a shuffled order, until there are enough. held: (count), overwritten. */
 static enum covey_status choose_held(const struct covey_scenario *scenario, const struct covey_sim_data *data,
-                                     bool *held, struct covey_error *err)
+                                     const struct held_part *part, bool *held, struct covey_error *err)
 {
     const bool by_owner = data->owners != NULL && (scenario->partition.kind == COVEY_PARTITION_NATURAL ||
                                                    scenario->partition.kind == COVEY_PARTITION_FILES);
@@ -236,12 +243,12 @@ static enum covey_status choose_held(const struct covey_scenario *scenario, cons
     uint32_t done = 0;
     if (order == NULL || unit_held == NULL)
         status = covey_fail(err, COVEY_NO_MEMORY, "no memory for %u examples", data->train.count);
-    covey_random_init(&random, (uint64_t)scenario->seed, 0, 1, COVEY_PURPOSE_SPLIT);
+    covey_random_init(&random, (uint64_t)scenario->seed, 0, part->draw, COVEY_PURPOSE_SPLIT);
     for (uint32_t i = 0; i < units && status == COVEY_OK; i++)
         order[i] = i;
     if (status == COVEY_OK)
         covey_random_shuffle(&random, order, units);
-    for (uint32_t i = 0; i < units && status == COVEY_OK && done < scenario->data.hold_out; i++) {
+    for (uint32_t i = 0; i < units && status == COVEY_OK && done < part->examples; i++) {
         unit_held[order[i]] = true;
         for (uint32_t k = 0; by_owner && k < data->train.count; k++)
             done += data->owners[k] == order[i];
@@ -254,49 +261,58 @@ static enum covey_status choose_held(const struct covey_scenario *scenario, cons
     return status;
 }
 
-/* picked: (count of whole) scratch. */
-static enum covey_status part_data(struct covey_sim_data *data, const bool *held, uint32_t *picked,
-                                   struct covey_error *err)
+/* held, picked: (count of train); picked is scratch. What was held becomes the test part, in place of one
+ * that there was. */
+static enum covey_status part_data(struct covey_sim_data *data, const struct held_part *part,
+                                   const bool *held, uint32_t *picked, struct covey_error *err)
 {
-    const uint32_t count = data->train.count;
-    uint32_t test = 0, train = 0;
+    struct covey_dataset all = data->train, test = {0}, rest = {0};
+    uint32_t test_count = 0, rest_count = 0;
     enum covey_status status;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < all.count; i++)
         if (held[i])
-            picked[test++] = i;
-    if (test == count)
-        return covey_fail(err, COVEY_INVALID,
-                          "data.hold_out leaves nothing to train on: there are %u examples", count);
-    data->whole = data->train;
-    data->train = (struct covey_dataset){0};
-    COVEY_TRY(covey_dataset_view(&data->whole, picked, test, &data->test, err));
-    for (uint32_t i = 0; i < count; i++) {
+            picked[test_count++] = i;
+    if (test_count == all.count)
+        return covey_fail(err, COVEY_INVALID, "data.%s leaves nothing to train on: there are %u examples",
+                          part->key, all.count);
+    COVEY_TRY(covey_dataset_view(&all, picked, test_count, &test, err));
+    for (uint32_t i = 0; i < all.count; i++) {
         if (held[i])
             continue;
         if (data->owners != NULL)
-            data->owners[train] = data->owners[i];
-        picked[train++] = i;
+            data->owners[rest_count] = data->owners[i];
+        picked[rest_count++] = i;
     }
-    COVEY_TRY(covey_dataset_view(&data->whole, picked, train, &data->train, err));
+    if ((status = covey_dataset_view(&all, picked, rest_count, &rest, err)) != COVEY_OK) {
+        covey_dataset_deinit(&test);
+        return status;
+    }
+    if (data->whole.rows == 0)
+        data->whole = all; /* has the values; a view has but its list */
+    else
+        covey_dataset_deinit(&all);
+    covey_dataset_deinit(&data->test);
+    data->test = test;
+    data->train = rest;
     if (data->owners == NULL)
         return COVEY_OK;
-    data->owner_count = set_number_owners((int32_t *)data->owners, train, err, &status);
+    data->owner_count = set_number_owners((int32_t *)data->owners, rest_count, err, &status);
     return status;
 }
 
-static enum covey_status hold_out(const struct covey_scenario *scenario, struct covey_sim_data *data,
-                                  struct covey_error *err)
+static enum covey_status hold_out(const struct covey_scenario *scenario, const struct held_part *part,
+                                  struct covey_sim_data *data, struct covey_error *err)
 {
-    if (scenario->data.hold_out == 0)
+    if (part->examples == 0)
         return COVEY_OK;
     bool *held = calloc((size_t)data->train.count + 1, sizeof *held);
     uint32_t *picked = calloc((size_t)data->train.count + 1, sizeof *picked);
     enum covey_status status =
         held == NULL || picked == NULL
             ? covey_fail(err, COVEY_NO_MEMORY, "no memory for %u examples", data->train.count)
-            : choose_held(scenario, data, held, err);
+            : choose_held(scenario, data, part, held, err);
     if (status == COVEY_OK)
-        status = part_data(data, held, picked, err);
+        status = part_data(data, part, held, picked, err);
     free(held);
     free(picked);
     return status;
@@ -314,7 +330,8 @@ static enum covey_status load_own(const struct covey_scenario *scenario, struct 
     }
     if (covey_data_is_named(&scenario->data.test))
         return covey_data_load(&scenario->data.test, scenario->folder, &out->test, err);
-    return hold_out(scenario, out, err);
+    const struct held_part part = {"hold_out", scenario->data.hold_out, 1};
+    return hold_out(scenario, &part, out, err);
 }
 
 enum covey_status covey_sim_data_load(const struct covey_scenario *scenario, struct covey_sim_data *out,
@@ -332,6 +349,9 @@ enum covey_status covey_sim_data_load(const struct covey_scenario *scenario, str
         COVEY_TRY(covey_sim_set_folder(set, folder, err));
         status = set->load(folder, &data, err);
     }
+    const struct held_part validation = {"validation", scenario->data.validation, 2};
+    if (status == COVEY_OK)
+        status = hold_out(scenario, &validation, &data, err);
     if (status == COVEY_OK)
         *out = data;
     else

@@ -19,7 +19,7 @@ struct covey_sim_data {
     struct covey_dataset train, test; /* test.count 0: there is none */
     uint32_t *owners;                 /* (train.count) 0 .. owner_count - 1; NULL: nobody's */
     uint32_t owner_count;
-    struct covey_dataset whole; /* what both are views of when the test part was held out */
+    struct covey_dataset whole; /* what both are views of when data.hold_out or .validation parts them */
     void *memory[8];            /* what the tables point to and is not the data sets' own */
 };
 
@@ -48,8 +48,8 @@ COVEY_MUST_CHECK enum covey_status covey_sim_set_folder(const struct covey_sim_s
 COVEY_MUST_CHECK enum covey_status covey_sim_data_check(const struct covey_scenario *scenario,
                                                         struct covey_error *err);
 
-/* The scenario's data in memory; *out is freed by covey_sim_data_free. Pure: the same files and seed, the
- * same examples in the same order. */
+/* The scenario's data in memory, with its validation part, if it names one, in place of the test part; *out
+ * is freed by covey_sim_data_free. Pure: the same files and seed, the same examples in the same order. */
 COVEY_MUST_CHECK enum covey_status covey_sim_data_load(const struct covey_scenario *scenario,
                                                        struct covey_sim_data *out, struct covey_error *err);
 void covey_sim_data_free(struct covey_sim_data *data); /* an all-zero one is legal */

@@ -294,6 +294,116 @@ Test(sim_data, own_files_with_owners_and_a_held_out_part, .init = make_folder, .
     covey_sim_data_free(&data);
 }
 
+/* The first value of each example, which tells it from the others. */
+static void mark_examples(const struct covey_dataset *part, uint32_t seen[100], uint32_t mark)
+{
+    float values[3];
+    for (uint32_t i = 0; i < part->count; i++) {
+        cr_assert(covey_dataset_read(part, NULL, i, 1, values, NULL, NULL) == COVEY_OK);
+        seen[(int)values[0]] |= mark;
+    }
+}
+
+static void write_hundred(void)
+{
+    uint8_t x[300], y[100], owners[100];
+    for (uint32_t i = 0; i < 100; i++) {
+        x[3 * i] = x[3 * i + 1] = x[3 * i + 2] = (uint8_t)i;
+        y[i] = (uint8_t)(i % 4);
+        owners[i] = (uint8_t)(i / 10); /* ten owners of ten */
+    }
+    write_idx("x.idx", x, 100, 3);
+    write_idx("y.idx", y, 100, 1);
+    write_idx("who.idx", owners, 100, 1);
+}
+
+Test(sim_data, a_validation_part_is_judged_in_place_of_the_test_part, .init = make_folder,
+     .fini = remove_folder)
+{
+#define OWN "name: own\nmodel: tiny.yaml\ndata:\n  train: {inputs: [x.idx], labels: [y.idx]}\n"
+    uint32_t first[100] = {0}, with_test[100] = {0}, none[100] = {0};
+    struct covey_sim_data data = {0};
+    write_hundred();
+    /* beside a held-out test part: both are kept from the devices, and the test part is not judged */
+    load_own(OWN "  hold_out: 25\npartition: {kind: iid, devices: 5}\n", &data);
+    mark_examples(&data.test, with_test, 1);
+    covey_sim_data_free(&data);
+    load_own(OWN "  hold_out: 25\n  validation: 30\npartition: {kind: iid, devices: 5}\n", &data);
+    cr_assert(data.test.count == 30 && data.train.count == 45);
+    mark_examples(&data.test, with_test, 2);
+    mark_examples(&data.train, with_test, 4);
+    covey_sim_data_free(&data);
+    for (uint32_t i = 0; i < 100; i++)
+        cr_assert(with_test[i] == 1 || with_test[i] == 2 || with_test[i] == 4, "%u: %u", i, with_test[i]);
+    /* in place of a test part of its own; another seed draws others */
+    load_own(OWN "  test: {inputs: [x.idx], labels: [y.idx]}\n  validation: 30\n"
+                 "partition: {kind: iid, devices: 5}\n",
+             &data);
+    cr_assert(data.test.count == 30 && data.train.count == 70);
+    mark_examples(&data.test, first, 1);
+    mark_examples(&data.train, first, 2);
+    covey_sim_data_free(&data);
+    load_own("seed: 2\n" OWN "  test: {inputs: [x.idx], labels: [y.idx]}\n  validation: 30\n"
+             "partition: {kind: iid, devices: 5}\n",
+             &data);
+    mark_examples(&data.test, none, 1);
+    mark_examples(&data.train, none, 2);
+    covey_sim_data_free(&data);
+    cr_assert(memcmp(first, none, sizeof first) != 0);
+    for (uint32_t i = 0; i < 100; i++)
+        cr_assert(first[i] == 1 || first[i] == 2, "%u: %u", i, first[i]);
+}
+
+Test(sim_data, validation_takes_whole_owners_from_natural_shares, .init = make_folder, .fini = remove_folder)
+{
+    uint32_t seen[100] = {0};
+    struct covey_sim_data data = {0};
+    write_hundred();
+    load_own(OWN "  owners: who.idx\n  hold_out: 20\n  validation: 25\npartition: {kind: natural}\n", &data);
+    cr_assert(data.test.count == 30 && data.train.count == 50 && data.owner_count == 5);
+    mark_examples(&data.test, seen, 1);
+    for (uint32_t i = 0; i < 100; i++)
+        cr_assert(seen[i] == seen[i / 10 * 10], "owner %u is on both sides", i / 10);
+    for (uint32_t i = 0; i < data.train.count; i++)
+        cr_assert(data.owners[i] == i / 10);
+    covey_sim_data_free(&data);
+#undef OWN
+}
+
+Test(sim_data, validation_that_leaves_nothing_is_refused, .init = make_folder, .fini = remove_folder)
+{
+    char path[256];
+    struct covey_scenario scenario = {0};
+    struct covey_sim_data data = {0};
+    struct covey_error err = {0};
+    write_hundred();
+    write_text("tiny.yaml", "name: tiny\ninput: {shape: [3]}\nloss: softmax_cross_entropy\n"
+                            "ops:\n  - {op: dense, units: 4}\n");
+    write_text("scenario.yaml", "name: own\nmodel: tiny.yaml\npartition: {devices: 5}\n"
+                                "data: {train: {inputs: [x.idx], labels: [y.idx]}, validation: 100}\n");
+    snprintf(path, sizeof path, "%s/scenario.yaml", work);
+    cr_assert(covey_scenario_load(path, NULL, 0, &scenario, &err) == COVEY_OK, "%s", err.text);
+    cr_assert(covey_sim_data_load(&scenario, &data, &err) == COVEY_INVALID);
+    cr_assert(strstr(err.text, "data.validation leaves nothing") != NULL, "%s", err.text);
+    cr_assert(data.train.count == 0 && data.owners == NULL);
+    covey_scenario_free(&scenario);
+}
+
+Test(sim_data, validation_of_the_catalogue_leaves_the_test_part_unseen)
+{
+    struct covey_scenario scenario = {.seed = 1};
+    struct covey_sim_data data = {0};
+    struct covey_error err = {0};
+    if (!is_here("mnist"))
+        return;
+    scenario.data.set = (char *)(uintptr_t) "mnist";
+    scenario.data.validation = 5000;
+    cr_assert(covey_sim_data_load(&scenario, &data, &err) == COVEY_OK, "%s", err.text);
+    cr_assert(data.train.count == 55000 && data.test.count == 5000);
+    cr_assert(data.train.inputs.values == data.test.inputs.values, "both are of the training part");
+    covey_sim_data_free(&data);
+}
+
 Test(sim_data, a_folder_or_a_csv_file_a_device, .init = make_folder, .fini = remove_folder)
 {
     uint8_t x[60], y[20];
