@@ -1,28 +1,93 @@
 #include "covey/server_optimiser.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A row for each kind: how many f64 of state a coordinate needs, and the new weight of one coordinate. */
-struct kind {
-    const char *word;
-    size_t state_values;
-    double (*step)(const struct covey_server_optimiser *optimiser, size_t i, double weight, double mean);
+#define STATE_VERSION 1
+#define STATE_HEAD_BYTES 16 /* version u32, kind u32, count u64 */
+
+/* One coordinate: in as it is, out as it will be. */
+struct place {
+    double w, first, second;
 };
 
-static double sgd_step(const struct covey_server_optimiser *optimiser, size_t i, double weight, double mean)
+/* A row for each kind: which vectors of state it has, and the next place of a coordinate. d: the mean there.
+ */
+struct kind {
+    const char *word;
+    double rate; /* default */
+    bool has_first, has_second, adapts;
+    void (*step)(const struct covey_server_rule *rule, double d, double share, struct place *at);
+};
+
+static void sgd_step(const struct covey_server_rule *rule, double d, double share, struct place *at)
 {
-    (void)i;
-    return weight + optimiser->rate * mean;
+    (void)share;
+    at->w += rule->rate * d;
 }
 
-static const struct kind kinds[] = {[COVEY_SERVER_SGD] = {"sgd", 0, sgd_step}};
-#define KIND_COUNT (sizeof kinds / sizeof kinds[0])
+static void momentum_step(const struct covey_server_rule *rule, double d, double share, struct place *at)
+{
+    (void)share;
+    at->first = rule->beta1 * at->first + d;
+    at->w += rule->rate * at->first;
+}
+
+/* What the adaptive kinds have in common, once v is known. */
+static void adapt(const struct covey_server_rule *rule, double d, double v, struct place *at)
+{
+    at->first = rule->beta1 * at->first + (1 - rule->beta1) * d;
+    at->second = v;
+    at->w += rule->rate * at->first / (sqrt(v) + rule->tau);
+}
+
+static void adagrad_step(const struct covey_server_rule *rule, double d, double share, struct place *at)
+{
+    (void)share;
+    adapt(rule, d, at->second + d * d, at);
+}
+
+static void adam_step(const struct covey_server_rule *rule, double d, double share, struct place *at)
+{
+    (void)share;
+    adapt(rule, d, rule->beta2 * at->second + (1 - rule->beta2) * (d * d), at);
+}
+
+static void yogi_step(const struct covey_server_rule *rule, double d, double share, struct place *at)
+{
+    const double square = d * d, gap = at->second - square;
+    const double sign = gap > 0 ? 1 : gap < 0 ? -1 : 0;
+    (void)share;
+    adapt(rule, d, at->second - (1 - rule->beta2) * square * sign, at);
+}
+
+static void feddyn_step(const struct covey_server_rule *rule, double d, double share, struct place *at)
+{
+    (void)rule;
+    at->first += share * d;
+    at->w += d + at->first;
+}
+
+/* Default rates: Reddi et al. 2021, table 8, EMNIST character recognition. */
+static const struct kind kinds[COVEY_SERVER_OPTIMISERS] = {
+    [COVEY_SERVER_SGD] = {"sgd", 1, false, false, false, sgd_step},
+    [COVEY_SERVER_MOMENTUM] = {"momentum", 1, true, false, false, momentum_step},
+    [COVEY_SERVER_ADAGRAD] = {"adagrad", .1, true, true, true, adagrad_step},
+    [COVEY_SERVER_ADAM] = {"adam", .00316, true, true, true, adam_step},
+    [COVEY_SERVER_YOGI] = {"yogi", .00316, true, true, true, yogi_step},
+    [COVEY_SERVER_FEDDYN] = {"feddyn", 1, true, false, false, feddyn_step},
+};
+
+const char *covey_server_optimiser_name(enum covey_server_optimiser_kind kind)
+{
+    return (unsigned)kind < COVEY_SERVER_OPTIMISERS ? kinds[kind].word : NULL;
+}
 
 int covey_server_optimiser_parse(const char *word, enum covey_server_optimiser_kind *out)
 {
-    for (size_t i = 0; i < KIND_COUNT; i++) {
+    for (size_t i = 0; i < COVEY_SERVER_OPTIMISERS; i++) {
         if (strcmp(word, kinds[i].word) == 0) {
             *out = (enum covey_server_optimiser_kind)i;
             return 0;
@@ -31,39 +96,191 @@ int covey_server_optimiser_parse(const char *word, enum covey_server_optimiser_k
     return -1;
 }
 
-enum covey_status covey_server_optimiser_init(struct covey_server_optimiser *optimiser,
-                                              enum covey_server_optimiser_kind kind, double rate,
-                                              size_t count, struct covey_error *err)
+static enum covey_status check_beta(const char *name, double value, struct covey_error *err)
 {
-    if ((size_t)kind >= KIND_COUNT)
-        return covey_fail(err, COVEY_INVALID, "there is no server optimiser number %d", (int)kind);
-    if (!(rate > 0.0) || !isfinite(rate))
-        return covey_fail(err, COVEY_INVALID, "the server's rate is %g, must be above 0", rate);
-    double *state = NULL;
-    if (kinds[kind].state_values > 0) {
-        state = calloc(count, kinds[kind].state_values * sizeof *state);
-        if (state == NULL)
-            return covey_fail(err, COVEY_NO_MEMORY, "no memory for the server optimiser's state");
+    return value >= 0 && value < 1
+               ? COVEY_OK
+               : covey_fail(err, COVEY_INVALID, "server optimiser: %s is %g, must be in [0, 1)", name, value);
+}
+
+enum covey_status covey_server_rule_complete(struct covey_server_rule *rule, struct covey_error *err)
+{
+    struct covey_server_rule next = *rule;
+    if ((unsigned)next.kind >= COVEY_SERVER_OPTIMISERS)
+        return covey_fail(err, COVEY_INVALID, "there is no server optimiser number %d", (int)next.kind);
+    const struct kind *kind = &kinds[next.kind];
+    if (next.rate == 0)
+        next.rate = kind->rate;
+    if (!(next.rate > 0) || !isfinite(next.rate))
+        return covey_fail(err, COVEY_INVALID, "the server's rate is %g, must be above 0", next.rate);
+    if (next.kind == COVEY_SERVER_FEDDYN && (next.rate < 1 || next.rate > 1))
+        return covey_fail(err, COVEY_INVALID, "feddyn's own step has the rate 1, not %g", next.rate);
+    if (kind->has_first)
+        COVEY_TRY(check_beta("beta1", next.beta1, err));
+    if (kind->adapts) {
+        COVEY_TRY(check_beta("beta2", next.beta2, err));
+        if (!(next.tau > 0) || !isfinite(next.tau))
+            return covey_fail(err, COVEY_INVALID, "server optimiser: tau is %g, must be above 0", next.tau);
     }
-    *optimiser = (struct covey_server_optimiser){.kind = kind, .rate = rate, .count = count, .state = state};
+    *rule = next;
+    return COVEY_OK;
+}
+
+static enum covey_status make_vector(bool wanted, size_t count, double value, double **out,
+                                     struct covey_error *err)
+{
+    if (!wanted)
+        return COVEY_OK;
+    double *vector = calloc(count, sizeof *vector);
+    if (vector == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the server optimiser's state");
+    for (size_t i = 0; value > 0 && i < count; i++)
+        vector[i] = value;
+    *out = vector;
+    return COVEY_OK;
+}
+
+enum covey_status covey_server_optimiser_init(struct covey_server_optimiser *optimiser,
+                                              const struct covey_server_rule *rule, size_t count,
+                                              struct covey_error *err)
+{
+    struct covey_server_optimiser made = {.rule = *rule, .count = count, .controls_from = count};
+    COVEY_TRY(covey_server_rule_complete(&made.rule, err));
+    const struct kind *kind = &kinds[made.rule.kind];
+    enum covey_status status = make_vector(kind->has_first, count, 0, &made.first, err);
+    if (status == COVEY_OK)
+        status = make_vector(kind->has_second, count, made.rule.tau * made.rule.tau, &made.second, err);
+    if (status != COVEY_OK) {
+        covey_server_optimiser_deinit(&made);
+        return status;
+    }
+    *optimiser = made;
     return COVEY_OK;
 }
 
 void covey_server_optimiser_deinit(struct covey_server_optimiser *optimiser)
 {
-    free(optimiser->state);
+    free(optimiser->first);
+    free(optimiser->second);
     *optimiser = (struct covey_server_optimiser){0};
 }
 
-enum covey_status covey_server_optimiser_step(struct covey_server_optimiser *optimiser, const double *mean,
-                                              float *weights, struct covey_error *err)
+/* ------------------------------------------------------------------ the step */
+
+static struct place step_at(const struct covey_server_optimiser *optimiser,
+                            const struct covey_server_mean *mean, const float *weights, size_t i)
 {
-    const struct kind *kind = &kinds[optimiser->kind];
-    for (size_t i = 0; i < optimiser->count; i++)
-        if (!isfinite((float)kind->step(optimiser, i, (double)weights[i], mean[i])))
+    struct place at = {.w = (double)weights[i],
+                       .first = optimiser->first != NULL ? optimiser->first[i] : 0,
+                       .second = optimiser->second != NULL ? optimiser->second[i] : 0};
+    if (i < optimiser->controls_from)
+        kinds[optimiser->rule.kind].step(&optimiser->rule, mean->scale * mean->values[i], mean->share, &at);
+    else
+        at.w += mean->share * mean->values[i];
+    return at;
+}
+
+enum covey_status covey_server_optimiser_step(struct covey_server_optimiser *optimiser,
+                                              const struct covey_server_mean *mean, float *weights,
+                                              struct covey_error *err)
+{
+    if (!(mean->share > 0 && mean->share <= 1) || !(mean->scale > 0) || !isfinite(mean->scale))
+        return covey_fail(err, COVEY_INVALID, "a mean scaled by %g of a share of %g of the devices",
+                          mean->scale, mean->share);
+    for (size_t i = 0; i < optimiser->count; i++) {
+        const struct place at = step_at(optimiser, mean, weights, i);
+        if (!isfinite((float)at.w) || !isfinite(at.first) || !isfinite(at.second))
             return covey_fail(err, COVEY_NOT_FINITE,
                               "the step would make weight %zu infinite or NaN: the model stays", i);
-    for (size_t i = 0; i < optimiser->count; i++)
-        weights[i] = (float)kind->step(optimiser, i, (double)weights[i], mean[i]);
+    }
+    for (size_t i = 0; i < optimiser->count; i++) {
+        const struct place at = step_at(optimiser, mean, weights, i);
+        weights[i] = (float)at.w;
+        if (optimiser->first != NULL)
+            optimiser->first[i] = at.first;
+        if (optimiser->second != NULL)
+            optimiser->second[i] = at.second;
+    }
+    return COVEY_OK;
+}
+
+/* ------------------------------------------------------------------ the state as bytes */
+
+static void put(uint8_t *out, uint64_t value, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        out[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint64_t get(const uint8_t *in, size_t bytes)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes; i++)
+        value |= (uint64_t)in[i] << (8 * i);
+    return value;
+}
+
+static size_t vector_count(const struct covey_server_optimiser *optimiser)
+{
+    return (size_t)(optimiser->first != NULL) + (size_t)(optimiser->second != NULL);
+}
+
+size_t covey_server_optimiser_save_bytes(const struct covey_server_optimiser *optimiser)
+{
+    const size_t vectors = vector_count(optimiser);
+    return vectors == 0 ? 0 : STATE_HEAD_BYTES + vectors * optimiser->count * sizeof(double);
+}
+
+static uint8_t *put_vector(const double *vector, size_t count, uint8_t *out)
+{
+    for (size_t i = 0; vector != NULL && i < count; i++, out += 8) {
+        uint64_t bits;
+        memcpy(&bits, &vector[i], sizeof bits);
+        put(out, bits, 8);
+    }
+    return out;
+}
+
+static const uint8_t *get_vector(const uint8_t *in, double *vector, size_t count)
+{
+    for (size_t i = 0; vector != NULL && i < count; i++, in += 8) {
+        const uint64_t bits = get(in, 8);
+        memcpy(&vector[i], &bits, sizeof bits);
+    }
+    return in;
+}
+
+void covey_server_optimiser_save(const struct covey_server_optimiser *optimiser, uint8_t *out)
+{
+    if (vector_count(optimiser) == 0)
+        return;
+    put(out, STATE_VERSION, 4);
+    put(out + 4, (uint64_t)optimiser->rule.kind, 4);
+    put(out + 8, optimiser->count, 8);
+    out = put_vector(optimiser->first, optimiser->count, out + STATE_HEAD_BYTES);
+    (void)put_vector(optimiser->second, optimiser->count, out);
+}
+
+enum covey_status covey_server_optimiser_load(struct covey_server_optimiser *optimiser,
+                                              struct covey_bytes saved, struct covey_error *err)
+{
+    const size_t expected = covey_server_optimiser_save_bytes(optimiser);
+    if (saved.size == 0 && expected == 0)
+        return COVEY_OK;
+    if (saved.size == 0)
+        return covey_fail(err, COVEY_MISMATCH, "there is no state of a server optimiser with the model");
+    if (saved.size < STATE_HEAD_BYTES)
+        return covey_fail(err, COVEY_CORRUPT, "the server optimiser's state has %zu bytes", saved.size);
+    if (get(saved.data, 4) != STATE_VERSION)
+        return covey_fail(err, COVEY_UNSUPPORTED, "the server optimiser's state has version %u",
+                          (unsigned)get(saved.data, 4));
+    if (get(saved.data + 4, 4) != (uint64_t)optimiser->rule.kind ||
+        get(saved.data + 8, 8) != optimiser->count)
+        return covey_fail(err, COVEY_MISMATCH, "the state is of another server optimiser or another model");
+    if (saved.size != expected)
+        return covey_fail(err, COVEY_CORRUPT, "the server optimiser's state has %zu bytes, not %zu",
+                          saved.size, expected);
+    const uint8_t *in = get_vector(saved.data + STATE_HEAD_BYTES, optimiser->first, optimiser->count);
+    (void)get_vector(in, optimiser->second, optimiser->count);
     return COVEY_OK;
 }

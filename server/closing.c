@@ -39,6 +39,7 @@ static enum covey_status step_weights(struct covey_federation *federation, float
 {
     struct covey_server *server = federation->server;
     struct covey_server_optimiser optimiser = {0};
+    const struct covey_server_rule rule = {.rate = federation->options.server_rate};
     struct covey_aggregation_report report;
     const double *mean = NULL;
     float *w = NULL;
@@ -55,10 +56,10 @@ static enum covey_status step_weights(struct covey_federation *federation, float
     if (status == COVEY_OK)
         status = covey_publish_weights(federation, &w, err);
     if (status == COVEY_OK)
-        status = covey_server_optimiser_init(&optimiser, COVEY_SERVER_SGD, federation->options.server_rate,
-                                             federation->update_count, err);
+        status = covey_server_optimiser_init(&optimiser, &rule, federation->update_count, err);
     if (status == COVEY_OK) {
-        status = covey_server_optimiser_step(&optimiser, mean, w, err);
+        const struct covey_server_mean step = {mean, 1, 1};
+        status = covey_server_optimiser_step(&optimiser, &step, w, err);
         covey_server_optimiser_deinit(&optimiser);
     }
     drop_sum(federation);

@@ -207,9 +207,10 @@ enum covey_status covey_virtual_server_close(struct covey_virtual_server *server
     size_t delta_bytes = 0;
     COVEY_TRY(covey_aggregation_finish(server->aggregation, &mean, &report, server->exponents, err));
     server->has_exponents = true;
-    COVEY_TRY(covey_server_optimiser_init(&optimiser, COVEY_SERVER_SGD, server->server_rate,
-                                          server->fleet->layout.update_count, err));
-    enum covey_status status = covey_server_optimiser_step(&optimiser, mean, server->weights, err);
+    const struct covey_server_rule rule = {.rate = server->server_rate};
+    COVEY_TRY(covey_server_optimiser_init(&optimiser, &rule, server->fleet->layout.update_count, err));
+    const struct covey_server_mean step = {mean, 1, 1};
+    enum covey_status status = covey_server_optimiser_step(&optimiser, &step, server->weights, err);
     covey_server_optimiser_deinit(&optimiser);
     covey_virtual_server_abandon(server);
     if (status == COVEY_OK)
