@@ -63,9 +63,10 @@ static enum covey_status prepare(struct fedavg *fedavg, const struct covey_aggre
     return COVEY_OK;
 }
 
-static enum covey_status begin(const struct covey_aggregation_plan *plan, void **state,
-                               struct covey_error *err)
+static enum covey_status begin(const struct covey_chain *chain, const struct covey_aggregation_plan *plan,
+                               void **state, struct covey_error *err)
 {
+    (void)chain;
     struct fedavg *fedavg = calloc(1, sizeof *fedavg);
     if (fedavg == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory to begin an aggregation");
@@ -279,7 +280,8 @@ static void report(void *state, struct covey_aggregation_report *out)
 
 const struct covey_strategy covey_strategy_fedavg = {
     .name = "fedavg",
-    .summary = "mean of the updates weighted by their examples (McMahan et al. 2017)",
+    .summary = "mean of the updates weighted by their examples",
+    .source = "McMahan et al. 2017, Algorithm 1",
     .needs = COVEY_NEEDS_SUM,
     .inspects = COVEY_INSPECTS_NOTHING,
     .begin = begin,

@@ -25,17 +25,18 @@ const struct covey_strategy *covey_strategy_find(const char *name)
 struct covey_aggregation {
     const struct covey_strategy *strategy;
     void *state;
+    bool finished;
 };
 
-enum covey_status covey_aggregation_begin(const struct covey_strategy *strategy,
+enum covey_status covey_aggregation_begin(const struct covey_chain *chain,
                                           const struct covey_aggregation_plan *plan,
                                           struct covey_aggregation **out, struct covey_error *err)
 {
     struct covey_aggregation *aggregation = calloc(1, sizeof *aggregation);
     if (aggregation == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory to begin an aggregation");
-    aggregation->strategy = strategy;
-    const enum covey_status status = strategy->begin(plan, &aggregation->state, err);
+    aggregation->strategy = chain->strategy;
+    const enum covey_status status = chain->strategy->begin(chain, plan, &aggregation->state, err);
     if (status != COVEY_OK) {
         free(aggregation);
         return status;
@@ -85,9 +86,19 @@ enum covey_status covey_aggregation_finish(struct covey_aggregation *aggregation
                                            struct covey_error *err)
 {
     COVEY_TRY(aggregation->strategy->finish(aggregation->state, mean, next_exponents, err));
+    aggregation->finished = true;
     if (report != NULL)
         aggregation->strategy->report(aggregation->state, report);
     return COVEY_OK;
+}
+
+enum covey_status covey_aggregation_keep(struct covey_aggregation *aggregation,
+                                         struct covey_round_state *next, struct covey_error *err)
+{
+    if (!aggregation->finished)
+        return covey_fail(err, COVEY_STATE, "there is no mean yet: nothing to keep");
+    return aggregation->strategy->keep == NULL ? COVEY_OK
+                                               : aggregation->strategy->keep(aggregation->state, next, err);
 }
 
 void covey_aggregation_destroy(struct covey_aggregation *aggregation)

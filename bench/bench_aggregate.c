@@ -26,7 +26,7 @@
 int bench_aggregate(int argc, char **argv);
 
 struct trial {
-    const struct covey_strategy *strategy;
+    struct covey_chain chain;
     struct covey_codec codec;
     uint64_t clients, runs;
     uint32_t threads;
@@ -67,8 +67,8 @@ static enum covey_status add_all(struct trial *trial, struct covey_aggregation *
             trial->clients - at < trial->at_once ? (size_t)(trial->clients - at) : trial->at_once;
         for (size_t i = 0; i < some; i++) {
             const size_t s = (size_t)((at + i) % STREAMS);
-            updates[i] = (struct covey_contribution){{trial->streams[s], trial->stream_bytes[s]},
-                                                     (double)(1 + (at + i) * 37 % 600)};
+            updates[i] = (struct covey_contribution){
+                {trial->streams[s], trial->stream_bytes[s]}, (double)(1 + (at + i) * 37 % 600), at + i};
         }
         COVEY_TRY(covey_aggregation_add(aggregation, updates, some, verdicts, err));
         for (size_t i = 0; i < some; i++)
@@ -88,7 +88,7 @@ static enum covey_status run_round(struct trial *trial, double *seconds, struct 
     struct covey_aggregation *aggregation = NULL;
     const double *mean = NULL;
     const uint64_t start = bench_now_ns();
-    COVEY_TRY(covey_aggregation_begin(trial->strategy, &plan, &aggregation, err));
+    COVEY_TRY(covey_aggregation_begin(&trial->chain, &plan, &aggregation, err));
     enum covey_status status = add_all(trial, aggregation, err);
     if (status == COVEY_OK)
         status = covey_aggregation_finish(aggregation, &mean, NULL, NULL, err);
@@ -145,14 +145,14 @@ static void print(const struct trial *trial, uint64_t peak_rss_bytes, int as_jso
         printf(
             "%s, %llu updates of %zu parameters (%s), %u threads: %.3f s, %.0f updates/s, %.3g parameters/s, "
             "%.0f %% of a copy's bandwidth, %.0f MB at the most\n",
-            trial->strategy->name, (unsigned long long)trial->clients, trial->dim, trial->codec.name,
+            trial->chain.strategy->name, (unsigned long long)trial->clients, trial->dim, trial->codec.name,
             trial->threads, trial->seconds, clients / trial->seconds, clients * dim / trial->seconds,
             100 * share, (double)peak_rss_bytes * 1e-6);
         return;
     }
     covey_json_init(&json, text, sizeof text);
     covey_json_open(&json, NULL, '{');
-    covey_json_text(&json, "rule", trial->strategy->name);
+    covey_json_text(&json, "rule", trial->chain.strategy->name);
     covey_json_int(&json, "clients", (int64_t)trial->clients);
     covey_json_int(&json, "dim", (int64_t)trial->dim);
     covey_json_text(&json, "codec", trial->codec.name);
@@ -176,15 +176,8 @@ static int read_options(struct trial *trial, int argc, char **argv)
     if (bench_check_options(argc, argv, values, flags) != 0)
         return 2;
     const char *rule = bench_option(argc, argv, "rule", "fedavg");
-    trial->strategy = covey_strategy_find(rule);
-    if (trial->strategy == NULL) {
-        fprintf(stderr, "covey-bench aggregate: there is no rule '%s'; there are:", rule);
-        for (size_t i = 0; covey_strategy_at(i) != NULL; i++)
-            fprintf(stderr, " %s", covey_strategy_at(i)->name);
-        fprintf(stderr, "\n");
-        return 2;
-    }
-    if (covey_codec_parse(bench_option(argc, argv, "codec", "int8"), &trial->codec, &err) != COVEY_OK) {
+    if (covey_chain_parse(rule, &trial->chain, &err) != COVEY_OK ||
+        covey_codec_parse(bench_option(argc, argv, "codec", "int8"), &trial->codec, &err) != COVEY_OK) {
         fprintf(stderr, "covey-bench aggregate: %s\n", err.text);
         return 2;
     }

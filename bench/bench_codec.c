@@ -94,9 +94,11 @@ static enum covey_status measure_fold(struct trial *trial, size_t at_once, doubl
     struct covey_verdict verdicts[AT_ONCE];
     struct covey_aggregation *aggregation = NULL;
     enum covey_status status = COVEY_OK;
-    COVEY_TRY(covey_aggregation_begin(covey_strategy_find("fedavg"), &plan, &aggregation, err));
+    struct covey_chain chain;
+    COVEY_TRY(covey_chain_parse("fedavg", &chain, err));
+    COVEY_TRY(covey_aggregation_begin(&chain, &plan, &aggregation, err));
     for (size_t i = 0; i < at_once; i++)
-        updates[i] = (struct covey_contribution){stream_of(trial), 600};
+        updates[i] = (struct covey_contribution){stream_of(trial), 600, i};
     for (uint64_t run = 0; run < trial->runs && status == COVEY_OK; run++) {
         const uint64_t start = bench_now_ns();
         status = covey_aggregation_add(aggregation, updates, at_once, verdicts, err);

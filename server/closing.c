@@ -32,10 +32,11 @@ static void drop_sum(struct covey_federation *federation)
     federation->must_refold = true;
 }
 
-/* W(r+1) in *weights, malloc'ed, and the exponents of the round after. The sum is gone afterwards, either
- * way. */
+/* W(r+1) in *weights, malloc'ed, the exponents of the round after, and what is kept with that model. The sum
+ * is gone afterwards, either way. */
 static enum covey_status step_weights(struct covey_federation *federation, float **weights,
-                                      int16_t exponents[COVEY_MODEL_TENSORS], struct covey_error *err)
+                                      int16_t exponents[COVEY_MODEL_TENSORS], struct covey_round_state *next,
+                                      struct covey_error *err)
 {
     struct covey_server *server = federation->server;
     struct covey_server_optimiser optimiser = {0};
@@ -53,6 +54,8 @@ static enum covey_status step_weights(struct covey_federation *federation, float
     }
     if (status == COVEY_OK)
         status = covey_aggregation_finish(federation->aggregation, &mean, &report, exponents, err);
+    if (status == COVEY_OK)
+        status = covey_aggregation_keep(federation->aggregation, next, err);
     if (status == COVEY_OK)
         status = covey_publish_weights(federation, &w, err);
     if (status == COVEY_OK)
@@ -80,11 +83,18 @@ static enum covey_status make_model(struct covey_federation *federation, struct 
 {
     float *weights = NULL;
     int16_t exponents[COVEY_MODEL_TENSORS];
-    COVEY_TRY(step_weights(federation, &weights, exponents, err));
-    const struct covey_next_model next = {
-        .round = federation->opened.round, .weights = weights, .has_exponents = true, .exponents = exponents};
-    enum covey_status status = covey_publish_next(federation, &next, err);
+    struct covey_round_state state = {0};
+    enum covey_status status = step_weights(federation, &weights, exponents, &state, err);
+    if (status == COVEY_OK) {
+        const struct covey_next_model next = {.round = federation->opened.round,
+                                              .weights = weights,
+                                              .has_exponents = true,
+                                              .exponents = exponents,
+                                              .state = &state};
+        status = covey_publish_next(federation, &next, err);
+    }
     free(weights);
+    covey_round_state_deinit(&state);
     return status;
 }
 

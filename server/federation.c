@@ -15,8 +15,17 @@
 
 /* ------------------------------------------------------------------ life */
 
-static enum covey_status check_options(const struct covey_federation_options *options,
-                                       struct covey_error *err)
+/* The strategy against the cohort, as far as that is known; no round closes with fewer than it needs. */
+static enum covey_status check_chain(struct covey_federation_options *options, struct covey_error *err)
+{
+    struct covey_chain chain;
+    COVEY_TRY(covey_chain_parse(options->strategy, &chain, err));
+    options->rules.least_updates = (uint32_t)covey_chain_updates_min(&chain);
+    const uint32_t cohort = covey_round_rules_cohort(&options->rules);
+    return covey_chain_check(&chain, &(struct covey_chain_demands){.cohort = cohort}, err);
+}
+
+static enum covey_status check_options(struct covey_federation_options *options, struct covey_error *err)
 {
     struct covey_codec codec;
     if (!covey_device_name_is_valid(options->name))
@@ -30,14 +39,7 @@ static enum covey_status check_options(const struct covey_federation_options *op
                           options->description.size, COVEY_DESCRIPTION_BYTES);
     COVEY_TRY(covey_codec_parse(options->codec, &codec, err));
     COVEY_TRY(covey_codec_parse(options->downlink, &codec, err));
-    const struct covey_strategy *strategy = covey_strategy_find(options->strategy);
-    if (strategy == NULL)
-        return covey_fail(err, COVEY_INVALID, "there is no strategy '%s'", options->strategy);
-    if (strategy->needs == COVEY_NEEDS_INDIVIDUAL)
-        return covey_fail(
-            err, COVEY_UNSUPPORTED,
-            "the strategy '%s' needs every update side by side, this server adds them as they come",
-            options->strategy);
+    COVEY_TRY(check_chain(options, err));
     if (options->judge == NULL && (options->has_validation || options->has_test))
         return covey_fail(err, COVEY_INVALID, "there is evaluation data, but nothing to evaluate with");
     return covey_round_rules_check(&options->rules, err);
@@ -108,6 +110,7 @@ void covey_federation_deinit(struct covey_federation *federation)
     covey_aggregation_destroy(federation->aggregation);
     covey_model_store_close(federation->store);
     covey_blob_release(federation->full);
+    covey_round_state_deinit(&federation->state);
     covey_shelf_deinit(&federation->shelf);
     free_cohort(&federation->cohort);
     free_cohort(&federation->past);

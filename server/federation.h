@@ -106,6 +106,7 @@ struct covey_federation {
     struct covey_blob *full; /* codec stream of P: mapped */
     bool has_exponents;
     int16_t exponents[COVEY_MODEL_TENSORS]; /* for the next round */
+    struct covey_round_state state;         /* kept with the current model; changed on the work thread alone */
     double train_loss, loss, metric;        /* of the last round that has them; NaN */
     uint64_t update_bytes_up, bytes_up_fp32;
     bool ended;
@@ -234,6 +235,10 @@ struct covey_fold;
 COVEY_MUST_CHECK enum covey_status covey_fold_create(struct covey_fold **out, struct covey_error *err);
 void covey_fold_post(struct covey_fold *fold, struct covey_fold_item *item);
 void covey_fold_destroy(struct covey_fold *fold);
+/* An empty sum under these terms, from what was kept with the current model. On the work thread. */
+COVEY_MUST_CHECK enum covey_status covey_fold_begin(struct covey_federation *federation,
+                                                    const struct covey_round_terms *terms,
+                                                    struct covey_aggregation **out, struct covey_error *err);
 /* All updates of the open round from the ledger into a fresh sum; their slots are marked as recorded.
  * *damaged: updates whose bytes were not what they were. */
 COVEY_MUST_CHECK enum covey_status covey_fold_again(struct covey_federation *federation, bool *damaged,
@@ -258,6 +263,7 @@ struct covey_next_model {
     const float *weights; /* W: (shared_count) */
     bool has_exponents;
     const int16_t *exponents; /* (tensor_count) of the round after */
+    const struct covey_round_state *state; /* NULL: nothing is kept */
 };
 /* Makes P(sequence + 1), or P(1) where there is none yet, from W; stores it durably; puts it on the shelf and
  * makes it the current one. On failure all is as before. */

@@ -121,6 +121,18 @@ void covey_fold_destroy(struct covey_fold *fold)
 
 /* ------------------------------------------------------------------ again, from the ledger */
 
+enum covey_status covey_fold_begin(struct covey_federation *federation, const struct covey_round_terms *terms,
+                                   struct covey_aggregation **out, struct covey_error *err)
+{
+    const struct covey_round_site site = {
+        .ends = federation->ends,
+        .tensor_count = federation->tensor_count,
+        .threads = federation->server->fold_threads,
+        .kept = covey_round_state_part(&federation->state, COVEY_STATE_STRATEGY),
+        .spool_folder = federation->server->folder};
+    return covey_round_terms_begin(terms, &site, out, err);
+}
+
 struct refold {
     struct covey_federation *federation;
     struct covey_aggregation *aggregation;
@@ -137,7 +149,7 @@ static enum covey_status fold_recorded(void *user, const struct covey_ledger_upd
         return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has no slot %u", recorded->round,
                           recorded->slot);
     COVEY_TRY(covey_update_decode(recorded->body, &update, err));
-    const struct covey_contribution contribution = {update.stream, (double)update.examples};
+    const struct covey_contribution contribution = {update.stream, (double)update.examples, recorded->slot};
     struct covey_verdict verdict;
     COVEY_TRY(covey_aggregation_add(refold->aggregation, &contribution, 1, &verdict, err));
     if (verdict.status != COVEY_OK)
@@ -158,8 +170,7 @@ enum covey_status covey_fold_again(struct covey_federation *federation, bool *da
                                    struct covey_error *err)
 {
     struct refold refold = {.federation = federation};
-    COVEY_TRY(covey_round_terms_begin(&federation->terms, federation->ends, federation->tensor_count,
-                                      federation->server->fold_threads, &refold.aggregation, err));
+    COVEY_TRY(covey_fold_begin(federation, &federation->terms, &refold.aggregation, err));
     enum covey_status status =
         covey_ledger_each_update(federation->server->ledger, federation->options.name,
                                  federation->opened.round, fold_recorded, &refold, err);

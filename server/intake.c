@@ -279,7 +279,8 @@ static void prepare_record(struct upload *upload, const struct covey_update *upd
     upload->record.user = upload;
     upload->item.federation = federation;
     upload->item.slot = upload->slot;
-    upload->item.contribution = (struct covey_contribution){update->stream, (double)update->examples};
+    upload->item.contribution =
+        (struct covey_contribution){update->stream, (double)update->examples, upload->slot};
     upload->item.release = release_item;
 }
 

@@ -48,7 +48,7 @@ static enum covey_status draw_cohort(struct covey_federation *federation,
     return COVEY_OK;
 }
 
-static void set_terms(const struct covey_federation *federation, uint32_t slots,
+static void set_terms(const struct covey_federation *federation, uint32_t round, uint32_t slots,
                       struct covey_round_terms *out)
 {
     const struct covey_federation_options *options = &federation->options;
@@ -58,6 +58,8 @@ static void set_terms(const struct covey_federation *federation, uint32_t slots,
                                       .refuse_range = options->refuse_range,
                                       .tensor_count = (uint32_t)federation->tensor_count,
                                       .has_exponents = federation->has_exponents};
+    out->seed = options->recipe.seed;
+    out->round = round;
     memcpy(out->strategy, options->strategy, sizeof out->strategy);
     memcpy(out->codec, options->codec, sizeof out->codec);
     memcpy(out->exponents, federation->exponents, sizeof out->exponents);
@@ -115,9 +117,8 @@ static enum covey_status open_round(struct covey_federation *federation,
     if (status == COVEY_OK)
         status = draw_cohort(federation, action, places, count, &slots, chosen, err);
     if (status == COVEY_OK) {
-        set_terms(federation, *chosen, terms);
-        status = covey_round_terms_begin(terms, federation->ends, federation->tensor_count,
-                                         server->fold_threads, &aggregation, err);
+        set_terms(federation, action->round, *chosen, terms);
+        status = covey_fold_begin(federation, terms, &aggregation, err);
     }
     if (status == COVEY_OK)
         status = promise(federation, action, slots, *chosen, terms, &round, err);

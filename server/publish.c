@@ -16,7 +16,7 @@
 /* ------------------------------------------------------------------ the state section: W and what the next
  * round needs */
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2 /* 1: nothing behind W */
 #define STATE_HEAD_BYTES 32
 
 static void put(uint8_t *out, uint64_t value, size_t bytes)
@@ -50,8 +50,8 @@ static void get_floats(const uint8_t *in, float *values, size_t count)
     }
 }
 
-/* version u32, tensor_count u32, shared_count u64, has_exponents u32, 0 u32, 0 u64; exponents i16 padded to
- * 4; W f32 */
+/* version u32, tensor_count u32, shared_count u64, has_exponents u32, 0 u32, bytes kept u64; exponents i16
+ * padded to 4; W f32; what is kept (covey/round_state.h) */
 static size_t exponent_bytes(size_t tensor_count)
 {
     return (2 * tensor_count + 3) / 4 * 4;
@@ -62,7 +62,9 @@ static enum covey_status encode_state(const struct covey_federation *federation,
                                       struct covey_error *err)
 {
     const size_t head = STATE_HEAD_BYTES + exponent_bytes(federation->tensor_count);
-    *size = head + 4 * federation->shared_count;
+    const size_t weights_end = head + 4 * federation->shared_count;
+    const size_t kept = next->state == NULL ? 0 : covey_round_state_encoded_bytes(next->state);
+    *size = weights_end + kept;
     uint8_t *bytes = malloc(*size);
     if (bytes == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model");
@@ -71,22 +73,30 @@ static enum covey_status encode_state(const struct covey_federation *federation,
     put(bytes + 4, federation->tensor_count, 4);
     put(bytes + 8, federation->shared_count, 8);
     put(bytes + 16, next->has_exponents, 4);
+    put(bytes + 24, kept, 8);
     for (size_t i = 0; next->has_exponents && i < federation->tensor_count; i++)
         put(bytes + STATE_HEAD_BYTES + 2 * i, (uint16_t)next->exponents[i], 2);
     put_floats(bytes + head, next->weights, federation->shared_count);
+    if (kept > 0)
+        covey_round_state_encode(next->state, bytes + weights_end);
     *out = bytes;
     return COVEY_OK;
+}
+
+static size_t weights_at(const struct covey_federation *federation)
+{
+    return STATE_HEAD_BYTES + exponent_bytes(federation->tensor_count);
 }
 
 static enum covey_status check_state(const struct covey_federation *federation, struct covey_bytes state,
                                      struct covey_error *err)
 {
-    const size_t head = STATE_HEAD_BYTES + exponent_bytes(federation->tensor_count);
-    if (state.size < STATE_HEAD_BYTES || get(state.data, 4) != STATE_VERSION)
+    const size_t weights_end = weights_at(federation) + 4 * federation->shared_count;
+    if (state.size < STATE_HEAD_BYTES || get(state.data, 4) < 1 || get(state.data, 4) > STATE_VERSION)
         return covey_fail(err, COVEY_UNSUPPORTED, "the stored model's state is of another version");
     if (get(state.data + 4, 4) != federation->tensor_count ||
-        get(state.data + 8, 8) != federation->shared_count ||
-        state.size != head + 4 * federation->shared_count)
+        get(state.data + 8, 8) != federation->shared_count || state.size < weights_end ||
+        state.size - weights_end != get(state.data + 24, 8))
         return covey_fail(err, COVEY_MISMATCH, "the stored model's state has another shape than the model");
     return COVEY_OK;
 }
@@ -103,7 +113,7 @@ enum covey_status covey_publish_weights(struct covey_federation *federation, flo
     if (status == COVEY_OK && weights == NULL)
         status = covey_fail(err, COVEY_NO_MEMORY, "no memory for the model");
     if (status == COVEY_OK) {
-        get_floats(bytes.data + bytes.size - 4 * federation->shared_count, weights, federation->shared_count);
+        get_floats(bytes.data + weights_at(federation), weights, federation->shared_count);
         *out = weights;
     }
     covey_blob_release(state);
@@ -224,12 +234,20 @@ static void read_exponents(struct covey_federation *federation, struct covey_byt
         federation->exponents[i] = (int16_t)get(state.data + STATE_HEAD_BYTES + 2 * i, 2);
 }
 
+static enum covey_status read_kept(const struct covey_federation *federation, struct covey_bytes state,
+                                   struct covey_round_state *out, struct covey_error *err)
+{
+    const size_t at = weights_at(federation) + 4 * federation->shared_count;
+    return covey_round_state_decode((struct covey_bytes){state.data + at, state.size - at}, out, err);
+}
+
 /* Makes a stored model the current one. */
 static enum covey_status show(struct covey_federation *federation, uint64_t sequence, uint32_t *round,
                               struct covey_error *err)
 {
     struct covey_blob *full = NULL, *manifest_blob = NULL, *state = NULL;
     struct covey_manifest manifest;
+    struct covey_round_state kept = {0};
     const uint64_t until = sequence + COVEY_FULL_KEPT;
     enum covey_status status =
         shelve_section(federation, sequence, COVEY_SECTION_MANIFEST, until, &manifest_blob, err);
@@ -243,6 +261,8 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
         status = read_manifest(covey_blob_view(manifest_blob), &manifest, err);
     if (status == COVEY_OK)
         status = check_state(federation, covey_blob_view(state), err);
+    if (status == COVEY_OK)
+        status = read_kept(federation, covey_blob_view(state), &kept, err);
     if (status == COVEY_OK) {
         covey_shelf_expire(&federation->shelf, sequence);
         pthread_mutex_lock(&federation->mutex);
@@ -252,10 +272,14 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
         federation->model = manifest.model;
         federation->manifest = *covey_blob_hash(manifest_blob);
         read_exponents(federation, covey_blob_view(state));
+        const struct covey_round_state before = federation->state;
+        federation->state = kept;
+        kept = before;
         pthread_mutex_unlock(&federation->mutex);
         full = old;
         *round = manifest.round;
     }
+    covey_round_state_deinit(&kept);
     covey_blob_release(full);
     covey_blob_release(manifest_blob);
     covey_blob_release(state);

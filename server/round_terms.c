@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* The layout is fixed: version, updates_max, weight_max, norm_limit, flags, tensor_count, names, exponents.
- */
+/* The layout is fixed: version, flags, updates_max, weight_max, norm_limit, tensor_count, round, seed,
+ * strategy, codec, exponents. Version 1 had neither round nor seed, and a shorter strategy. */
 enum {
     AT_VERSION = 0,
     AT_FLAGS = 4,
@@ -11,10 +11,15 @@ enum {
     AT_WEIGHT = 16,
     AT_NORM = 24,
     AT_TENSORS = 32,
-    AT_STRATEGY = 36
+    AT_ROUND = 36,
+    AT_SEED = 40,
+    AT_STRATEGY = 48,
+    AT_STRATEGY_1 = 36 /* of version 1 */
 };
-#define AT_CODEC (AT_STRATEGY + COVEY_NAME_BYTES)
+#define AT_CODEC (AT_STRATEGY + COVEY_STRATEGY_TEXT_BYTES)
+#define AT_CODEC_1 (AT_STRATEGY_1 + COVEY_NAME_BYTES)
 #define AT_EXPONENTS (AT_CODEC + COVEY_CODEC_NAME_BYTES)
+#define AT_EXPONENTS_1 (AT_CODEC_1 + COVEY_CODEC_NAME_BYTES)
 #define FLAG_REFUSE_RANGE 1u
 #define FLAG_EXPONENTS 2u
 
@@ -59,7 +64,9 @@ size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *
     put_real(out + AT_WEIGHT, terms->weight_max);
     put_real(out + AT_NORM, terms->norm_limit);
     put(out + AT_TENSORS, terms->tensor_count, 4);
-    memcpy(out + AT_STRATEGY, terms->strategy, COVEY_NAME_BYTES);
+    put(out + AT_ROUND, terms->round, 4);
+    put(out + AT_SEED, terms->seed, 8);
+    memcpy(out + AT_STRATEGY, terms->strategy, sizeof terms->strategy);
     memcpy(out + AT_CODEC, terms->codec, COVEY_CODEC_NAME_BYTES);
     if (!terms->has_exponents)
         return AT_EXPONENTS;
@@ -71,11 +78,15 @@ size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *
 enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct covey_round_terms *out,
                                            struct covey_error *err)
 {
-    if (bytes.size < AT_EXPONENTS)
+    if (bytes.size < AT_EXPONENTS_1)
         return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes: cut short", bytes.size);
-    if (get(bytes.data, 4) != COVEY_ROUND_TERMS_VERSION)
-        return covey_fail(err, COVEY_UNSUPPORTED, "the terms of a round have version %u",
-                          (unsigned)get(bytes.data, 4));
+    const uint64_t version = get(bytes.data, 4);
+    const bool first = version == 1; /* a round that an older server opened */
+    const size_t at_exponents = first ? AT_EXPONENTS_1 : AT_EXPONENTS;
+    if (!first && version != COVEY_ROUND_TERMS_VERSION)
+        return covey_fail(err, COVEY_UNSUPPORTED, "the terms of a round have version %u", (unsigned)version);
+    if (bytes.size < at_exponents)
+        return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes: cut short", bytes.size);
     struct covey_round_terms terms = {0};
     const uint64_t flags = get(bytes.data + AT_FLAGS, 4);
     terms.refuse_range = (flags & FLAG_REFUSE_RANGE) != 0;
@@ -84,36 +95,42 @@ enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct cove
     terms.weight_max = get_real(bytes.data + AT_WEIGHT);
     terms.norm_limit = get_real(bytes.data + AT_NORM);
     terms.tensor_count = (uint32_t)get(bytes.data + AT_TENSORS, 4);
-    memcpy(terms.strategy, bytes.data + AT_STRATEGY, COVEY_NAME_BYTES);
-    memcpy(terms.codec, bytes.data + AT_CODEC, COVEY_CODEC_NAME_BYTES);
-    terms.strategy[COVEY_NAME_BYTES - 1] = terms.codec[COVEY_CODEC_NAME_BYTES - 1] = '\0';
+    terms.round = first ? 0 : (uint32_t)get(bytes.data + AT_ROUND, 4);
+    terms.seed = first ? 0 : get(bytes.data + AT_SEED, 8);
+    memcpy(terms.strategy, bytes.data + (first ? AT_STRATEGY_1 : AT_STRATEGY),
+           first ? COVEY_NAME_BYTES : sizeof terms.strategy);
+    memcpy(terms.codec, bytes.data + (first ? AT_CODEC_1 : AT_CODEC), COVEY_CODEC_NAME_BYTES);
+    terms.strategy[sizeof terms.strategy - 1] = terms.codec[COVEY_CODEC_NAME_BYTES - 1] = '\0';
     const size_t exponent_bytes = terms.has_exponents ? 2 * (size_t)terms.tensor_count : 0;
-    if (terms.tensor_count > COVEY_MODEL_TENSORS || bytes.size != AT_EXPONENTS + exponent_bytes)
+    if (terms.tensor_count > COVEY_MODEL_TENSORS || bytes.size != at_exponents + exponent_bytes)
         return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes for %u tensors",
                           bytes.size, terms.tensor_count);
     for (uint32_t i = 0; terms.has_exponents && i < terms.tensor_count; i++)
-        terms.exponents[i] = (int16_t)get(bytes.data + AT_EXPONENTS + 2 * i, 2);
+        terms.exponents[i] = (int16_t)get(bytes.data + at_exponents + 2 * i, 2);
     *out = terms;
     return COVEY_OK;
 }
 
-enum covey_status covey_round_terms_begin(const struct covey_round_terms *terms, const size_t *ends,
-                                          size_t tensor_count, uint32_t threads,
-                                          struct covey_aggregation **out, struct covey_error *err)
+enum covey_status covey_round_terms_begin(const struct covey_round_terms *terms,
+                                          const struct covey_round_site *site, struct covey_aggregation **out,
+                                          struct covey_error *err)
 {
-    const struct covey_strategy *strategy = covey_strategy_find(terms->strategy);
-    if (strategy == NULL)
-        return covey_fail(err, COVEY_INVALID, "there is no strategy '%s'", terms->strategy);
-    if (tensor_count != terms->tensor_count)
+    struct covey_chain chain;
+    COVEY_TRY(covey_chain_parse(terms->strategy, &chain, err));
+    if (site->tensor_count != terms->tensor_count)
         return covey_fail(err, COVEY_MISMATCH, "the round was opened for %u tensors, the model has %zu",
-                          terms->tensor_count, tensor_count);
-    const struct covey_aggregation_plan plan = {.ends = ends,
-                                                .tensor_count = tensor_count,
+                          terms->tensor_count, site->tensor_count);
+    const struct covey_aggregation_plan plan = {.ends = site->ends,
+                                                .tensor_count = site->tensor_count,
                                                 .exponents = terms->has_exponents ? terms->exponents : NULL,
                                                 .updates_max = terms->updates_max,
                                                 .weight_max = terms->weight_max,
-                                                .threads = threads,
+                                                .threads = site->threads,
                                                 .refuse_range = terms->refuse_range,
-                                                .norm_limit = terms->norm_limit};
-    return covey_aggregation_begin(strategy, &plan, out, err);
+                                                .norm_limit = terms->norm_limit,
+                                                .kept = site->kept,
+                                                .seed = terms->seed,
+                                                .round = terms->round,
+                                                .spool_folder = site->spool_folder};
+    return covey_aggregation_begin(&chain, &plan, out, err);
 }

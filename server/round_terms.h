@@ -13,11 +13,13 @@
 #include "covey/status.h"
 #include "covey/strategy.h"
 
-#define COVEY_ROUND_TERMS_VERSION 1
+#define COVEY_ROUND_TERMS_VERSION 2 /* 1: the strategy was a name */
 
 struct covey_round_terms {
-    char strategy[COVEY_NAME_BYTES];
+    char strategy[COVEY_STRATEGY_TEXT_BYTES]; /* covey/chain.h */
     char codec[COVEY_CODEC_NAME_BYTES];
+    uint64_t seed; /* of what the strategy draws */
+    uint32_t round;
     uint64_t updates_max;
     double weight_max, norm_limit;
     bool refuse_range;
@@ -34,11 +36,19 @@ COVEY_MUST_CHECK enum covey_status covey_round_terms_decode(struct covey_bytes b
                                                             struct covey_round_terms *out,
                                                             struct covey_error *err);
 
-/* The sum of a round under these terms. ends: (terms->tensor_count). MISMATCH when the layout has another
- * number of tensors. */
+/* Where a round's sum is made, and from what. All borrowed for the call. */
+struct covey_round_site {
+    const size_t *ends; /* (tensor_count) */
+    size_t tensor_count;
+    uint32_t threads;
+    struct covey_bytes kept; /* COVEY_STATE_STRATEGY of the model that the round starts from */
+    const char *spool_folder;
+};
+
+/* The sum of a round under these terms. MISMATCH when the layout has another number of tensors. */
 COVEY_MUST_CHECK enum covey_status covey_round_terms_begin(const struct covey_round_terms *terms,
-                                                           const size_t *ends, size_t tensor_count,
-                                                           uint32_t threads, struct covey_aggregation **out,
+                                                           const struct covey_round_site *site,
+                                                           struct covey_aggregation **out,
                                                            struct covey_error *err);
 
 #endif

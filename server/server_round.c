@@ -38,6 +38,11 @@ struct step {
 
 /* ------------------------------------------------------------------ rules */
 
+uint32_t covey_round_rules_cohort(const struct covey_round_rules *rules)
+{
+    return rules->goal != 0 ? rules->goal : rules->count;
+}
+
 enum covey_status covey_round_rules_check(const struct covey_round_rules *rules, struct covey_error *err)
 {
     if (rules->minimum_devices == 0 || rules->minimum_devices > COVEY_DEVICES)
@@ -114,6 +119,8 @@ static void clear_round(struct covey_server_round *machine)
 static uint32_t minimum_for(const struct covey_round_rules *rules, uint32_t goal)
 {
     uint32_t minimum = rules->minimum_updates != 0 ? rules->minimum_updates : (goal + 1) / 2;
+    if (minimum < rules->least_updates)
+        minimum = rules->least_updates;
     return minimum == 0 ? 1 : minimum;
 }
 

@@ -248,10 +248,9 @@ static enum covey_status check_method(const struct checking *checking)
         return wrong_at(checking, "codec", status);
     if ((status = covey_codec_parse(scenario->downlink, &codec, checking->err)) != COVEY_OK)
         return wrong_at(checking, "downlink", status);
-    if (covey_strategy_find(scenario->strategy) == NULL) {
-        status = covey_fail(checking->err, COVEY_INVALID, "there is no strategy '%.60s'", scenario->strategy);
+    struct covey_chain chain;
+    if ((status = covey_chain_parse(scenario->strategy, &chain, checking->err)) != COVEY_OK)
         return wrong_at(checking, "strategy", status);
-    }
     if ((status = covey_recipe_check(&scenario->train, checking->err)) != COVEY_OK)
         return wrong_at(checking, "train", status);
     return COVEY_OK;

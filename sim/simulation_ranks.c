@@ -96,7 +96,7 @@ enum covey_status covey_simulation_share_jobs(struct covey_simulation *sim, stru
 static enum covey_status begin_again(void *user, struct covey_aggregation **out, struct covey_error *err)
 {
     const struct covey_virtual_server *server = user;
-    return covey_round_terms_begin(&server->terms, server->ends, server->tensor_count, 1, out, err);
+    return covey_virtual_server_begin(server, out, err);
 }
 
 enum covey_status covey_simulation_share_sum(struct covey_simulation *sim, uint32_t *folded,

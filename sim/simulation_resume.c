@@ -9,7 +9,7 @@
 
 /* The parts of fixed length. */
 struct core {
-    uint64_t now_ms, next_ms, sequence, delta_bytes;
+    uint64_t now_ms, next_ms, sequence, delta_bytes, state_bytes;
     uint32_t past_count, has_exponents, judged, reserved;
     double loss, metric, wall_s;
     int16_t exponents[COVEY_MODEL_TENSORS];
@@ -39,7 +39,7 @@ static uint64_t next_opening(const struct covey_simulation *sim)
 }
 
 static enum covey_status save_pieces(struct covey_simulation *sim, struct core *core, uint8_t *records,
-                                     struct covey_error *err)
+                                     uint8_t *state, struct covey_error *err)
 {
     const uint32_t devices = sim->fleet.devices;
     const size_t shared_bytes = sim->fleet.layout.shared_count * sizeof(float);
@@ -50,7 +50,8 @@ static enum covey_status save_pieces(struct covey_simulation *sim, struct core *
         {sim->server.weights, shared_bytes},
         {sim->sequences, devices * sizeof *sim->sequences},
         {sim->tally.devices, devices * sizeof *sim->tally.devices},
-        {records, sim->store == NULL ? 0 : covey_personal_store_save_bytes(sim->store)}};
+        {records, sim->store == NULL ? 0 : covey_personal_store_save_bytes(sim->store)},
+        {state, (size_t)core->state_bytes}};
     return covey_checkpoint_write(sim->options.folder, &sim->scenario->hash, pieces,
                                   sizeof pieces / sizeof pieces[0], err);
 }
@@ -71,7 +72,13 @@ enum covey_status covey_simulation_save(struct covey_simulation *sim, struct cov
     struct core *core = calloc(1, sizeof *core);
     enum covey_status status =
         core == NULL ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint") : COVEY_OK;
+    const size_t state_bytes = covey_round_state_encoded_bytes(&sim->server.state);
+    uint8_t *state = malloc(state_bytes);
+    if (status == COVEY_OK && state == NULL)
+        status = covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint");
     if (status == COVEY_OK) {
+        covey_round_state_encode(&sim->server.state, state);
+        core->state_bytes = state_bytes;
         core->now_ms = sim->clock.now_ms;
         core->next_ms = next_opening(sim);
         core->sequence = sim->server.sequence;
@@ -84,11 +91,12 @@ enum covey_status covey_simulation_save(struct covey_simulation *sim, struct cov
         core->wall_s = covey_simulation_wall_s() - sim->started_s + sim->earlier_s;
         memcpy(core->exponents, sim->server.exponents, sizeof core->exponents);
         core->sums = sim->tally.sums;
-        status = save_pieces(sim, core, records, err);
+        status = save_pieces(sim, core, records, state, err);
     }
     sim->checkpoint_s = covey_simulation_wall_s();
     free(core);
     free(records);
+    free(state);
     return status;
 }
 
@@ -125,6 +133,19 @@ static enum covey_status take_past(struct covey_simulation *sim, struct covey_ch
     return COVEY_OK;
 }
 
+static enum covey_status take_state(struct covey_simulation *sim, struct covey_checkpoint *checkpoint,
+                                    uint64_t bytes, struct covey_error *err)
+{
+    uint8_t *state = malloc(bytes > 0 ? (size_t)bytes : 1);
+    if (state == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint");
+    enum covey_status status = covey_checkpoint_take(checkpoint, state, (size_t)bytes, err);
+    if (status == COVEY_OK)
+        status = covey_round_state_decode((struct covey_bytes){state, (size_t)bytes}, &sim->server.state, err);
+    free(state);
+    return status;
+}
+
 static enum covey_status take_all(struct covey_simulation *sim, struct covey_checkpoint *checkpoint,
                                   struct core *core, struct covey_error *err)
 {
@@ -138,6 +159,7 @@ static enum covey_status take_all(struct covey_simulation *sim, struct covey_che
     COVEY_TRY(
         covey_checkpoint_take(checkpoint, sim->tally.devices, devices * sizeof *sim->tally.devices, err));
     COVEY_TRY(take_store(sim, checkpoint, err));
+    COVEY_TRY(take_state(sim, checkpoint, core->state_bytes, err));
     sim->clock.now_ms = core->now_ms;
     sim->resume_ms = core->next_ms;
     sim->judged = core->judged != 0;

@@ -246,7 +246,7 @@ enum covey_status covey_crew_fold(struct covey_crew *crew, struct covey_crew_job
     if (status == COVEY_OK)
         status = covey_update_decode((struct covey_bytes){job->message, job->message_bytes}, &update, err);
     if (status == COVEY_OK) {
-        const struct covey_contribution contribution = {update.stream, (double)update.examples};
+        const struct covey_contribution contribution = {update.stream, (double)update.examples, job->slot};
         status = covey_aggregation_add(crew->round.aggregation, &contribution, 1, &verdict, err);
     }
     let_go(crew, job);

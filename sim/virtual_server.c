@@ -19,24 +19,17 @@ static const char *word(const char *value, const char *otherwise)
     return value == NULL || value[0] == '\0' ? otherwise : value;
 }
 
-static enum covey_status check_strategy(const char *name, struct covey_error *err)
-{
-    const struct covey_strategy *strategy = covey_strategy_find(name);
-    if (strategy == NULL)
-        return covey_fail(err, COVEY_INVALID, "there is no strategy '%s'", name);
-    if (strategy->needs == COVEY_NEEDS_INDIVIDUAL)
-        return covey_fail(
-            err, COVEY_UNSUPPORTED,
-            "the strategy '%s' needs every update side by side, a simulation adds them as they come", name);
-    return COVEY_OK;
-}
-
-static void set_rules(struct covey_virtual_server *server)
+static enum covey_status set_rules(struct covey_virtual_server *server, struct covey_error *err)
 {
     const struct covey_scenario *scenario = server->fleet->scenario;
+    struct covey_chain chain;
     server->rules = scenario->rules;
+    COVEY_TRY(covey_chain_parse(word(scenario->strategy, "fedavg"), &chain, err));
+    server->rules.least_updates = (uint32_t)covey_chain_updates_min(&chain);
     server->rules.can_judge = server->fleet->data.test.count > 0;
     server->rules.lower_is_better = scenario->watch_loss || server->fleet->metric_is_error;
+    const uint32_t cohort = covey_round_rules_cohort(&server->rules);
+    return covey_chain_check(&chain, &(struct covey_chain_demands){.cohort = cohort}, err);
 }
 
 static enum covey_status make_first_model(struct covey_virtual_server *server, struct covey_error *err)
@@ -64,10 +57,9 @@ static enum covey_status make(struct covey_virtual_server *server, struct covey_
         return covey_fail(err, COVEY_INVALID, "the model has nothing to train");
     COVEY_TRY(covey_codec_parse(word(scenario->codec, "int8"), &server->codec, err));
     COVEY_TRY(covey_codec_parse(word(scenario->downlink, "raw32"), &server->downlink, err));
-    COVEY_TRY(check_strategy(word(scenario->strategy, "fedavg"), err));
     COVEY_TRY(covey_recipe_check(&server->recipe, err));
     server->tensor_count = covey_layout_update_ends(layout, server->ends, COVEY_MODEL_TENSORS);
-    set_rules(server);
+    COVEY_TRY(set_rules(server, err));
     const uint32_t limit = server->fleet->devices < COVEY_DEVICES ? server->fleet->devices : COVEY_DEVICES;
     COVEY_TRY(covey_round_rules_check(&server->rules, err));
     COVEY_TRY(covey_server_round_create(&server->rules, limit, &server->machine, err));
@@ -90,6 +82,7 @@ void covey_virtual_server_deinit(struct covey_virtual_server *server)
     covey_server_round_destroy(server->machine);
     free(server->published);
     free(server->weights);
+    covey_round_state_deinit(&server->state);
     *server = (struct covey_virtual_server){0};
 }
 
@@ -172,6 +165,17 @@ enum covey_status covey_virtual_server_show(struct covey_virtual_server *server,
     return measure_manifest(server, err);
 }
 
+enum covey_status covey_virtual_server_begin(const struct covey_virtual_server *server,
+                                             struct covey_aggregation **out, struct covey_error *err)
+{
+    const struct covey_round_site site = {.ends = server->ends,
+                                          .tensor_count = server->tensor_count,
+                                          .threads = 1,
+                                          .kept =
+                                              covey_round_state_part(&server->state, COVEY_STATE_STRATEGY)};
+    return covey_round_terms_begin(&server->terms, &site, out, err);
+}
+
 enum covey_status covey_virtual_server_open(struct covey_virtual_server *server, uint32_t round,
                                             uint32_t slots, struct covey_error *err)
 {
@@ -181,6 +185,8 @@ enum covey_status covey_virtual_server_open(struct covey_virtual_server *server,
                                         .weight_max = server->weight_cap,
                                         .norm_limit = scenario->norm_limit,
                                         .refuse_range = scenario->refuse_range,
+                                        .seed = (uint64_t)scenario->seed,
+                                        .round = round,
                                         .tensor_count = (uint32_t)server->tensor_count,
                                         .has_exponents = server->has_exponents};
     (void)snprintf(terms->strategy, sizeof terms->strategy, "%s", word(scenario->strategy, "fedavg"));
@@ -188,7 +194,7 @@ enum covey_status covey_virtual_server_open(struct covey_virtual_server *server,
     memcpy(terms->exponents, server->exponents, sizeof terms->exponents);
     server->round = round;
     covey_virtual_server_abandon(server);
-    return covey_round_terms_begin(terms, server->ends, server->tensor_count, 1, &server->aggregation, err);
+    return covey_virtual_server_begin(server, &server->aggregation, err);
 }
 
 void covey_virtual_server_abandon(struct covey_virtual_server *server)
@@ -205,19 +211,27 @@ enum covey_status covey_virtual_server_close(struct covey_virtual_server *server
     const double *mean = NULL;
     uint8_t *delta = NULL;
     size_t delta_bytes = 0;
+    struct covey_round_state next = {0};
     COVEY_TRY(covey_aggregation_finish(server->aggregation, &mean, &report, server->exponents, err));
     server->has_exponents = true;
     const struct covey_server_rule rule = {.rate = server->server_rate};
     COVEY_TRY(covey_server_optimiser_init(&optimiser, &rule, server->fleet->layout.update_count, err));
     const struct covey_server_mean step = {mean, 1, 1};
-    enum covey_status status = covey_server_optimiser_step(&optimiser, &step, server->weights, err);
+    enum covey_status status = covey_aggregation_keep(server->aggregation, &next, err);
+    if (status == COVEY_OK)
+        status = covey_server_optimiser_step(&optimiser, &step, server->weights, err);
     covey_server_optimiser_deinit(&optimiser);
     covey_virtual_server_abandon(server);
     if (status == COVEY_OK)
         status = covey_line_advance(&server->downlink, server->recipe.seed, server->round, server->weights,
                                     count, server->published, &delta, &delta_bytes, err);
     free(delta);
-    COVEY_TRY(status);
+    if (status != COVEY_OK) {
+        covey_round_state_deinit(&next);
+        return status;
+    }
+    covey_round_state_deinit(&server->state);
+    server->state = next;
     server->sequence++;
     return covey_virtual_server_show(server, delta_bytes, err);
 }

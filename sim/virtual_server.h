@@ -32,6 +32,7 @@ struct covey_virtual_server {
     struct covey_hash model;
     bool has_exponents;
     int16_t exponents[COVEY_MODEL_TENSORS];
+    struct covey_round_state state;                   /* kept with the current model */
     uint64_t manifest_bytes, full_bytes, delta_bytes; /* of what a device fetches; delta 0: not offered */
 
     /* the open round */
@@ -54,6 +55,10 @@ COVEY_MUST_CHECK enum covey_status covey_virtual_server_plan(const struct covey_
 void covey_virtual_server_assignment(const struct covey_virtual_server *server, uint32_t round,
                                      uint32_t device, struct covey_assignment_id *out);
 
+/* An empty sum under the open round's terms. */
+COVEY_MUST_CHECK enum covey_status covey_virtual_server_begin(const struct covey_virtual_server *server,
+                                                              struct covey_aggregation **out,
+                                                              struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_virtual_server_open(struct covey_virtual_server *server,
                                                              uint32_t round, uint32_t slots,
                                                              struct covey_error *err);

@@ -206,7 +206,7 @@ static void deliver(struct covey_worker *worker, struct covey_crew_job *job, str
     if (round->certain && !job->foreign && !job->upload.failed && job->sent_ms < round->deadline_ms &&
         job->sent_ms < job->vanish_ms) {
         worker->kept[worker->kept_count++] =
-            (struct covey_contribution){update.stream, (double)update.examples};
+            (struct covey_contribution){update.stream, (double)update.examples, job->slot};
         job->folded = true;
         if (worker->kept_count == crew->batch)
             covey_worker_fold(worker);

@@ -1,12 +1,16 @@
 /* How updates become one mean delta. A server calls, once a round:
  *
- *   const struct covey_strategy *strategy = covey_strategy_find("fedavg");
+ *   struct covey_chain chain;
+ *   covey_chain_parse("fedavg", &chain, err);         (at start; refuses what makes no sense)
  *   struct covey_aggregation_plan plan = {.ends = ends, .tensor_count = n, .exponents = NULL or last round's
- * next ones, .updates_max = goal with over-selection, .weight_max = ..., .threads = 2};
- *   covey_aggregation_begin(strategy, &plan, &aggregation, err);
+ * next ones, .updates_max = goal with over-selection, .weight_max = ..., .threads = 2, .kept = what the
+ * strategy kept with the model};
+ *   covey_aggregation_begin(&chain, &plan, &aggregation, err);
  *   for each update (or several in one call, which is faster):
- *       covey_aggregation_add(aggregation, &(struct covey_contribution){stream, examples}, 1, &verdict, err);
+ *       covey_aggregation_add(aggregation, &(struct covey_contribution){stream, examples, slot}, 1, &verdict,
+ * err);
  *   covey_aggregation_finish(aggregation, &mean, &report, next_exponents, err);
+ *   covey_aggregation_keep(aggregation, &next_state, err);
  *   covey_server_optimiser_step(...mean...);          (covey/server_optimiser.h)
  *   covey_aggregation_destroy(aggregation);
  *
@@ -24,6 +28,8 @@
 #include <stdint.h>
 
 #include "covey/bytes.h"
+#include "covey/chain.h"
+#include "covey/round_state.h"
 #include "covey/status.h"
 
 enum covey_strategy_needs {
@@ -38,17 +44,25 @@ struct covey_aggregation_plan {
     size_t tensor_count;
     const int16_t *exponents; /* (tensor_count) or NULL: wide (the first round); borrowed for the call */
     uint64_t updates_max;     /* no more updates than this, 1..COVEY_DEVICES; more: LIMIT */
-    double weight_max; /* the largest weight that one update may have; what is above counts as this. The
-                          smaller updates_max * weight_max, the finer the grid: keep it to what is possible */
-    uint32_t threads;  /* 1..COVEY_FOLD_THREADS */
-    bool refuse_range; /* an update out of range: refused; otherwise scaled down whole */
-    double norm_limit; /* an update longer than this is refused; 0: no limit */
+    double weight_max;       /* the largest weight that one update may have; what is above counts as this. The
+                                smaller updates_max * weight_max, the finer the grid: keep it to what is possible */
+    uint32_t threads;        /* 1..COVEY_FOLD_THREADS */
+    bool refuse_range;       /* an update out of range: refused; otherwise scaled down whole */
+    double norm_limit;       /* an update longer than this is refused; 0: no limit */
+    struct covey_bytes kept; /* COVEY_STATE_STRATEGY of the model that the round starts from; empty: none yet;
+                                borrowed for the call */
+    uint64_t seed;           /* of what a chain draws (buckets), with `round` */
+    uint32_t round;
+    const char *spool_folder; /* where strategies that need individual updates put them, in a file without a
+                                 name; NULL: /tmp; borrowed for the call */
 };
 
 /* One update: a codec stream (covey/codec.h) over all coordinates, borrowed for the call. */
 struct covey_contribution {
     struct covey_bytes stream;
-    double weight; /* examples, perhaps times staleness or loss^q; finite and > 0 */
+    double weight;  /* examples, perhaps times staleness or loss^q; finite and > 0 */
+    uint64_t place; /* its own in the round, the cohort's slot: rules that compare updates look at them in
+                       this order, whenever they came */
 };
 
 /* What became of one update. status OK: it is in the sum. Otherwise it is not, and error says why. */
@@ -75,10 +89,14 @@ struct covey_aggregation;
 struct covey_strategy {
     const char *name;
     const char *summary; /* one line, for `covey-server strategies` */
+    const char *source;  /* who published it */
+    uint32_t takes;      /* COVEY_TAKES_...: parameters of the chain that it looks at */
     enum covey_strategy_needs needs;
     enum covey_strategy_inspects inspects;
-    enum covey_status (*begin)(const struct covey_aggregation_plan *plan, void **state,
-                               struct covey_error *err);
+    /* (n, f) -> fewest updates that it gives anything for; NULL: 1 */
+    uint64_t (*updates_min)(const struct covey_chain *chain);
+    enum covey_status (*begin)(const struct covey_chain *chain, const struct covey_aggregation_plan *plan,
+                               void **state, struct covey_error *err);
     enum covey_status (*add)(void *state, const struct covey_contribution *updates, size_t count,
                              struct covey_verdict *verdicts, struct covey_error *err);
     enum covey_status (*finish)(void *state, const double **mean, int16_t *next_exponents,
@@ -88,6 +106,8 @@ struct covey_strategy {
     enum covey_status (*merge)(void *state, struct covey_bytes saved, struct covey_error *err);
     size_t (*save_bytes)(void *state);
     enum covey_status (*save)(void *state, uint8_t *out, size_t capacity, size_t *out_bytes);
+    /* after finish: what the next round is begun with; NULL where nothing is kept */
+    enum covey_status (*keep)(void *state, struct covey_round_state *out, struct covey_error *err);
     void (*destroy)(void *state);
 };
 
@@ -97,7 +117,7 @@ const struct covey_strategy *covey_strategy_at(size_t index);
 const struct covey_strategy *covey_strategy_find(const char *name);
 
 /* Takes all memory that the round needs (8 bytes a coordinate for streaming strategies). */
-COVEY_MUST_CHECK enum covey_status covey_aggregation_begin(const struct covey_strategy *strategy,
+COVEY_MUST_CHECK enum covey_status covey_aggregation_begin(const struct covey_chain *chain,
                                                            const struct covey_aggregation_plan *plan,
                                                            struct covey_aggregation **out,
                                                            struct covey_error *err);
@@ -129,6 +149,11 @@ COVEY_MUST_CHECK enum covey_status covey_aggregation_finish(struct covey_aggrega
                                                             const double **mean,
                                                             struct covey_aggregation_report *report,
                                                             int16_t *next_exponents, struct covey_error *err);
+/* Sets COVEY_STATE_STRATEGY of *next, the state that goes with the model which this mean leads to; leaves it
+ * empty where the strategy keeps nothing. After finish: STATE otherwise. */
+COVEY_MUST_CHECK enum covey_status covey_aggregation_keep(struct covey_aggregation *aggregation,
+                                                          struct covey_round_state *next,
+                                                          struct covey_error *err);
 void covey_aggregation_destroy(struct covey_aggregation *aggregation);
 
 #endif

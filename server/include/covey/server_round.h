@@ -39,6 +39,7 @@ struct covey_round_rules {
                                  deliver */
     uint32_t goal;            /* updates that close a round; 0 = as many as count or fraction say */
     uint32_t minimum_updates; /* fewer at the deadline: abandoned; 0 = half the goal, rounded up */
+    uint32_t least_updates;   /* and never fewer than these, which the strategy needs */
     uint32_t deadline_ms;     /* of one round, from its opening */
     uint32_t pause_ms;        /* between rounds; doubled after each one abandoned in a row */
 
@@ -51,6 +52,8 @@ struct covey_round_rules {
     bool can_judge;       /* there is something to evaluate on */
 };
 
+/* Updates that close a round; 0: by a fraction of those who are there. */
+uint32_t covey_round_rules_cohort(const struct covey_round_rules *rules);
 /* INVALID with the reason: rules that contradict each other or can never hold. */
 COVEY_MUST_CHECK enum covey_status covey_round_rules_check(const struct covey_round_rules *rules,
                                                            struct covey_error *err);
