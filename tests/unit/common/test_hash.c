@@ -46,6 +46,43 @@ Test(hash, known_answers, .init = start)
     }
 }
 
+/* Every way in which a message and its pieces can lie across blocks: messages of n bytes, byte i is 7i + n,
+ * in pieces of 1 to 200 bytes; the digests one after another have this digest (Python's hashlib). */
+#define LENGTHS 1024
+#define LENGTHS_DIGEST "25caec8b76c0cdeffa186c98cd8aae6871f3d1d9a90a4a25f64ecbd597996325"
+
+static void hash_in_pieces(struct covey_bytes message, size_t piece, struct covey_hash *out)
+{
+    struct covey_hasher *hasher = NULL;
+    cr_assert_eq(covey_hasher_create(&hasher), COVEY_OK);
+    for (size_t at = 0; at < message.size; at += piece) {
+        const size_t left = message.size - at;
+        const struct covey_bytes next = {message.data + at, left < piece ? left : piece};
+        cr_assert_eq(covey_hasher_add(hasher, next), COVEY_OK);
+    }
+    cr_assert_eq(covey_hasher_finish(hasher, out), COVEY_OK);
+}
+
+Test(hash, every_length_whole_and_in_pieces, .init = start)
+{
+    static uint8_t digests[LENGTHS * COVEY_HASH_BYTES];
+    uint8_t bytes[LENGTHS];
+    char text[COVEY_HASH_TEXT_BYTES];
+    struct covey_hash whole, pieces;
+    for (size_t n = 0; n < LENGTHS; n++) {
+        const struct covey_bytes message = {bytes, n};
+        for (size_t i = 0; i < n; i++)
+            bytes[i] = (uint8_t)(7 * i + n);
+        cr_assert_eq(covey_hash_bytes(message, &whole), COVEY_OK);
+        hash_in_pieces(message, 1 + n * 37 % 200, &pieces);
+        cr_expect(covey_hash_equal(&whole, &pieces), "%zu bytes", n);
+        memcpy(digests + n * COVEY_HASH_BYTES, whole.bytes, COVEY_HASH_BYTES);
+    }
+    cr_assert_eq(covey_hash_bytes((struct covey_bytes){digests, sizeof digests}, &whole), COVEY_OK);
+    covey_hex_write(whole.bytes, sizeof whole.bytes, text);
+    cr_expect_str_eq(text, LENGTHS_DIGEST);
+}
+
 Test(hash, equal_looks_at_every_byte, .init = start)
 {
     struct covey_hash a = {{1, 2, 3}}, b = a;
