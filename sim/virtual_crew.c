@@ -46,6 +46,22 @@ static void perform(struct covey_crew *crew, struct covey_worker *worker, uint32
         (void)pthread_cond_signal(&crew->done);
 }
 
+/* With nothing left to begin, a worker adds what it kept back while others still train. With the mutex held;
+ * false: it kept nothing. */
+static bool fold_kept(struct covey_crew *crew, struct covey_worker *worker)
+{
+    if (crew->mode != MODE_JOBS || worker->kept_count == 0)
+        return false;
+    crew->running++;
+    (void)pthread_mutex_unlock(&crew->mutex);
+    covey_worker_fold(worker);
+    (void)pthread_mutex_lock(&crew->mutex);
+    crew->running--;
+    if (crew->loop_waits)
+        (void)pthread_cond_signal(&crew->done);
+    return true;
+}
+
 static void *run_worker(void *user)
 {
     struct covey_worker *worker = user;
@@ -55,7 +71,7 @@ static void *run_worker(void *user)
     while (!crew->stopping) {
         if (take(crew, &index))
             perform(crew, worker, index);
-        else
+        else if (!fold_kept(crew, worker))
             (void)pthread_cond_wait(&crew->more, &crew->mutex);
     }
     (void)pthread_mutex_unlock(&crew->mutex);
@@ -180,7 +196,7 @@ void covey_crew_await(struct covey_crew *crew, struct covey_crew_job *job)
     while (job->state != COVEY_JOB_DONE) {
         if (take(crew, &index))
             perform(crew, &crew->workers[0], index);
-        else
+        else if (!fold_kept(crew, &crew->workers[0]))
             wait_done(crew);
     }
     (void)pthread_mutex_unlock(&crew->mutex);
