@@ -11,12 +11,12 @@
 
 #include "state_file.h"
 
-enum { KIND_SEQUENCE = 1, KIND_MODEL, KIND_UPDATE, KIND_RESIDUAL };
+enum { KIND_SEQUENCE = 1, KIND_MODEL, KIND_UPDATE, KIND_RESIDUAL = 5 }; /* 4: a residual without memory */
 
 #define SEQUENCE_HEAD_BYTES (8 + COVEY_HASH_BYTES + 8)
 #define MODEL_HEAD_BYTES (2 * COVEY_HASH_BYTES + 8 + 4 + 4 + 8 + 8)
 #define UPDATE_HEAD_BYTES (COVEY_ASSIGNMENT_BYTES + COVEY_HASH_BYTES + 4 * 4 + 2 * 8 + 2 * 8)
-#define RESIDUAL_HEAD_BYTES (COVEY_HASH_BYTES + COVEY_CODEC_NAME_BYTES + 2 * 8)
+#define RESIDUAL_HEAD_BYTES (COVEY_HASH_BYTES + COVEY_CODEC_NAME_BYTES + 2 * 8 + 4 + 8)
 
 struct covey_client_state {
     char folder[COVEY_STATE_PATH_BYTES];
@@ -126,6 +126,8 @@ static void walk_residual(struct walk *walk, struct covey_state_residual *residu
     walk_bytes(walk, residual->codec, sizeof residual->codec);
     walk_u64(walk, &residual->sequence);
     walk_u64(walk, &residual->count);
+    walk_u32(walk, &residual->algorithm);
+    walk_u64(walk, &residual->memory_count);
     residual->codec[sizeof residual->codec - 1] = 0;
 }
 
@@ -181,8 +183,9 @@ static void look_at_residual(struct covey_client_state *state)
     if (!probe(state, "residual", KIND_RESIDUAL, head, sizeof head, &rest))
         return;
     walk_residual(&(struct walk){.at = head}, &state->residual);
-    state->has_residual =
-        state->residual.count <= COVEY_MODEL_PARAMETERS && rest == 4 * state->residual.count;
+    state->has_residual = state->residual.count <= COVEY_MODEL_PARAMETERS &&
+                          state->residual.memory_count <= COVEY_MODEL_PARAMETERS &&
+                          rest == 4 * (state->residual.count + state->residual.memory_count);
 }
 
 static enum covey_status make_folder(const char *path, struct covey_error *err)
@@ -409,29 +412,32 @@ const struct covey_state_residual *covey_client_state_residual(const struct cove
 }
 
 enum covey_status covey_client_state_load_residual(struct covey_client_state *state, float *values,
-                                                   struct covey_error *err)
+                                                   float *memory, struct covey_error *err)
 {
     uint8_t head[RESIDUAL_HEAD_BYTES];
     if (!state->has_residual)
         return covey_fail(err, COVEY_NOT_FOUND, "%s: no residual is stored", state->folder);
     const struct covey_state_part parts[] = {
         {.into = head, .bytes = sizeof head},
-        {.into = values, .bytes = 4 * state->residual.count, .floats = true}};
-    return covey_state_file_read(state->folder, "residual", KIND_RESIDUAL, parts, 2, err);
+        {.into = values, .bytes = 4 * state->residual.count, .floats = true},
+        {.into = memory, .bytes = 4 * state->residual.memory_count, .floats = true}};
+    return covey_state_file_read(state->folder, "residual", KIND_RESIDUAL, parts, 3, err);
 }
 
 static enum covey_status store_pending(struct covey_client_state *state,
                                        const struct covey_state_residual *residual, const float *values,
-                                       struct covey_error *err)
+                                       const float *memory, struct covey_error *err)
 {
     uint8_t head[RESIDUAL_HEAD_BYTES];
     if (residual == NULL)
         return covey_state_file_remove(state->disk, state->folder, "pending", err);
     struct covey_state_residual copy = *residual;
     walk_residual(&(struct walk){.at = head, .writing = true}, &copy);
-    const struct covey_state_part parts[] = {{.data = head, .bytes = sizeof head},
-                                             {.data = values, .bytes = 4 * residual->count, .floats = true}};
-    return covey_state_file_write(state->disk, state->folder, "pending", KIND_RESIDUAL, parts, 2, err);
+    const struct covey_state_part parts[] = {
+        {.data = head, .bytes = sizeof head},
+        {.data = values, .bytes = 4 * residual->count, .floats = true},
+        {.data = memory, .bytes = 4 * residual->memory_count, .floats = true}};
+    return covey_state_file_write(state->disk, state->folder, "pending", KIND_RESIDUAL, parts, 3, err);
 }
 
 /* The pending residual first: an update must never lie here without the residual that goes with it. */
@@ -439,7 +445,8 @@ enum covey_status covey_client_state_store_update(struct covey_client_state *sta
                                                   const struct covey_state_update *update,
                                                   const uint8_t *message,
                                                   const struct covey_state_residual *residual,
-                                                  const float *values, struct covey_error *err)
+                                                  const float *values, const float *memory,
+                                                  struct covey_error *err)
 {
     uint8_t head[UPDATE_HEAD_BYTES];
     struct covey_state_update copy = *update;
@@ -447,7 +454,7 @@ enum covey_status covey_client_state_store_update(struct covey_client_state *sta
         covey_state_file_remove(state->disk, state->folder, "update", err)); /* of an earlier assignment */
     state->has_update = false;
     state->has_pending = false;
-    COVEY_TRY(store_pending(state, residual, values, err));
+    COVEY_TRY(store_pending(state, residual, values, memory, err));
     if (residual != NULL)
         state->pending = *residual;
     state->has_pending = residual != NULL;

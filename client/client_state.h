@@ -51,12 +51,16 @@ struct covey_state_update {
     uint64_t stream_bytes, message_bytes;
 };
 
-/* What a residual belongs to: under another codec or model, or too old, it is of no use. */
+/* What a residual belongs to: under another codec or model, or too old, it is of no use. With it lies what
+ * the plan's algorithm keeps (client/local_step.h), which is of use for as long as model and algorithm are
+ * the same. */
 struct covey_state_residual {
     struct covey_hash description;
     char codec[COVEY_CODEC_NAME_BYTES];
     uint64_t sequence;
-    uint64_t count;
+    uint64_t count; /* 0: no error feedback */
+    uint32_t algorithm;
+    uint64_t memory_count;
 };
 
 struct covey_client_state;
@@ -114,13 +118,17 @@ const struct covey_state_update *covey_client_state_update(const struct covey_cl
 COVEY_MUST_CHECK enum covey_status covey_client_state_load_update(struct covey_client_state *state,
                                                                   uint8_t *message, struct covey_error *err);
 const struct covey_state_residual *covey_client_state_residual(const struct covey_client_state *state);
+/* values: (count), memory: (memory_count); NULL: passed over */
 COVEY_MUST_CHECK enum covey_status covey_client_state_load_residual(struct covey_client_state *state,
-                                                                    float *values, struct covey_error *err);
+                                                                    float *values, float *memory,
+                                                                    struct covey_error *err);
 
-/* residual may be NULL (no error feedback): values then too. */
+/* residual may be NULL (neither error feedback nor an algorithm that keeps something): values and memory then
+ * too. */
 COVEY_MUST_CHECK enum covey_status covey_client_state_store_update(
     struct covey_client_state *state, const struct covey_state_update *update, const uint8_t *message,
-    const struct covey_state_residual *residual, const float *values, struct covey_error *err);
+    const struct covey_state_residual *residual, const float *values, const float *memory,
+    struct covey_error *err);
 /* The server has it: its residual is the residual now. */
 COVEY_MUST_CHECK enum covey_status covey_client_state_commit_update(struct covey_client_state *state,
                                                                     struct covey_error *err);

@@ -7,6 +7,7 @@
 #include "covey/client.h"
 #include "covey/hash.h"
 #include "covey/log.h"
+#include "local_step.h"
 
 /* ------------------------------------------------------------------ memory */
 
@@ -32,7 +33,8 @@ static enum covey_status make_room(void **at, size_t *have_bytes, size_t count, 
 static bool same_recipe_for_memory(const struct covey_recipe *a, const struct covey_recipe *b)
 {
     return a->batch == b->batch && a->optimiser == b->optimiser &&
-           (a->weight_decay != 0) == (b->weight_decay != 0) && (a->proximal_mu != 0) == (b->proximal_mu != 0);
+           (a->weight_decay != 0) == (b->weight_decay != 0) &&
+           (a->proximal_mu != 0) == (b->proximal_mu != 0) && a->algorithm == b->algorithm;
 }
 
 static enum covey_status make_trainer(struct covey_training_job *job, struct covey_error *err)
@@ -67,6 +69,10 @@ static enum covey_status make_buffers(struct covey_training_job *job, struct cov
     job->feedback = job->config->error_feedback == COVEY_FEEDBACK_ON && strcmp(job->codec.name, "raw32") != 0;
     if (job->feedback)
         COVEY_TRY(make_room((void **)&job->residual, &job->residual_bytes, n, sizeof *job->residual, err));
+    job->memory_count = covey_local_memory_count(&job->plan.recipe, &job->model->layout);
+    if (job->memory_count > 0)
+        COVEY_TRY(make_room((void **)&job->memory, &job->memory_bytes, job->memory_count, sizeof *job->memory,
+                            err));
     COVEY_TRY(
         make_room((void **)&job->room, &job->room_bytes, covey_upload_room_bytes(&job->codec, n), 1, err));
     return make_room(&job->scratch, &job->scratch_bytes, covey_codec_scratch_bytes(&job->codec, n), 1, err);
@@ -74,38 +80,55 @@ static enum covey_status make_buffers(struct covey_training_job *job, struct cov
 
 /* ------------------------------------------------------------------ the residual */
 
-static bool residual_is_ours(const struct covey_training_job *job,
-                             const struct covey_state_residual *residual)
+static bool residual_is_ours(const struct covey_training_job *job, const struct covey_state_residual *stored)
 {
     const struct covey_state_model *model = &job->model->facts;
-    return residual != NULL && residual->count == job->model->layout.update_count &&
-           covey_hash_equal(&residual->description, &model->description) &&
-           strcmp(residual->codec, job->codec.name) == 0 && residual->sequence <= model->sequence &&
-           model->sequence - residual->sequence <= (uint64_t)job->config->feedback_rounds;
+    return job->feedback && stored->count == job->model->layout.update_count &&
+           covey_hash_equal(&stored->description, &model->description) &&
+           strcmp(stored->codec, job->codec.name) == 0 && stored->sequence <= model->sequence &&
+           model->sequence - stored->sequence <= (uint64_t)job->config->feedback_rounds;
 }
 
-/* What an earlier assignment left behind, then the residual as it holds now; zeros when there is none, or
- * none of use. */
-static enum covey_status take_residual(struct covey_training_job *job, struct covey_error *err)
+/* However old: a control variate, a momentum or a model of its own ages with the device. */
+static bool memory_is_ours(const struct covey_training_job *job, const struct covey_state_residual *stored)
 {
-    size_t n = job->model->layout.update_count;
+    return job->memory_count > 0 && stored->memory_count == job->memory_count &&
+           stored->algorithm == (uint32_t)job->plan.recipe.algorithm &&
+           covey_hash_equal(&stored->description, &job->model->facts.description);
+}
+
+static void say_dropped(const struct covey_training_job *job, const struct covey_state_residual *stored,
+                        const char *event, const char *reason)
+{
+    covey_log_event(job->env.log, COVEY_LOG_INFO, event, "codec=%s sequence=%llu reason=\"%s\"",
+                    stored->codec, (unsigned long long)stored->sequence, reason);
+}
+
+/* What an earlier assignment left behind, then residual and memory as they hold now; zeros where there is
+ * none, or none of use. */
+static enum covey_status recall(struct covey_training_job *job, struct covey_error *err)
+{
+    const size_t n = job->model->layout.update_count;
     if (covey_client_state_update(job->state) != NULL)
         COVEY_TRY(covey_client_state_drop_update(job->state, !job->update_offered, err));
-    if (!job->feedback)
-        return COVEY_OK;
     const struct covey_state_residual *stored = covey_client_state_residual(job->state);
+    bool residual = stored != NULL && residual_is_ours(job, stored);
+    bool memory = stored != NULL && memory_is_ours(job, stored);
     struct covey_error why = {0};
-    if (residual_is_ours(job, stored) &&
-        covey_client_state_load_residual(job->state, job->residual, &why) == COVEY_OK)
-        return COVEY_OK;
-    if (stored != NULL) {
-        covey_log_event(job->env.log, COVEY_LOG_INFO, "residual-dropped",
-                        "codec=%s sequence=%llu reason=\"%s\"", stored->codec,
-                        (unsigned long long)stored->sequence,
-                        why.text[0] != 0 ? why.text : "of another codec or model, or too old");
+    if ((residual || memory) &&
+        covey_client_state_load_residual(job->state, residual ? job->residual : NULL,
+                                         memory ? job->memory : NULL, &why) != COVEY_OK)
+        residual = memory = false;
+    const char *reason = why.text[0] != 0 ? why.text : "of another codec or model, or too old";
+    if (stored != NULL && stored->count > 0 && job->feedback && !residual)
+        say_dropped(job, stored, "residual-dropped", reason);
+    if (stored != NULL && stored->memory_count > 0 && !memory)
+        say_dropped(job, stored, "memory-dropped", "of another algorithm or model");
+    if (stored != NULL && !residual && !memory && (job->feedback || stored->memory_count > 0))
         COVEY_TRY(covey_client_state_drop_residual(job->state, err));
-    }
-    memset(job->residual, 0, n * sizeof *job->residual);
+    if (job->feedback && !residual)
+        memset(job->residual, 0, n * sizeof *job->residual);
+    job->fresh_memory = !memory;
     return COVEY_OK;
 }
 
@@ -136,9 +159,16 @@ static enum covey_status train(struct covey_training_job *job, struct covey_erro
                                            .user = job,
                                            .now_ms = job->env.now_ms,
                                            .user_clock = job->env.user};
+    const struct covey_local_step step = {.trainer = job->trainer,
+                                          .layout = &model->layout,
+                                          .dataset = job->dataset,
+                                          .recipe = &job->plan.recipe,
+                                          .base = model->params,
+                                          .local = model->local,
+                                          .memory = job->memory,
+                                          .fresh = job->fresh_memory};
     memcpy(model->local, model->params, model->layout.count * sizeof *model->local);
-    COVEY_TRY(covey_trainer_run(job->trainer, model->local, job->dataset, &job->plan.recipe, &run,
-                                &job->training, err));
+    COVEY_TRY(covey_local_step_run(&step, &run, &job->training, err));
     /* Personal tensors are trained here and stay here. */
     size_t shared = model->layout.shared_count;
     memcpy(model->params + shared, model->local + shared,
@@ -183,13 +213,16 @@ static enum covey_status make_durable(struct covey_training_job *job, struct cov
                                               .message_bytes = job->message.size};
     struct covey_state_residual residual = {.description = model->facts.description,
                                             .sequence = model->facts.sequence,
-                                            .count = model->layout.update_count};
+                                            .count = job->feedback ? model->layout.update_count : 0,
+                                            .algorithm = (uint32_t)job->plan.recipe.algorithm,
+                                            .memory_count = job->memory_count};
     memcpy(residual.codec, job->codec.name, sizeof residual.codec);
     if (model->layout.count > model->layout.shared_count) /* personal values are nowhere else */
         COVEY_TRY(covey_client_state_store_model(job->state, &model->facts, model->description, model->params,
                                                  err));
     return covey_client_state_store_update(job->state, &update, job->message.data,
-                                           job->feedback ? &residual : NULL, job->residual, err);
+                                           job->feedback || job->memory_count > 0 ? &residual : NULL,
+                                           job->residual, job->memory, err);
 }
 
 static enum covey_status run_all(struct covey_training_job *job, struct covey_error *err)
@@ -197,7 +230,7 @@ static enum covey_status run_all(struct covey_training_job *job, struct covey_er
     COVEY_TRY(covey_codec_parse(job->plan.codec, &job->codec, err));
     COVEY_TRY(make_trainer(job, err));
     COVEY_TRY(make_buffers(job, err));
-    COVEY_TRY(take_residual(job, err));
+    COVEY_TRY(recall(job, err));
     COVEY_TRY(train(job, err));
     COVEY_TRY(encode(job, err));
     if (stop_wanted(job))
@@ -290,10 +323,11 @@ void covey_training_job_deinit(struct covey_training_job *job)
     covey_training_job_cancel(job);
     covey_trainer_destroy(job->trainer);
     free(job->residual);
+    free(job->memory);
     free(job->room);
     free(job->scratch);
     job->trainer = NULL;
-    job->residual = NULL;
+    job->residual = job->memory = NULL;
     job->room = NULL;
     job->scratch = NULL;
 }

@@ -33,9 +33,10 @@ struct covey_training_job {
     struct covey_hash trainer_model; /* description that the trainer was made for */
     struct covey_recipe trainer_recipe;
     float *residual;
+    float *memory; /* of the plan's algorithm: client/local_step.h */
     uint8_t *room;
     void *scratch;
-    size_t residual_bytes, room_bytes, scratch_bytes;
+    size_t residual_bytes, memory_bytes, room_bytes, scratch_bytes;
 
     /* one run */
     struct covey_plan plan;
@@ -43,6 +44,8 @@ struct covey_training_job {
     bool update_offered; /* the stored update of an earlier assignment went out: nobody knows whether it was
                             taken */
     bool feedback;
+    size_t memory_count;
+    bool fresh_memory; /* nothing was kept of the algorithm yet */
     struct covey_training_result training;
     struct covey_encoded_update encoded;
     struct covey_bytes message;

@@ -77,6 +77,13 @@ static enum covey_status encode_stream(const struct covey_upload_job *job, size_
     return COVEY_OK;
 }
 
+/* Said only where it is another number than the steps. */
+static float effective_steps(const struct covey_training_result *training)
+{
+    const float steps = (float)training->effective_steps;
+    return steps > (float)training->steps || steps < (float)training->steps ? steps : 0;
+}
+
 /* Puts the head right in front of the stream, wherever that lets it begin. */
 static enum covey_status put_head(const struct covey_upload_job *job, size_t stream_bytes, float clipped,
                                   struct covey_bytes *message, struct covey_error *err)
@@ -90,6 +97,7 @@ static enum covey_status put_head(const struct covey_upload_job *job, size_t str
                                         .training_ms = job->training->ms,
                                         .loss_before = (float)job->training->loss_before,
                                         .loss_after = (float)job->training->loss_after,
+                                        .effective_steps = effective_steps(job->training),
                                         .clipped = clipped};
     COVEY_TRY(covey_update_encode_head(&update, stream_bytes, head, sizeof head, &head_bytes, err));
     uint8_t *start = job->room + COVEY_UPDATE_HEAD_BYTES - head_bytes;

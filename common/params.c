@@ -1,7 +1,10 @@
 #include "covey/params.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define CONTROL_PREFIX "control:"
 
 void covey_layout_init(struct covey_layout *layout)
 {
@@ -93,6 +96,22 @@ static int run_of(const struct covey_tensor *tensor)
     if (tensor->scope == COVEY_SCOPE_PERSONAL)
         return 2;
     return tensor->role == COVEY_ROLE_FROZEN ? 1 : 0;
+}
+
+enum covey_status covey_layout_add_controls(struct covey_layout *layout, struct covey_error *err)
+{
+    const size_t tensors = layout->tensor_count, count = layout->count;
+    for (size_t i = 0; i < tensors; i++) {
+        const struct covey_tensor tensor = layout->tensors[i]; /* adding may move the table */
+        char name[sizeof CONTROL_PREFIX + COVEY_NAME_BYTES];
+        if (run_of(&tensor) != 0)
+            continue;
+        (void)snprintf(name, sizeof name, CONTROL_PREFIX "%s", tensor.name);
+        COVEY_TRY(covey_layout_add(layout, name, tensor.rank, tensor.shape, COVEY_ROLE_BUFFER,
+                                   COVEY_SCOPE_SHARED, err));
+    }
+    layout->control_count = layout->count - count;
+    return COVEY_OK;
 }
 
 void covey_layout_finish(struct covey_layout *layout)

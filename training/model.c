@@ -71,6 +71,8 @@ enum covey_status covey_model_layout(const struct covey_model_description *model
     for (uint32_t i = 0; status == COVEY_OK && i < graph->node_count; i++)
         status = add_tensors(&model->ops[i], &graph->nodes[i].op, &layout, err);
     covey_graph_destroy(graph);
+    if (status == COVEY_OK && model->control_variates != 0)
+        status = covey_layout_add_controls(&layout, err);
     if (status != COVEY_OK) {
         covey_layout_deinit(&layout);
         return status;
@@ -143,6 +145,8 @@ enum covey_status covey_model_initialise(const struct covey_model_description *m
                 initialise_tensor(node, p, seed, name, params + tensor->offset);
         }
     }
+    if (status == COVEY_OK)
+        fill(params + layout->update_count - layout->control_count, layout->control_count, 0.0f);
     covey_graph_destroy(graph);
     return status;
 }

@@ -63,8 +63,13 @@ static real *weights(const struct covey_network *network, const struct covey_ste
 
 static void take_anchor(const struct covey_network *network, const struct covey_step *step, uint32_t p)
 {
-    memcpy(at(network, network->plan->anchor) + step->state[p], weights(network, step, p),
-           step->op.parameters[p].count * sizeof(real));
+    real *anchor = at(network, network->plan->anchor) + step->state[p];
+    const size_t count = step->op.parameters[p].count;
+    if (network->anchor == NULL)
+        memcpy(anchor, weights(network, step, p), count * sizeof(real));
+    else
+        for (size_t i = 0; i < count; i++)
+            anchor[i] = (real)network->anchor[step->op.parameters[p].offset + i];
 }
 
 static void begin(struct covey_network *network)
@@ -172,13 +177,15 @@ static struct covey_updating updating(const struct covey_network *network, const
     const size_t state = step->state[p];
     real *moment1 = at(network, plan->moment1), *moment2 = at(network, plan->moment2);
     const real *anchor = at(network, plan->anchor);
+    const size_t count = step->op.parameters[p].count, end = step->op.parameters[p].offset + count;
     return (struct covey_updating){
         .w = weights(network, step, p),
         .g = gradient,
         .m = moment1 != NULL ? moment1 + state : NULL,
         .v = moment2 != NULL ? moment2 + state : NULL,
         .anchor = anchor != NULL && recipe->proximal_mu > 0 ? anchor + state : NULL,
-        .count = step->op.parameters[p].count,
+        .correction = end <= network->correction_count ? network->correction + (end - count) : NULL,
+        .count = count,
         .rate = network->rate,
         .momentum = (double)recipe->momentum,
         .beta2 = (double)recipe->beta2,

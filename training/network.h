@@ -16,6 +16,8 @@ struct covey_network {
     uint32_t updates; /* Adam's t */
     double rate;
     struct covey_recipe recipe;
+    const float *correction, *anchor; /* flat vectors, or NULL */
+    size_t correction_count;
 };
 
 /* What one chunk adds to a score: sums, not means. */

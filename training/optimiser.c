@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* to += decay * w + proximal * (w - anchor) */
+/* to += decay * w + proximal * (w - anchor) + correction */
 static void add_penalties(const struct covey_updating *at, real *to)
 {
     const real decay = (real)at->decay, proximal = (real)at->proximal;
@@ -12,6 +12,9 @@ static void add_penalties(const struct covey_updating *at, real *to)
     if (at->anchor != NULL)
         for (size_t i = 0; i < at->count; i++)
             to[i] += proximal * (at->w[i] - at->anchor[i]);
+    if (at->correction != NULL)
+        for (size_t i = 0; i < at->count; i++)
+            to[i] += (real)at->correction[i];
 }
 
 static void descend(const struct covey_updating *at, const real *direction)

@@ -11,15 +11,16 @@
 /* One tensor's share of the state; vectors of equal length. */
 struct covey_updating {
     real *w;
-    real *g;            /* gradient; overwritten */
-    real *m, *v;        /* velocity or Adam's moments */
-    const real *anchor; /* FedProx: the weights that the round began with; else NULL */
+    real *g;                 /* gradient; overwritten */
+    real *m, *v;             /* velocity or Adam's moments */
+    const real *anchor;      /* FedProx: the weights that the round began with; else NULL */
+    const float *correction; /* SCAFFOLD, FedDyn: added to the gradient; else NULL */
     size_t count;
     double rate, momentum, beta2, epsilon, decay, proximal;
     uint32_t step; /* from 1 */
 };
 
-/* w -= rate * g' where g' = g + decay * w + proximal * (w - anchor), here and below */
+/* w -= rate * g' where g' = g + decay * w + proximal * (w - anchor) + correction, here and below */
 void REAL(covey_update_sgd)(const struct covey_updating *at);
 
 /* v holds momentum * v + g already (the kernel did that, or covey_accumulate): adds the rest of g', w -= rate

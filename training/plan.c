@@ -149,12 +149,16 @@ static enum covey_status find_parameters(struct covey_training_plan *plan, struc
 static void choose_path(struct covey_training_plan *plan)
 {
     const struct covey_recipe *recipe = &plan->recipe;
-    plan->anchored = recipe->proximal_mu > 0;
+    const bool corrected =
+        recipe->algorithm == COVEY_LOCAL_FEDDYN || recipe->algorithm == COVEY_LOCAL_SCAFFOLD;
+    plan->anchored = recipe->proximal_mu > 0 || recipe->algorithm == COVEY_LOCAL_FEDDYN ||
+                     recipe->algorithm == COVEY_LOCAL_DITTO;
     if (plan->chunk < plan->batch)
         plan->path = COVEY_UPDATE_GATHERED;
     else if (recipe->optimiser == COVEY_OPTIMISER_MOMENTUM)
         plan->path = COVEY_UPDATE_VELOCITY;
-    else if (recipe->optimiser == COVEY_OPTIMISER_ADAM || plan->anchored || recipe->weight_decay > 0)
+    else if (recipe->optimiser == COVEY_OPTIMISER_ADAM || plan->anchored || corrected ||
+             recipe->weight_decay > 0)
         plan->path = COVEY_UPDATE_STEP;
     else
         plan->path = COVEY_UPDATE_AT_ONCE;

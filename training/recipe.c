@@ -35,6 +35,55 @@ static enum covey_status check_schedule(const struct covey_recipe *recipe, struc
     return COVEY_OK;
 }
 
+/* What the device keeps is of one kind, and every algorithm has its own; FedProx goes with those that have no
+ * proximal term themselves. */
+static enum covey_status check_algorithm(const struct covey_recipe *recipe, struct covey_error *err)
+{
+    const double strength = (double)recipe->strength;
+    switch (recipe->algorithm) {
+    case COVEY_LOCAL_PLAIN:
+        return COVEY_OK;
+    case COVEY_LOCAL_MOMENTUM:
+        return strength > 0 && strength < 1
+                   ? COVEY_OK
+                   : covey_fail(err, COVEY_INVALID, "recipe: client momentum %g is not in (0, 1)", strength);
+    case COVEY_LOCAL_FEDDYN:
+        if (!(strength > 0 && strength <= 1000))
+            return covey_fail(err, COVEY_INVALID, "recipe: feddyn's alpha %g is not in (0, 1000]", strength);
+        return recipe->proximal_mu > 0
+                   ? covey_fail(err, COVEY_INVALID,
+                                "recipe: feddyn has a proximal term: leave proximal_mu out")
+                   : COVEY_OK;
+    case COVEY_LOCAL_SCAFFOLD:
+        return recipe->optimiser == COVEY_OPTIMISER_ADAM
+                   ? covey_fail(err, COVEY_INVALID,
+                                "recipe: scaffold corrects gradients: use sgd or momentum")
+                   : COVEY_OK;
+    case COVEY_LOCAL_DITTO:
+        return strength > 0 && strength <= 1000
+                   ? COVEY_OK
+                   : covey_fail(err, COVEY_INVALID, "recipe: ditto's lambda %g is not in (0, 1000]",
+                                strength);
+    }
+    return covey_fail(err, COVEY_UNSUPPORTED, "recipe: an unknown algorithm");
+}
+
+double covey_recipe_effective_steps(const struct covey_recipe *recipe, uint32_t round, uint32_t steps)
+{
+    const double momentum = recipe->optimiser == COVEY_OPTIMISER_MOMENTUM ? (double)recipe->momentum : 0;
+    const double mu =
+        recipe->algorithm == COVEY_LOCAL_FEDDYN ? (double)recipe->strength : (double)recipe->proximal_mu;
+    const double pull = covey_recipe_rate(recipe, round) * mu;
+    double velocity = 0, moved = 0; /* by gradients of 1, in units of the rate */
+    if (recipe->optimiser == COVEY_OPTIMISER_ADAM || !(momentum > 0 || pull > 0))
+        return steps;
+    for (uint32_t i = 0; i < steps; i++) {
+        velocity = momentum * velocity + 1 - pull * moved;
+        moved += velocity;
+    }
+    return moved > 0 && isfinite(moved) ? moved : steps;
+}
+
 enum covey_status covey_recipe_check(const struct covey_recipe *recipe, struct covey_error *err)
 {
     if (recipe->epochs == 0 && recipe->steps == 0)
@@ -54,6 +103,7 @@ enum covey_status covey_recipe_check(const struct covey_recipe *recipe, struct c
     if (!(recipe->proximal_mu >= 0 && recipe->proximal_mu <= 1000))
         return covey_fail(err, COVEY_INVALID, "recipe: proximal mu %g is not in [0, 1000]",
                           (double)recipe->proximal_mu);
+    COVEY_TRY(check_algorithm(recipe, err));
     COVEY_TRY(check_optimiser(recipe, err));
     return check_schedule(recipe, err);
 }

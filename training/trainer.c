@@ -77,7 +77,9 @@ bool covey_trainer_fits(const struct covey_trainer *trainer, const struct covey_
                         uint32_t examples)
 {
     const struct covey_training_plan *plan = trainer->plan;
-    const bool penalties = recipe->proximal_mu > 0 || recipe->weight_decay > 0;
+    const bool penalties = recipe->proximal_mu > 0 || recipe->weight_decay > 0 ||
+                           recipe->algorithm == COVEY_LOCAL_FEDDYN ||
+                           recipe->algorithm == COVEY_LOCAL_SCAFFOLD;
     if (!plan->training || examples == 0 || examples > plan->examples ||
         recipe->optimiser != plan->recipe.optimiser)
         return false;
@@ -236,6 +238,8 @@ enum covey_status covey_trainer_run(struct covey_trainer *trainer, float *params
         return covey_fail(err, COVEY_STATE,
                           "the trainer was made for another recipe or for fewer than %u examples",
                           dataset->count);
+    if (run->correction != NULL && plan->path == COVEY_UPDATE_AT_ONCE)
+        return covey_fail(err, COVEY_STATE, "the trainer was made for training without corrections");
     COVEY_TRY(plan_course(recipe, dataset->count, &course, err));
     const uint64_t started_ms = run->now_ms != NULL ? run->now_ms(run->user_clock) : 0;
     struct covey_network *network = &trainer->network;
@@ -244,6 +248,9 @@ enum covey_status covey_trainer_run(struct covey_trainer *trainer, float *params
     network->round = run->round;
     network->rate = covey_recipe_rate(recipe, run->round);
     network->recipe = *recipe;
+    network->correction = run->correction;
+    network->correction_count = run->correction != NULL ? run->correction_count : 0;
+    network->anchor = run->anchor;
     plan->engine->network->load(network, params);
     plan->engine->network->begin(network);
     covey_random_init(&random, run->seed, run->device, run->round, COVEY_PURPOSE_SHUFFLE);
@@ -260,6 +267,7 @@ enum covey_status covey_trainer_run(struct covey_trainer *trainer, float *params
         status = check_weights(params, plan->layout.count, err);
     if (status != COVEY_OK)
         return status;
+    course.result.effective_steps = covey_recipe_effective_steps(recipe, run->round, course.result.steps);
     course.result.ms = run->now_ms != NULL ? (uint32_t)(run->now_ms(run->user_clock) - started_ms) : 0;
     *out = course.result;
     return COVEY_OK;

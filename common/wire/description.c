@@ -48,6 +48,7 @@ static const struct covey_field model_fields[] = {
                  COVEY_LOSS_MEAN_SQUARED_ERROR),
     COVEY_RECORDS(struct covey_model_description, ops, 7, COVEY_FIELD_REQUIRED,
                   offsetof(struct covey_model_description, op_count), COVEY_MODEL_OPS, &op_record),
+    COVEY_UNSIGNED(struct covey_model_description, control_variates, 8, COVEY_FIELD_OPTIONAL, 0, 1),
 };
 static const struct covey_record model_record = COVEY_RECORD(model_fields);
 

@@ -14,6 +14,7 @@ static const struct covey_field update_fields[] = {
     COVEY_FLOAT(struct covey_update, loss_before, 6, COVEY_FIELD_OPTIONAL, COVEY_FLOAT_ANY),
     COVEY_FLOAT(struct covey_update, loss_after, 7, COVEY_FIELD_OPTIONAL, COVEY_FLOAT_ANY),
     COVEY_FLOAT(struct covey_update, clipped, 8, COVEY_FIELD_REQUIRED, COVEY_FLOAT_UP_TO_ONE),
+    COVEY_FLOAT(struct covey_update, effective_steps, 9, COVEY_FIELD_OPTIONAL, COVEY_FLOAT_NOT_NEGATIVE),
     COVEY_VIEW(struct covey_update, stream, 20, COVEY_FIELD_REQUIRED, 1, COVEY_BODY_BYTES),
 };
 static const struct covey_record update_record = COVEY_RECORD(update_fields);

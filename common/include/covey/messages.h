@@ -47,6 +47,16 @@ enum covey_schedule_kind {
     COVEY_SCHEDULE_WARMUP  /* linear from rate * factor to rate over period rounds */
 };
 
+/* What a device does besides plain local training (docs/strategies.md); each but the first keeps something on
+ * the device. One that a device does not know is refused, as any choice is. */
+enum covey_local_algorithm {
+    COVEY_LOCAL_PLAIN,
+    COVEY_LOCAL_MOMENTUM, /* sends the momentum of its deltas; strength: beta */
+    COVEY_LOCAL_FEDDYN,   /* strength: alpha */
+    COVEY_LOCAL_SCAFFOLD, /* the model's description has control variates */
+    COVEY_LOCAL_DITTO     /* trains a model of its own beside; strength: lambda */
+};
+
 /* How a device trains: everything that makes the result a function of (model, data, this). */
 struct covey_recipe {
     uint32_t epochs; /* passes over the local data; 0 only with steps */
@@ -62,6 +72,8 @@ struct covey_recipe {
     uint32_t schedule_period;
     float proximal_mu; /* FedProx; 0 = off */
     uint64_t seed;
+    enum covey_local_algorithm algorithm;
+    float strength; /* of the algorithm */
 };
 
 struct covey_plan {
@@ -92,6 +104,7 @@ struct covey_update {
     uint32_t steps;          /* batches done */
     uint32_t training_ms;
     float loss_before, loss_after; /* mean training loss of the first and the last epoch */
+    float effective_steps;         /* FedNova's: batches as they weigh in the delta; 0: as steps */
     float clipped;                 /* factor that the delta was scaled by; 1 = as it was */
     struct covey_bytes stream;     /* codec stream of (local - P) over the update part; the last field */
 };

@@ -69,6 +69,7 @@ struct covey_model_description {
     float input_scale,
         input_shift; /* x = scale * raw + shift, applied as examples are read; 1, 0 by default */
     enum covey_loss loss;
+    uint8_t control_variates; /* SCAFFOLD: the vector has one beside every value of the update part */
     uint32_t op_count;
     struct covey_op_description ops[COVEY_MODEL_OPS]; /* the last one is the output */
 };

@@ -36,6 +36,7 @@ struct covey_layout {
     size_t tensor_count;
     size_t tensor_capacity;
     size_t update_count;
+    size_t control_count; /* of update_count, the last ones: SCAFFOLD's control variates; 0 or half of it */
     size_t shared_count;
     size_t count;
 };
@@ -49,6 +50,11 @@ COVEY_MUST_CHECK enum covey_status covey_layout_add(struct covey_layout *layout,
                                                     uint32_t rank, const uint32_t *shape,
                                                     enum covey_role role, enum covey_scope scope,
                                                     struct covey_error *err);
+
+/* Adds a control variate beside every tensor of the update part so far: a buffer "control:NAME" of its shape. What
+ * add says of them. Before finish, after all other tensors. */
+COVEY_MUST_CHECK enum covey_status covey_layout_add_controls(struct covey_layout *layout,
+                                                             struct covey_error *err);
 
 /* Gives every tensor its offset, run by run, in order of addition within a run. Adding is over then. */
 void covey_layout_finish(struct covey_layout *layout);

@@ -139,7 +139,7 @@ static enum covey_status store_update(struct covey_client_state *state, int kind
     for (size_t i = 0; i < COUNT; i++)
         values[i] = value_of(10 + kind, i);
     memset(message, kind, sizeof message);
-    return covey_client_state_store_update(state, &update, message, &residual, values, NULL);
+    return covey_client_state_store_update(state, &update, message, &residual, values, NULL, NULL);
 }
 
 static void expect_values(const float *values, int kind)
@@ -171,7 +171,7 @@ static void expect_residual(struct covey_client_state *state, int kind)
 {
     float values[COUNT];
     struct covey_error err = {0};
-    cr_assert(covey_client_state_load_residual(state, values, &err) == COVEY_OK, "%s", err.text);
+    cr_assert(covey_client_state_load_residual(state, values, NULL, &err) == COVEY_OK, "%s", err.text);
     expect_values(values, 10 + kind);
 }
 

@@ -80,7 +80,9 @@ static struct covey_plan full_plan(void)
                    .schedule_factor = 0.01f,
                    .schedule_period = COVEY_ROUNDS,
                    .proximal_mu = 0.3f,
-                   .seed = UINT64_MAX},
+                   .seed = UINT64_MAX,
+                   .algorithm = COVEY_LOCAL_DITTO,
+                   .strength = 0.7f},
         .deadline_ms = UINT32_MAX,
         .retry_after_ms = UINT32_MAX,
         .heartbeat_ms = UINT32_MAX,
@@ -146,6 +148,9 @@ Test(wire_golden, updates)
                                   .stream = {stream, sizeof stream}};
     fill(update.assignment.bytes, 1, sizeof update.assignment.bytes);
     expect_vector("update", "update", &update);
+    update.effective_steps = 812.3f;
+    expect_vector("update", "update-effective-steps", &update);
+    update.effective_steps = 0;
     update.loss_before = -0.5f;
     update.loss_after = -1e-8f;
     expect_vector("update", "update-negative-loss", &update);

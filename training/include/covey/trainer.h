@@ -32,6 +32,10 @@ COVEY_MUST_CHECK enum covey_status covey_recipe_check(const struct covey_recipe 
 /* The learning rate of a round by the recipe's schedule. */
 double covey_recipe_rate(const struct covey_recipe *recipe, uint32_t round);
 
+/* How far `steps` gradients of 1 lead, in units of the rate: the norm |a|_1 of FedNova (Wang et al. 2020,
+ * section 4), for sgd, momentum, and FedProx with either. sgd alone, and adam: steps. */
+double covey_recipe_effective_steps(const struct covey_recipe *recipe, uint32_t round, uint32_t steps);
+
 /* Bytes of the workspace, before anything is taken. */
 COVEY_MUST_CHECK enum covey_status covey_trainer_workspace_bytes(const struct covey_model_description *model,
                                                                  const struct covey_training_options *options,
@@ -61,6 +65,12 @@ struct covey_training_run {
     /* Called after every step, for a display; step counts from 1. NULL: nobody. */
     void (*progress)(void *user, uint32_t step, uint32_t steps, double loss);
     void *user;
+    /* Added to the gradient in every step, in the trainable tensors' places of the flat vector (SCAFFOLD,
+     * FedDyn); NULL: nothing. Borrowed. */
+    const float *correction;
+    size_t correction_count; /* tensors behind so many values get none */
+    /* What proximal_mu pulls to, as a flat vector (Ditto); NULL: where the run starts. Borrowed. */
+    const float *anchor;
     uint64_t (*now_ms)(void *user_clock); /* for result.ms; NULL: 0 */
     void *user_clock;
 };
@@ -68,6 +78,7 @@ struct covey_training_run {
 struct covey_training_result {
     uint32_t examples; /* different ones trained on: the weight of the update */
     uint32_t steps;
+    double effective_steps;         /* covey_recipe_effective_steps */
     double loss_before, loss_after; /* mean loss over the first and the last epoch, as it was met */
     uint32_t ms;
 };
