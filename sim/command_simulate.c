@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "real_run.h"
 #include "sim_progress.h"
 #include "simulation.h"
 
@@ -24,6 +25,13 @@ static const char help[] =
     "  --out DIR            leaves the outcome there, for `covey-sim report`\n"
     "  --resume             goes on where the run in --out DIR was stopped\n"
     "  --replay FILE        training times of a real run: lines device,round,training_ms\n"
+    "  --real N             first plays it with covey-server and N covey-client processes on this host, "
+    "over\n"
+    "                       CoAP/DTLS through relays with the scenario's links; then simulates it with "
+    "those\n"
+    "                       training times, and lays the two side by side; --out gets DIR/real, "
+    "DIR/virtual.\n"
+    "                       Status 1 when the models are not the same\n"
     "  --quiet              no live line\n"
     "  --json               a line of JSON a round, and one at the end\n"
     "\n"
@@ -35,20 +43,26 @@ struct run_options {
     uint32_t setting_count;
     char seed[32];
     struct covey_simulation_options simulation;
+    uint32_t real; /* devices; 0: virtual ones alone */
     bool json, quiet;
 };
 
 struct run {
     const struct run_options *options;
     struct covey_sim_progress progress;
+    struct real_outcome *outcome; /* --real: what there is to compare; NULL */
+    enum covey_status status;     /* of adding to it */
+    struct covey_error err;
 };
 
 /* For the signal handler alone. */
 static _Atomic(struct covey_simulation *) interrupted;
+static volatile sig_atomic_t stop_wish;
 
 static void on_signal(int number)
 {
     struct covey_simulation *simulation = atomic_load(&interrupted);
+    stop_wish = 1;
     if (simulation != NULL)
         covey_simulation_stop(simulation);
     (void)signal(number, SIG_DFL); /* the second one is meant */
@@ -61,12 +75,12 @@ static int wrong(const char *what, const char *value)
     return 2;
 }
 
-static bool parse_threads(const char *text, uint32_t *out)
+static bool parse_count(const char *text, long limit, uint32_t *out)
 {
     char *end;
     errno = 0;
     const long value = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value < 1 || value > COVEY_SIM_THREADS)
+    if (errno != 0 || end == text || *end != '\0' || value < 1 || value > limit)
         return false;
     *out = (uint32_t)value;
     return true;
@@ -83,16 +97,21 @@ static bool add_setting(struct run_options *options, const char *setting)
 /* Returns -1 to go on, else the exit status. */
 static int parse_options(int argc, char **argv, struct run_options *options)
 {
-    static const struct option longs[] = {
-        {"threads", required_argument, NULL, 't'}, {"seed", required_argument, NULL, 's'},
-        {"set", required_argument, NULL, 'x'},     {"out", required_argument, NULL, 'o'},
-        {"resume", no_argument, NULL, 'r'},        {"replay", required_argument, NULL, 'p'},
-        {"quiet", no_argument, NULL, 'q'},         {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {{"threads", required_argument, NULL, 't'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"set", required_argument, NULL, 'x'},
+                                          {"out", required_argument, NULL, 'o'},
+                                          {"resume", no_argument, NULL, 'r'},
+                                          {"replay", required_argument, NULL, 'p'},
+                                          {"real", required_argument, NULL, 'R'},
+                                          {"quiet", no_argument, NULL, 'q'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         switch (option) {
         case 't':
-            if (!parse_threads(optarg, &options->simulation.threads))
+            if (!parse_count(optarg, COVEY_SIM_THREADS, &options->simulation.threads))
                 return wrong("--threads wants a number from 1 to 256", optarg);
             break;
         case 's':
@@ -114,6 +133,10 @@ static int parse_options(int argc, char **argv, struct run_options *options)
         case 'p':
             options->simulation.replay = optarg;
             break;
+        case 'R':
+            if (!parse_count(optarg, REAL_DEVICES, &options->real))
+                return wrong("--real wants a number of devices from 1 to 64", optarg);
+            break;
         case 'q':
             options->quiet = true;
             break;
@@ -132,6 +155,8 @@ static int parse_options(int argc, char **argv, struct run_options *options)
         return wrong("one scenario is wanted", NULL);
     if (options->simulation.resume && options->simulation.folder == NULL)
         return wrong("--resume goes on in a folder: give --out", NULL);
+    if (options->real > 0 && (options->simulation.resume || options->simulation.replay != NULL))
+        return wrong("--real begins anew and makes the times itself: without --resume and --replay", NULL);
     options->file = argv[optind];
     return -1;
 }
@@ -140,11 +165,20 @@ static void on_round(void *user, const struct covey_sim_round *round)
 {
     struct run *run = user;
     covey_sim_progress_round(&run->progress, round);
-    if (!run->options->json)
+    if (run->outcome != NULL && run->status == COVEY_OK)
+        run->status = real_outcome_add_round(run->outcome, round, &run->err);
+    if (!run->options->json || run->outcome != NULL)
         return;
     covey_sim_round_write(stdout, round);
     (void)fputc('\n', stdout);
     (void)fflush(stdout);
+}
+
+static void on_update(void *user, const struct covey_sim_update *update)
+{
+    struct run *run = user;
+    if (run->status == COVEY_OK)
+        run->status = real_outcome_add_update(run->outcome, update, &run->err);
 }
 
 static void on_progress(void *user, uint32_t round, uint32_t done, uint32_t chosen, double virtual_s)
@@ -176,26 +210,105 @@ static void print_summary(const struct run_options *options, const struct covey_
         (void)printf("stopped; go on with the same command and --resume\n");
 }
 
-static enum covey_status run_scenario(struct run_options *options, const struct covey_scenario *scenario,
-                                      struct covey_sim_summary *summary, struct covey_error *err)
+static void catch_signals(void)
 {
-    struct run run = {.options = options};
+    (void)signal(SIGINT, on_signal);
+    (void)signal(SIGTERM, on_signal);
+}
+
+/* outcome NULL: nothing is compared. */
+static enum covey_status run_scenario(struct run_options *options, const struct covey_scenario *scenario,
+                                      struct real_outcome *outcome, struct covey_sim_summary *summary,
+                                      struct covey_error *err)
+{
+    struct run run = {.options = options, .outcome = outcome};
     struct covey_simulation *simulation = NULL;
     const bool shows = options->simulation.ranks->rank == 0; /* one of several */
     options->simulation.on_round = shows ? on_round : NULL;
     options->simulation.on_progress = shows ? on_progress : NULL;
+    options->simulation.on_update = outcome != NULL ? on_update : NULL;
     options->simulation.user = &run;
     covey_sim_progress_init(&run.progress, scenario->rules.stop_rounds, options->quiet || !shows);
     enum covey_status status = covey_simulation_create(scenario, &options->simulation, &simulation, err);
     if (status == COVEY_OK) {
         atomic_store(&interrupted, simulation);
-        (void)signal(SIGINT, on_signal);
-        (void)signal(SIGTERM, on_signal);
+        catch_signals();
         status = covey_simulation_run(simulation, summary, err);
         atomic_store(&interrupted, NULL);
     }
     covey_sim_progress_deinit(&run.progress);
     covey_simulation_destroy(simulation);
+    if (status == COVEY_OK && run.status != COVEY_OK) {
+        *err = run.err;
+        return run.status;
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ --real */
+
+static void show_real_round(void *user, const struct covey_sim_round *round)
+{
+    covey_sim_progress_round(&((struct run *)user)->progress, round);
+}
+
+static enum covey_status play_real(struct run_options *options, const struct covey_scenario *scenario,
+                                   const char *folder, struct real_outcome *out, struct covey_error *err)
+{
+    struct run run = {.options = options};
+    const struct real_options real = {.scenario = scenario,
+                                      .folder = folder,
+                                      .stop = &stop_wish,
+                                      .on_round = show_real_round,
+                                      .user = &run};
+    catch_signals();
+    covey_sim_progress_init(&run.progress, scenario->rules.stop_rounds, options->quiet);
+    const enum covey_status status = real_run(&real, options->real, out, err);
+    covey_sim_progress_deinit(&run.progress);
+    return status;
+}
+
+static enum covey_status play_virtual(struct run_options *options, const struct covey_scenario *scenario,
+                                      const char *folder, const char *replay, struct real_outcome *out,
+                                      struct covey_error *err)
+{
+    char times[REAL_PATH_BYTES + 32];
+    options->simulation.folder = folder;
+    options->simulation.replay = replay;
+    COVEY_TRY(run_scenario(options, scenario, out, &out->summary, err));
+    real_outcome_sort(out);
+    (void)snprintf(times, sizeof times, "%s/times.csv", folder);
+    return real_outcome_write_times(out, times, err);
+}
+
+/* Both runs, in DIR/real and DIR/virtual; without --out in a folder that goes when all is well. */
+static enum covey_status run_both(struct run_options *options, const struct covey_scenario *scenario,
+                                  bool *equal, struct covey_error *err)
+{
+    char own[] = "/tmp/covey-real-XXXXXX", real_folder[REAL_PATH_BYTES], virtual_folder[REAL_PATH_BYTES],
+         replay[REAL_PATH_BYTES + 16];
+    struct real_outcome real = {0}, simulated = {0};
+    const char *folder = options->simulation.folder;
+    const bool keeps = folder != NULL;
+    COVEY_TRY(real_check(scenario, options->real, err));
+    if (!keeps && (folder = mkdtemp(own)) == NULL)
+        return covey_fail(err, COVEY_IO, "%s: cannot be made", own);
+    if (!keeps)
+        COVEY_TRY(real_folder_make(folder, err));
+    (void)snprintf(real_folder, sizeof real_folder, "%s/real", folder);
+    (void)snprintf(virtual_folder, sizeof virtual_folder, "%s/virtual", folder);
+    (void)snprintf(replay, sizeof replay, "%s/times.csv", real_folder);
+    enum covey_status status = play_real(options, scenario, real_folder, &real, err);
+    if (status == COVEY_OK)
+        status = play_virtual(options, scenario, virtual_folder, replay, &simulated, err);
+    if (status == COVEY_OK)
+        real_compare(stdout, &real, &simulated, options->json, equal);
+    if (!keeps && status == COVEY_OK)
+        real_folder_remove(folder);
+    else if (!keeps)
+        (void)fprintf(stderr, "covey-sim run: what was played lies in %s\n", folder);
+    real_outcome_free(&real);
+    real_outcome_free(&simulated);
     return status;
 }
 
@@ -219,13 +332,19 @@ int command_run(int argc, char **argv)
     }
     enum covey_status status = covey_ranks_start(&ranks, &err);
     options.simulation.ranks = &ranks;
-    if (status == COVEY_OK)
-        status = run_scenario(&options, &scenario, &summary, &err);
+    bool equal = true;
+    if (status == COVEY_OK && options.real > 0 && ranks.count > 1)
+        status = covey_fail(&err, COVEY_INVALID, "--real is for one process: without mpirun");
+    else if (status == COVEY_OK && options.real > 0)
+        status = run_both(&options, &scenario, &equal, &err);
+    else if (status == COVEY_OK)
+        status = run_scenario(&options, &scenario, NULL, &summary, &err);
     covey_scenario_free(&scenario);
     if (status != COVEY_OK)
         (void)fprintf(stderr, "covey-sim run: %s\n", err.text);
-    else if (ranks.rank == 0)
+    else if (ranks.rank == 0 && options.real == 0)
         print_summary(&options, &summary);
     covey_ranks_stop(&ranks, status != COVEY_OK);
-    return status != COVEY_OK;
+    const bool wrong_use = options.real > 0 && (status == COVEY_INVALID || status == COVEY_NOT_FOUND);
+    return wrong_use ? 2 : status != COVEY_OK || !equal;
 }

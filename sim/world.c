@@ -304,6 +304,15 @@ double covey_world_joules(const struct covey_world *world, uint32_t device, uint
            (double)bytes_up * link->joules_per_byte_up + (double)bytes_down * link->joules_per_byte_down;
 }
 
+void covey_world_link(const struct covey_world *world, uint32_t index, struct covey_world_link *out)
+{
+    const struct link_class *link = &world->links[index];
+    *out = (struct covey_world_link){.up_bits_per_s = link->up_bits_per_s,
+                                     .down_bits_per_s = link->down_bits_per_s,
+                                     .round_trip_ms = link->round_trip_ms,
+                                     .loss = link->loss};
+}
+
 const char *covey_world_device_class(const struct covey_world *world, uint32_t index)
 {
     return world->devices[index].class.name;

@@ -60,6 +60,13 @@ double covey_world_vanishes(const struct covey_world *world, uint32_t device, ui
 double covey_world_joules(const struct covey_world *world, uint32_t device, uint64_t examples,
                           uint64_t bytes_up, uint64_t bytes_down);
 
+/* The figures of a link; rates 0: no limit. */
+struct covey_world_link {
+    double up_bits_per_s, down_bits_per_s, round_trip_ms;
+    double loss; /* of each datagram, each way */
+};
+void covey_world_link(const struct covey_world *world, uint32_t index, struct covey_world_link *out);
+
 /* Names, for reports. index below the counts of the scenario (at least one each). */
 const char *covey_world_device_class(const struct covey_world *world, uint32_t index);
 const char *covey_world_link_class(const struct covey_world *world, uint32_t index);

@@ -7,6 +7,10 @@ covey_add_test(test_virtual_federation LINKS covey_sim covey_security
 if(NOT CMAKE_CROSSCOMPILING)
     covey_add_test(test_sim_program SOURCES integration/test_sim_program.c LABELS integration)
     add_dependencies(test_sim_program covey-sim)
+    # Starts the server and devices as processes.
+    covey_add_test(test_real_run LINKS covey_sim SOURCES integration/test_real_run.c unit/sim/little_fleet.c
+        LABELS integration TIMEOUT 1800)
+    add_dependencies(test_real_run covey-sim covey-server covey-client)
 endif()
 
 # Several ranks, where MPI is installed.
