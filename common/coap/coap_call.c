@@ -25,9 +25,11 @@ static size_t segments_bytes(const char *text, char separator)
     return total;
 }
 
+/* Blocks that we send have the path beside them; those that we are sent have not. */
 static bool fits(const struct covey_coap_call *call, uint8_t szx, size_t room)
 {
-    size_t names = segments_bytes(call->path, '/') + segments_bytes(call->query, '&');
+    const bool sends = call->body.size > 0;
+    size_t names = sends ? segments_bytes(call->path, '/') + segments_bytes(call->query, '&') : 0;
     return covey_coap_block_bytes(szx) + BLOCK_OVERHEAD_BYTES + names <= room;
 }
 

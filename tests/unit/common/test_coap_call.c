@@ -306,4 +306,12 @@ Test(coap_call, requests_that_cannot_be, .timeout = 30)
     cr_assert_eq(first.block1.szx, 5);
     cr_assert_eq(first.payload.size, 512);
     covey_coap_call_destroy(call);
+    /* but not in the answers to a GET: they do not repeat it */
+    request = (struct covey_request){.method = COVEY_GET,
+                                     .path = long_path,
+                                     .expect_bytes = sizeof body,
+                                     .reply_limit_bytes = sizeof body};
+    call = make(&request, false);
+    cr_assert_eq(next(call, 1).block2.szx, COVEY_COAP_SZX_MAX);
+    covey_coap_call_destroy(call);
 }
