@@ -5,7 +5,7 @@ function(covey_add_client_test name)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/client) # private headers stand beside their source
 endfunction()
 
-foreach(name IN ITEMS test_client_config test_client_round test_client_state test_policy test_upload)
+foreach(name IN ITEMS test_client_config test_client_round test_client_state test_local_step test_policy test_upload)
     covey_add_client_test(${name})
 endforeach()
 foreach(name IN ITEMS test_client test_download)
@@ -19,3 +19,4 @@ if(NOT COVEY_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/covey-client ${PROJECT_BINARY_DIR}/device_memory)
     set_tests_properties(device_memory PROPERTIES TIMEOUT 3600)
 endif()
+target_link_libraries(test_local_step PRIVATE covey_aggregation) # both halves of the algorithms, put together
