@@ -1,5 +1,6 @@
 #include "covey/server_optimiser.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,14 +14,8 @@ struct place {
     double w, first, second;
 };
 
-/* A row for each kind: which vectors of state it has, and the next place of a coordinate. d: the mean there.
- */
-struct kind {
-    const char *word;
-    double rate; /* default */
-    bool has_first, has_second, adapts;
-    void (*step)(const struct covey_server_rule *rule, double d, double share, struct place *at);
-};
+/* The next place of a coordinate, for each kind. d: the mean there. */
+typedef void step_fn(const struct covey_server_rule *rule, double d, double share, struct place *at);
 
 static void sgd_step(const struct covey_server_rule *rule, double d, double share, struct place *at)
 {
@@ -70,14 +65,80 @@ static void feddyn_step(const struct covey_server_rule *rule, double d, double s
     at->w += d + at->first;
 }
 
+/* A control variate's step, whatever the kind. */
+static void control_step(const struct covey_server_rule *rule, double d, double share, struct place *at)
+{
+    (void)rule;
+    at->w += share * d;
+}
+
+/* Coordinates [from, to) on their way from one state to the next. */
+struct stretch {
+    struct covey_server_optimiser *optimiser;
+    const struct covey_server_mean *mean;
+    double scale; /* of the mean here */
+    float *weights;
+    size_t from, to;
+    bool keep; /* the results take their places; otherwise they are looked at only */
+};
+
+/* All of them are finite. Inlined with what is known of a kind, so that the loop has no call and no choice in
+ * it. */
+__attribute__((always_inline)) static inline bool run(const struct stretch *stretch, step_fn *step,
+                                                      bool has_first, bool has_second)
+{
+    const struct covey_server_rule rule = stretch->optimiser->rule;
+    const double *mean = stretch->mean->values, share = stretch->mean->share, scale = stretch->scale;
+    double *first = stretch->optimiser->first, *second = stretch->optimiser->second;
+    float *weights = stretch->weights;
+    uint32_t finite = 1;
+    for (size_t i = stretch->from; i < stretch->to; i++) {
+        struct place at = {
+            .w = (double)weights[i], .first = has_first ? first[i] : 0, .second = has_second ? second[i] : 0};
+        step(&rule, scale * mean[i], share, &at);
+        finite &= (uint32_t)(fabsf((float)at.w) <= FLT_MAX) & (uint32_t)(fabs(at.first) <= DBL_MAX) &
+                  (uint32_t)(fabs(at.second) <= DBL_MAX);
+        if (!stretch->keep)
+            continue;
+        weights[i] = (float)at.w;
+        if (has_first)
+            first[i] = at.first;
+        if (has_second)
+            second[i] = at.second;
+    }
+    return finite != 0;
+}
+
+#define RUN(name, has_first, has_second)                                                                     \
+    static bool name##_run(const struct stretch *stretch)                                                    \
+    {                                                                                                        \
+        return run(stretch, name##_step, has_first, has_second);                                             \
+    }
+
+RUN(sgd, false, false)
+RUN(momentum, true, false)
+RUN(adagrad, true, true)
+RUN(adam, true, true)
+RUN(yogi, true, true)
+RUN(feddyn, true, false)
+RUN(control, false, false)
+
+/* A row for each kind: which vectors of state it has, and how it steps. */
+struct kind {
+    const char *word;
+    double rate; /* default */
+    bool has_first, has_second, adapts;
+    bool (*run)(const struct stretch *stretch);
+};
+
 /* Default rates: Reddi et al. 2021, table 8, EMNIST character recognition. */
 static const struct kind kinds[COVEY_SERVER_OPTIMISERS] = {
-    [COVEY_SERVER_SGD] = {"sgd", 1, false, false, false, sgd_step},
-    [COVEY_SERVER_MOMENTUM] = {"momentum", 1, true, false, false, momentum_step},
-    [COVEY_SERVER_ADAGRAD] = {"adagrad", .1, true, true, true, adagrad_step},
-    [COVEY_SERVER_ADAM] = {"adam", .00316, true, true, true, adam_step},
-    [COVEY_SERVER_YOGI] = {"yogi", .00316, true, true, true, yogi_step},
-    [COVEY_SERVER_FEDDYN] = {"feddyn", 1, true, false, false, feddyn_step},
+    [COVEY_SERVER_SGD] = {"sgd", 1, false, false, false, sgd_run},
+    [COVEY_SERVER_MOMENTUM] = {"momentum", 1, true, false, false, momentum_run},
+    [COVEY_SERVER_ADAGRAD] = {"adagrad", .1, true, true, true, adagrad_run},
+    [COVEY_SERVER_ADAM] = {"adam", .00316, true, true, true, adam_run},
+    [COVEY_SERVER_YOGI] = {"yogi", .00316, true, true, true, yogi_run},
+    [COVEY_SERVER_FEDDYN] = {"feddyn", 1, true, false, false, feddyn_run},
 };
 
 const char *covey_server_optimiser_name(enum covey_server_optimiser_kind kind)
@@ -167,17 +228,14 @@ void covey_server_optimiser_deinit(struct covey_server_optimiser *optimiser)
 
 /* ------------------------------------------------------------------ the step */
 
-static struct place step_at(const struct covey_server_optimiser *optimiser,
-                            const struct covey_server_mean *mean, const float *weights, size_t i)
+static bool run_all(struct covey_server_optimiser *optimiser, const struct covey_server_mean *mean,
+                    float *weights, bool keep)
 {
-    struct place at = {.w = (double)weights[i],
-                       .first = optimiser->first != NULL ? optimiser->first[i] : 0,
-                       .second = optimiser->second != NULL ? optimiser->second[i] : 0};
-    if (i < optimiser->controls_from)
-        kinds[optimiser->rule.kind].step(&optimiser->rule, mean->scale * mean->values[i], mean->share, &at);
-    else
-        at.w += mean->share * mean->values[i];
-    return at;
+    const size_t controls = optimiser->controls_from;
+    const struct stretch own = {optimiser, mean, mean->scale, weights, 0, controls, keep};
+    const struct stretch others = {optimiser, mean, 1, weights, controls, optimiser->count, keep};
+    const bool finite = kinds[optimiser->rule.kind].run(&own);
+    return control_run(&others) && finite;
 }
 
 enum covey_status covey_server_optimiser_step(struct covey_server_optimiser *optimiser,
@@ -187,20 +245,10 @@ enum covey_status covey_server_optimiser_step(struct covey_server_optimiser *opt
     if (!(mean->share > 0 && mean->share <= 1) || !(mean->scale > 0) || !isfinite(mean->scale))
         return covey_fail(err, COVEY_INVALID, "a mean scaled by %g of a share of %g of the devices",
                           mean->scale, mean->share);
-    for (size_t i = 0; i < optimiser->count; i++) {
-        const struct place at = step_at(optimiser, mean, weights, i);
-        if (!isfinite((float)at.w) || !isfinite(at.first) || !isfinite(at.second))
-            return covey_fail(err, COVEY_NOT_FINITE,
-                              "the step would make weight %zu infinite or NaN: the model stays", i);
-    }
-    for (size_t i = 0; i < optimiser->count; i++) {
-        const struct place at = step_at(optimiser, mean, weights, i);
-        weights[i] = (float)at.w;
-        if (optimiser->first != NULL)
-            optimiser->first[i] = at.first;
-        if (optimiser->second != NULL)
-            optimiser->second[i] = at.second;
-    }
+    if (!run_all(optimiser, mean, weights, false))
+        return covey_fail(err, COVEY_NOT_FINITE,
+                          "the step would make weights infinite or NaN: the model stays");
+    (void)run_all(optimiser, mean, weights, true);
     return COVEY_OK;
 }
 
