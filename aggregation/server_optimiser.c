@@ -228,12 +228,17 @@ void covey_server_optimiser_deinit(struct covey_server_optimiser *optimiser)
 
 /* ------------------------------------------------------------------ the step */
 
-static bool run_all(struct covey_server_optimiser *optimiser, const struct covey_server_mean *mean,
-                    float *weights, bool keep)
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool run_stretch(struct covey_server_optimiser *optimiser, const struct covey_server_mean *mean,
+                        float *weights, size_t from, size_t to, bool keep)
 {
     const size_t controls = optimiser->controls_from;
-    const struct stretch own = {optimiser, mean, mean->scale, weights, 0, controls, keep};
-    const struct stretch others = {optimiser, mean, 1, weights, controls, optimiser->count, keep};
+    const struct stretch own = {optimiser, mean, mean->scale, weights, from, least(to, controls), keep};
+    const struct stretch others = {optimiser, mean, 1, weights, from < controls ? controls : from, to, keep};
     const bool finite = kinds[optimiser->rule.kind].run(&own);
     return control_run(&others) && finite;
 }
@@ -242,13 +247,18 @@ enum covey_status covey_server_optimiser_step(struct covey_server_optimiser *opt
                                               const struct covey_server_mean *mean, float *weights,
                                               struct covey_error *err)
 {
+    const size_t count = optimiser->count;
     if (!(mean->share > 0 && mean->share <= 1) || !(mean->scale > 0) || !isfinite(mean->scale))
         return covey_fail(err, COVEY_INVALID, "a mean scaled by %g of a share of %g of the devices",
                           mean->scale, mean->share);
-    if (!run_all(optimiser, mean, weights, false))
+    if (!run_stretch(optimiser, mean, weights, 0, count, false)) {
+        size_t i = 0;
+        while (run_stretch(optimiser, mean, weights, i, i + 1, false))
+            i++;
         return covey_fail(err, COVEY_NOT_FINITE,
-                          "the step would make weights infinite or NaN: the model stays");
-    (void)run_all(optimiser, mean, weights, true);
+                          "the step would make weight %zu infinite or NaN: the model stays", i);
+    }
+    (void)run_stretch(optimiser, mean, weights, 0, count, true);
     return COVEY_OK;
 }
 
