@@ -142,19 +142,21 @@ static struct pipe make_pipe(double bits_per_s, const struct link_class *link)
                          .loss = link->loss};
 }
 
-/* Framing as the in-process transport counts it, of a path of the usual length. */
+#define BLOCK_OPTION_BYTES 4 /* which block is asked for */
+
+/* Framing as the in-process transport counts it, of paths of the usual length. The path stands in requests
+ * alone: beside each block of an upload, in each question for a block of a download. */
 static void weigh(struct transfer_run *run)
 {
-    static const char path[] = "f/federation/a/0123456789abcdef";
-    const struct covey_inprocess_weight whole = covey_inprocess_weigh(path, (size_t)run->body_bytes);
-    const struct covey_inprocess_weight request = covey_inprocess_weigh(path, 0);
+    static const char update[] = "f/name/a/0123456789abcdef",
+                      body[] = "f/name/d/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const struct covey_inprocess_weight whole =
+        covey_inprocess_weigh(run->is_up ? update : "", (size_t)run->body_bytes);
     run->block_framing = (uint32_t)((whole.bytes - run->body_bytes) / whole.datagrams);
+    run->answer_bytes = COVEY_INPROCESS_ANSWER_BYTES;
     if (!run->is_up)
-        run->answer_bytes = (uint32_t)request.bytes;
-    else
-        run->answer_bytes = whole.answer_datagrams > 0
-                                ? (uint32_t)(whole.answer_bytes / whole.answer_datagrams)
-                                : COVEY_INPROCESS_ANSWER_BYTES;
+        run->answer_bytes =
+            (uint32_t)covey_inprocess_weigh(body, 0).bytes + (whole.datagrams > 1 ? BLOCK_OPTION_BYTES : 0);
 }
 
 /* body: (body_bytes) scratch; bitmaps: two of covey_block_bitmap_bytes(blocks). */
