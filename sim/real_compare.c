@@ -8,8 +8,10 @@
 
 #define LINE_BYTES 4096
 
-/* Of all updates of a run, in milliseconds. */
+/* Of the updates that both runs tell of, in milliseconds. A device that did not hear before the server's end
+ * that its last update was taken has no times of it. */
 struct times {
+    uint32_t count;
     double training, fetch, send;  /* means */
     double network, median, tenth; /* fetch + send: mean, median, exceeded by a tenth */
     double round_s;                /* mean length of a round */
@@ -28,19 +30,38 @@ static double mean_round_s(const struct real_outcome *outcome)
                : (double)NAN;
 }
 
-static struct times measure(const struct real_outcome *outcome)
+static bool tells_of(const struct real_outcome *outcome, const struct covey_sim_update *update)
 {
-    const uint32_t n = outcome->update_count;
+    return outcome->update_count > 0 && bsearch(update, outcome->updates, outcome->update_count,
+                                                sizeof *outcome->updates, real_by_round) != NULL;
+}
+
+static void add(struct times *times, const struct covey_sim_update *update)
+{
+    times->count++;
+    times->training += (double)update->training_ms;
+    times->fetch += (double)update->fetch_ms;
+    times->send += (double)update->send_ms;
+}
+
+/* round 0: all of them. */
+static struct times measure(const struct real_outcome *outcome, const struct real_outcome *other,
+                            uint32_t round)
+{
     struct times times = {.median = (double)NAN, .tenth = (double)NAN, .round_s = mean_round_s(outcome)};
-    double *each = calloc((size_t)n + 1, sizeof *each);
-    for (uint32_t i = 0; i < n; i++) {
+    double *each = calloc((size_t)outcome->update_count + 1, sizeof *each);
+    for (uint32_t i = 0; i < outcome->update_count; i++) {
         const struct covey_sim_update *update = &outcome->updates[i];
-        times.training += (double)update->training_ms / n;
-        times.fetch += (double)update->fetch_ms / n;
-        times.send += (double)update->send_ms / n;
+        if ((round != 0 && update->round != round) || !tells_of(other, update))
+            continue;
         if (each != NULL)
-            each[i] = (double)(update->fetch_ms + update->send_ms);
+            each[times.count] = (double)(update->fetch_ms + update->send_ms);
+        add(&times, update);
     }
+    const uint32_t n = times.count;
+    times.training /= n;
+    times.fetch /= n;
+    times.send /= n;
     times.network = times.fetch + times.send;
     if (each != NULL && n > 0) {
         qsort(each, n, sizeof *each, by_size);
@@ -49,18 +70,6 @@ static struct times measure(const struct real_outcome *outcome)
     }
     free(each);
     return times;
-}
-
-static double network_of_round(const struct real_outcome *outcome, uint32_t round)
-{
-    double sum = 0;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < outcome->update_count; i++)
-        if (outcome->updates[i].round == round) {
-            sum += (double)(outcome->updates[i].fetch_ms + outcome->updates[i].send_ms);
-            n++;
-        }
-    return n > 0 ? sum / n / 1000 : (double)NAN;
 }
 
 static double off(double real, double other)
@@ -96,10 +105,11 @@ static void print_hash(FILE *out, const char *what, const struct covey_hash *has
 static void print_table(FILE *out, const struct real_outcome *real, const struct real_outcome *other,
                         bool equal)
 {
-    const struct times a = measure(real), b = measure(other);
+    const struct times a = measure(real, other, 0), b = measure(other, real, 0);
     (void)fprintf(out, "%-42s %14s %14s\n", real->summary.scenario, "real", "virtual");
     row(out, "rounds", real->summary.rounds, other->summary.rounds, "", 0);
-    row(out, "updates", real->update_count, other->update_count, "", 0);
+    row(out, "updates", (double)real->summary.updates, (double)other->summary.updates, "", 0);
+    row(out, "  with times in both runs", a.count, b.count, "", 0);
     row(out, real->summary.metric_is_error ? "error of the last model" : "metric of the last model",
         real->summary.accuracy, other->summary.accuracy, "", 4);
     row(out, "bytes up", (double)real->summary.bytes_up / 1e6, (double)other->summary.bytes_up / 1e6, "MB",
@@ -161,7 +171,9 @@ static void print_round(FILE *out, const struct real_outcome *real, const struct
     begin_line(&json, text);
     covey_json_int(&json, "round", a->round);
     add_pair(&json, "metric", a->metric, b->metric);
-    add_pair(&json, "network_s", network_of_round(real, a->round), network_of_round(other, b->round));
+    const double spent = measure(real, other, a->round).network,
+                 modelled = measure(other, real, b->round).network;
+    add_pair(&json, "network_s", spent / 1000, modelled / 1000);
     add_hashes(&json, &a->model, &b->model);
     print_line(out, &json);
 }
@@ -170,7 +182,7 @@ static void print_json(FILE *out, const struct real_outcome *real, const struct 
                        bool equal)
 {
     const struct covey_sim_summary *x = &real->summary, *y = &other->summary;
-    const struct times a = measure(real), b = measure(other);
+    const struct times a = measure(real, other, 0), b = measure(other, real, 0);
     char text[LINE_BYTES];
     struct covey_json json;
     for (uint32_t i = 0; i < real->round_count && i < other->round_count; i++)
@@ -181,7 +193,8 @@ static void print_json(FILE *out, const struct real_outcome *real, const struct 
     covey_json_bool(&json, "equal", equal);
     add_hashes(&json, &x->model, &y->model);
     add_pair(&json, "rounds", x->rounds, y->rounds);
-    add_pair(&json, "updates", real->update_count, other->update_count);
+    add_pair(&json, "updates", (double)x->updates, (double)y->updates);
+    covey_json_int(&json, "updates_timed", a.count);
     add_pair(&json, "metric", x->accuracy, y->accuracy);
     add_pair(&json, "bytes_up", (double)x->bytes_up, (double)y->bytes_up);
     add_pair(&json, "bytes_down", (double)x->bytes_down, (double)y->bytes_down);

@@ -57,7 +57,7 @@ enum covey_status real_outcome_add_update(struct real_outcome *outcome, const st
     return COVEY_OK;
 }
 
-static int by_round(const void *a, const void *b)
+int real_by_round(const void *a, const void *b)
 {
     const struct covey_sim_update *x = a, *y = b;
     if (x->round != y->round)
@@ -68,7 +68,7 @@ static int by_round(const void *a, const void *b)
 void real_outcome_sort(struct real_outcome *outcome)
 {
     if (outcome->update_count > 0)
-        qsort(outcome->updates, outcome->update_count, sizeof *outcome->updates, by_round);
+        qsort(outcome->updates, outcome->update_count, sizeof *outcome->updates, real_by_round);
 }
 
 enum covey_status real_outcome_write_times(const struct real_outcome *outcome, const char *path,

@@ -55,6 +55,7 @@ COVEY_MUST_CHECK enum covey_status real_outcome_add_update(struct real_outcome *
                                                            const struct covey_sim_update *update,
                                                            struct covey_error *err);
 void real_outcome_sort(struct real_outcome *outcome);
+int real_by_round(const void *a, const void *b); /* struct covey_sim_update, for bsearch */
 /* CSV "device,round,training_ms,fetch_ms,send_ms": what --replay reads. */
 COVEY_MUST_CHECK enum covey_status real_outcome_write_times(const struct real_outcome *outcome,
                                                             const char *path, struct covey_error *err);
