@@ -130,12 +130,13 @@ static void write_list(FILE *out, const struct covey_field *field, const uint8_t
     }
 }
 
-/* Nothing that is left out on purpose: absent text, an empty list, a mapping in which all is zero. */
+/* Nothing that is left out on purpose: absent text, an empty list, a mapping or a sparse key in which all is
+ * zero. */
 static bool is_absent(const struct covey_field *field, const uint8_t *from)
 {
     const struct covey_field alone[] = {*field, {.key = NULL}};
     return (field->kind == COVEY_FIELD_TEXT || field->kind == COVEY_FIELD_LIST ||
-            field->kind == COVEY_FIELD_MAPPING) &&
+            field->kind == COVEY_FIELD_MAPPING || field->sparse) &&
            is_zero(alone, from);
 }
 

@@ -51,6 +51,7 @@ static const char template[] =
     "      fraction: 1.0      # of the devices that are there; or `count: 100`\n"
     "      over_selection: 0  # .2 = a fifth more, for those who will not deliver\n"
     "      minimum_devices: 2 # before a round begins\n"
+    "      # policy: random   # or examples, round-robin, power-of-choice, utility\n"
     "\n"
     "    round:               # (*)\n"
     "      deadline_s: 300\n"

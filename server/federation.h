@@ -58,6 +58,7 @@ struct covey_member {
     uint32_t slot, past_slot;  /* in `cohort` and `past`; COVEY_NO_SLOT */
     uint64_t expected_back_ms; /* of one that polls: it counts as available until then */
     uint64_t last_push_ms;
+    struct covey_device_record record;
 };
 
 /* What a round adds up to besides the sum itself. */

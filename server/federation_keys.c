@@ -10,6 +10,8 @@
 /* the first word of each is what a left-out key means */
 static const char *const optimisers[] = {"sgd", "momentum", "adam", NULL};
 static const char *const schedules[] = {"constant", "step", "cosine", "warmup", NULL};
+static const char *const policies[] = {"random",          "examples", "round-robin",
+                                       "power-of-choice", "utility",  NULL};
 static const char *const watched[] = {"metric", "loss", NULL};
 
 const struct covey_field covey_keys_train_fields[] = {
@@ -37,6 +39,10 @@ const struct covey_field covey_keys_selection_fields[] = {
     {.key = "count", INT, AT(selection, count), .maximum = COVEY_DEVICES},
     {.key = "over_selection", REAL, AT(selection, over_selection), .maximum = 10},
     {.key = "minimum_devices", INT, AT(selection, minimum_devices), .maximum = COVEY_DEVICES},
+    {.key = "policy", CHOICE, AT(selection, policy), .choices = policies, .sparse = true},
+    {.key = "candidates", REAL, AT(selection, candidates), .minimum = 1, .maximum = 1000, .sparse = true},
+    {.key = "exploration", REAL, AT(selection, exploration), .maximum = 1, .sparse = true},
+    {.key = "pace_s", REAL, AT(selection, pace_s), .maximum = 4e6, .sparse = true},
     {.key = NULL}};
 const struct covey_field covey_keys_round_fields[] = {
     {.key = "goal", INT, AT(round, goal), .maximum = COVEY_DEVICES},
@@ -71,6 +77,7 @@ void covey_keys_rules(const struct covey_selection_keys *selection, const struct
         .count = (uint32_t)selection->count,
         .fraction = selection->fraction > 0 ? selection->fraction : 1,
         .over_selection = selection->over_selection,
+        .selection = {selection->policy, selection->candidates, selection->exploration, selection->pace_s},
         .goal = (uint32_t)round->goal,
         .minimum_updates = (uint32_t)round->minimum_updates,
         .deadline_ms = covey_keys_ms(round->deadline_s, 300000),

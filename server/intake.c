@@ -229,6 +229,12 @@ static void recorded(struct covey_ledger_record *record, enum covey_status statu
     federation->tally.examples += record->update.examples;
     federation->tally.update_bytes += record->update.stream_bytes;
     federation->tally.loss_sum += record->update.loss_after * (double)record->update.examples;
+    const int64_t taken_ms = record->update.received_ms - federation->opened.opened_ms;
+    struct covey_device_record *known = &federation->members[slot->device].record;
+    known->last_round = record->update.round;
+    known->examples = record->update.examples;
+    known->taken_ms = taken_ms < 0 ? 0 : (uint32_t)taken_ms;
+    known->loss = (float)record->update.loss_before;
     federation->update_bytes_up += record->update.stream_bytes;
     federation->bytes_up_fp32 += 4ull * federation->update_count;
     pthread_mutex_unlock(&federation->mutex);

@@ -8,6 +8,7 @@
  *   contribution  an update: unique by (device, assignment); its bytes stay until the round's model is stored
  *   device        known devices in the order of their coming, which decides their shard
  *   metric        the latest value of each name that a device posted
+ *   standing      what choosing a cohort wants to know of a device, a line a federation and device
  *
  * Thread-safe throughout. Writing calls wait for the disk, except covey_ledger_record. Times are wall clock.
  */
@@ -21,6 +22,7 @@
 #include "covey/bytes.h"
 #include "covey/limits.h"
 #include "covey/messages.h"
+#include "covey/selection.h"
 #include "covey/status.h"
 
 #include "ledger_writer.h"
@@ -107,6 +109,12 @@ COVEY_MUST_CHECK enum covey_status covey_ledger_each_assignment(
     struct covey_error *err);
 
 /* ------------------------------------------------------------------ updates */
+
+/* What rounds and updates left behind of each device of a federation; `each` may return false to stop. */
+COVEY_MUST_CHECK enum covey_status covey_ledger_each_standing(
+    struct covey_ledger *ledger, const char *federation,
+    bool (*each)(void *user, const char *device, const struct covey_device_record *record), void *user,
+    struct covey_error *err);
 
 struct covey_ledger_update {
     char federation[COVEY_NAME_BYTES];

@@ -39,6 +39,12 @@ static const char schema[] =
     " PRIMARY KEY(federation, name)) WITHOUT ROWID;"
     "PRAGMA user_version=1;";
 
+/* Came later, and older programs do not mind: made when it is missing. */
+static const char additions[] =
+    "CREATE TABLE IF NOT EXISTS standing(federation TEXT NOT NULL, device TEXT NOT NULL, chosen INTEGER NOT "
+    "NULL DEFAULT 0, last_round INTEGER NOT NULL DEFAULT 0, examples INTEGER NOT NULL DEFAULT 0,"
+    " taken_ms INTEGER NOT NULL DEFAULT 0, loss REAL, PRIMARY KEY(federation, device)) WITHOUT ROWID;";
+
 static const char *const query_texts[COVEY_SQL_COUNT] = {
 #define QUERY_TEXT(name, text) text,
     COVEY_LEDGER_QUERIES(QUERY_TEXT)
@@ -288,11 +294,13 @@ static enum covey_status connect_to_write(struct covey_database *database, const
     int64_t version = 0;
     COVEY_TRY(check_version(database, path, &version, err));
     if (version != 0)
-        return COVEY_OK;
+        return pragma(database, additions, err);
     COVEY_TRY(pragma(database, "BEGIN IMMEDIATE", err));
     enum covey_status status = pragma(database, "PRAGMA application_id=1668249209", err); /* APPLICATION_ID */
     if (status == COVEY_OK)
         status = pragma(database, schema, err);
+    if (status == COVEY_OK)
+        status = pragma(database, additions, err);
     if (status == COVEY_OK)
         status = pragma(database, "COMMIT", err);
     if (status != COVEY_OK)

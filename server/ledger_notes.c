@@ -99,6 +99,34 @@ enum covey_status covey_ledger_each_metric(struct covey_ledger *ledger, const ch
     return covey_ledger_read(ledger, COVEY_SQL_EACH_METRIC, visit_metric, &visit, NULL, err, "t", federation);
 }
 
+struct standing_visit {
+    bool (*each)(void *user, const char *device, const struct covey_device_record *record);
+    void *user;
+};
+
+static bool visit_standing(void *user, struct covey_row *row)
+{
+    const struct standing_visit *visit = user;
+    char device[COVEY_NAME_BYTES];
+    covey_row_text(row, 0, device, sizeof device);
+    const struct covey_device_record record = {.chosen = covey_row_u32(row, 1),
+                                               .last_round = covey_row_u32(row, 2),
+                                               .examples = covey_row_u32(row, 3),
+                                               .taken_ms = covey_row_u32(row, 4),
+                                               .loss = (float)covey_row_real(row, 5)};
+    return visit->each(visit->user, device, &record);
+}
+
+enum covey_status covey_ledger_each_standing(struct covey_ledger *ledger, const char *federation,
+                                             bool (*each)(void *user, const char *device,
+                                                          const struct covey_device_record *record),
+                                             void *user, struct covey_error *err)
+{
+    struct standing_visit visit = {each, user};
+    return covey_ledger_read(ledger, COVEY_SQL_EACH_STANDING, visit_standing, &visit, NULL, err, "t",
+                             federation);
+}
+
 static enum covey_status write_note(struct covey_database *database, const void *what,
                                     struct covey_error *err)
 {

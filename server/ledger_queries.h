@@ -49,6 +49,13 @@
       " ON CONFLICT(federation, device, name) DO UPDATE SET unit=?4, value=?5, noted_s=?6")                  \
     X(EACH_METRIC, "SELECT name, min(unit), count(*), avg(value), min(value), max(value) FROM metric"        \
                    " WHERE federation=? AND value IS NOT NULL GROUP BY name ORDER BY name LIMIT 1000")       \
+    X(NOTE_CHOSEN, "INSERT INTO standing(federation, device, chosen) VALUES(?,?,1)"                          \
+                   " ON CONFLICT(federation, device) DO UPDATE SET chosen=chosen+1")                         \
+    X(NOTE_UPDATE, "UPDATE standing SET last_round=?3, examples=?4, loss=?5, taken_ms="                      \
+                   "max(0, ?6-(SELECT opened_ms FROM round WHERE federation=?1 AND round=?3))"               \
+                   " WHERE federation=?1 AND device=?2")                                                     \
+    X(EACH_STANDING,                                                                                         \
+      "SELECT device, chosen, last_round, examples, taken_ms, loss FROM standing WHERE federation=?")        \
     X(SET_NOTE, "INSERT INTO note(federation, name, value) VALUES(?1,?2,?3)"                                 \
                 " ON CONFLICT(federation, name) DO UPDATE SET value=?3")                                     \
     X(GET_NOTE, "SELECT value FROM note WHERE federation=? AND name=?")

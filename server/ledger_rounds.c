@@ -28,6 +28,8 @@ static enum covey_status write_opening(struct covey_database *database, const vo
                                      "btiit", assignment->id.bytes, sizeof assignment->id.bytes,
                                      round->federation, (int64_t)round->round, (int64_t)slot,
                                      assignment->device));
+        COVEY_TRY(covey_database_run(database, COVEY_SQL_NOTE_CHOSEN, "counting a device's rounds", NULL, err,
+                                     "tt", round->federation, assignment->device));
     }
     return COVEY_OK;
 }

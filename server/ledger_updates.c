@@ -51,7 +51,9 @@ static enum covey_status write_update(void *user, struct covey_ledger_job *job, 
                            update->loss_after, update->received_ms, update->body.data, update->body.size));
     record->outcome = COVEY_LEDGER_RECORDED;
     if (changes != 0)
-        return COVEY_OK;
+        return covey_database_run(database, COVEY_SQL_NOTE_UPDATE, "noting an update", NULL, err, "ttiidi",
+                                  update->federation, update->device, (int64_t)update->round,
+                                  (int64_t)update->examples, update->loss_before, update->received_ms);
     struct covey_hash there = {0};
     COVEY_TRY(covey_database_read(database, COVEY_SQL_FIND_UPDATE, copy_body_hash, &there, NULL, err, "tb",
                                   update->device, update->assignment.bytes, sizeof update->assignment.bytes));

@@ -13,6 +13,16 @@ struct opening {
     struct covey_round_action action;
 };
 
+/* What is known of those, for policies that ask. records: (count). */
+static void copy_records(struct covey_federation *federation, const uint32_t *places, uint32_t count,
+                         struct covey_device_record *records)
+{
+    pthread_mutex_lock(&federation->mutex);
+    for (uint32_t i = 0; i < count; i++)
+        records[i] = federation->members[places[i]].record;
+    pthread_mutex_unlock(&federation->mutex);
+}
+
 /* places: (count) of those available. slots: malloc'ed, (*chosen) with fresh ids. */
 static enum covey_status draw_cohort(struct covey_federation *federation,
                                      const struct covey_round_action *action, const uint32_t *places,
@@ -22,22 +32,26 @@ static enum covey_status draw_cohort(struct covey_federation *federation,
     struct covey_registry *registry = federation->server->registry;
     const uint32_t choose = action->choose < count ? action->choose : count;
     uint64_t *ids = malloc((size_t)count * sizeof *ids);
+    struct covey_device_record *records = malloc((size_t)count * sizeof *records);
     uint32_t *picked = malloc((size_t)choose * sizeof *picked);
     struct covey_slot *out = calloc(choose, sizeof *out);
-    enum covey_status status = ids == NULL || picked == NULL || out == NULL
+    enum covey_status status = ids == NULL || records == NULL || picked == NULL || out == NULL
                                    ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", choose)
                                    : COVEY_OK;
     if (status == COVEY_OK) {
         for (uint32_t i = 0; i < count; i++)
             ids[i] = covey_registry_id(registry, places[i]);
-        status =
-            covey_cohort_select(federation->options.recipe.seed, action->round, ids, count, choose, picked);
+        copy_records(federation, places, count, records);
+        const struct covey_candidates candidates = {.ids = ids, .records = records, .count = count};
+        status = covey_cohort_select(&action->selection, federation->options.recipe.seed, action->round,
+                                     &candidates, choose, picked);
     }
     for (uint32_t i = 0; status == COVEY_OK && i < choose; i++) {
         out[i].device = places[picked[i]];
         status = covey_secret_bytes(out[i].id.bytes, sizeof out[i].id.bytes);
     }
     free(ids);
+    free(records);
     free(picked);
     if (status != COVEY_OK) {
         free(out);
@@ -132,6 +146,8 @@ static enum covey_status open_round(struct covey_federation *federation,
         status = covey_federation_seat_cohort(federation, action->round, slots, *chosen);
     }
     if (status == COVEY_OK) {
+        for (uint32_t i = 0; i < *chosen; i++)
+            federation->members[slots[i].device].record.chosen++;
         slots = NULL;
         covey_aggregation_destroy(federation->aggregation);
         federation->aggregation = aggregation;

@@ -106,6 +106,20 @@ static bool see_assignment(void *user, uint32_t slot, const struct covey_ledger_
     return true;
 }
 
+static bool see_standing(void *user, const char *device, const struct covey_device_record *record)
+{
+    struct covey_federation *federation = user;
+    struct covey_server *server = federation->server;
+    uint32_t place;
+    if (covey_registry_enter(server->registry, device, covey_server_wall_ms(server) / 1000, &place) ==
+        COVEY_OK) {
+        struct covey_member *member = covey_federation_member(federation, place);
+        if (member != NULL)
+            member->record = *record;
+    }
+    return true;
+}
+
 /* The cohort of a round from the ledger, as the current one. */
 static enum covey_status seat_from_ledger(struct covey_federation *federation,
                                           const struct covey_ledger_round *row, struct covey_error *err)
@@ -276,7 +290,9 @@ enum covey_status covey_federation_recover(struct covey_federation *federation, 
     if (status != COVEY_OK)
         goto cleanup;
     const bool open = settle(history, true);
-    if (history->has_over)
+    status =
+        covey_ledger_each_standing(server->ledger, federation->options.name, see_standing, federation, err);
+    if (status == COVEY_OK && history->has_over)
         status = restore_past(federation, &history->last_over, err);
     if (status == COVEY_OK && open) {
         struct covey_error reason = {0};

@@ -54,6 +54,7 @@ enum covey_status covey_round_rules_check(const struct covey_round_rules *rules,
         return covey_fail(err, COVEY_INVALID, "give count, or a fraction above 0 and up to 1");
     if (!(rules->over_selection >= 0 && rules->over_selection <= 10))
         return covey_fail(err, COVEY_INVALID, "over_selection must be 0 to 10 (.2 = a fifth more)");
+    COVEY_TRY(covey_selection_check(&rules->selection, err));
     if (rules->deadline_ms == 0)
         return covey_fail(err, COVEY_INVALID, "a round needs a deadline above 0");
     if (rules->goal != 0 && rules->minimum_updates > rules->goal)
@@ -207,6 +208,7 @@ static void gather_tick(const struct step *step)
     struct covey_round_action *open = emit(step, COVEY_ACTION_OPEN);
     open->choose = choose;
     open->goal = goal;
+    open->selection = rules->selection;
     open->deadline_ms = rules->deadline_ms;
 }
 

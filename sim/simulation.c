@@ -115,7 +115,10 @@ static enum covey_status make_lists(struct covey_simulation *sim, struct covey_e
         sim->available_ids = calloc(devices, sizeof *sim->available_ids);
         sim->available = calloc(devices, sizeof *sim->available);
     }
-    if (sim->sequences == NULL || (!sim->everybody && (sim->available == NULL || sim->available_ids == NULL)))
+    const bool known = sim->scenario->rules.selection.policy != COVEY_SELECT_RANDOM;
+    sim->records = known ? calloc(devices, sizeof *sim->records) : NULL;
+    if ((known && sim->records == NULL) || sim->sequences == NULL ||
+        (!sim->everybody && (sim->available == NULL || sim->available_ids == NULL)))
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u devices", devices);
     return covey_virtual_tally_init(&sim->tally, &sim->fleet, err);
 }
@@ -201,6 +204,7 @@ void covey_simulation_destroy(struct covey_simulation *sim)
     free(sim->sequences);
     free(sim->available);
     free(sim->available_ids);
+    free(sim->records);
     free(sim->test_parts);
     free(sim->scores);
     free(sim->test_index);

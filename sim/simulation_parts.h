@@ -38,6 +38,7 @@ struct covey_simulation {
     uint32_t *sequences;
     uint64_t *available_ids; /* (devices) when not everybody is there all the time */
     uint32_t *available;     /* places of those */
+    struct covey_device_record *records; /* (devices) for policies that ask; NULL: random */
     bool everybody;
 
     struct covey_dataset *test_parts;

@@ -38,6 +38,11 @@ static uint64_t next_opening(const struct covey_simulation *sim)
     return next_ms == COVEY_ROUND_NO_TIMER || next_ms < sim->clock.now_ms ? sim->clock.now_ms : next_ms;
 }
 
+static size_t record_bytes(const struct covey_simulation *sim)
+{
+    return sim->records == NULL ? 0 : sim->fleet.devices * sizeof *sim->records;
+}
+
 static enum covey_status save_pieces(struct covey_simulation *sim, struct core *core, uint8_t *records,
                                      uint8_t *state, struct covey_error *err)
 {
@@ -51,6 +56,7 @@ static enum covey_status save_pieces(struct covey_simulation *sim, struct core *
         {sim->sequences, devices * sizeof *sim->sequences},
         {sim->tally.devices, devices * sizeof *sim->tally.devices},
         {records, sim->store == NULL ? 0 : covey_personal_store_save_bytes(sim->store)},
+        {sim->records, record_bytes(sim)},
         {state, (size_t)core->state_bytes}};
     return covey_checkpoint_write(sim->options.folder, &sim->scenario->hash, pieces,
                                   sizeof pieces / sizeof pieces[0], err);
@@ -159,6 +165,7 @@ static enum covey_status take_all(struct covey_simulation *sim, struct covey_che
     COVEY_TRY(
         covey_checkpoint_take(checkpoint, sim->tally.devices, devices * sizeof *sim->tally.devices, err));
     COVEY_TRY(take_store(sim, checkpoint, err));
+    COVEY_TRY(covey_checkpoint_take(checkpoint, sim->records, record_bytes(sim), err));
     COVEY_TRY(take_state(sim, checkpoint, core->state_bytes, err));
     sim->clock.now_ms = core->now_ms;
     sim->resume_ms = core->next_ms;

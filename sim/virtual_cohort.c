@@ -2,11 +2,10 @@
 
 #include <stdlib.h>
 
-#include "covey/server_round.h"
-
 #define PART 65536u /* devices */
 
 struct search {
+    const struct covey_selection *selection;
     uint64_t seed;
     const uint64_t *ids;
     uint32_t round, count, choose, size; /* size: of a part */
@@ -23,7 +22,8 @@ static void search_part(void *user, uint32_t worker, uint32_t index)
     uint32_t *places = search->places + (size_t)index * search->choose;
     (void)worker;
     search->found[index] = search->choose < count ? search->choose : count;
-    search->statuses[index] = covey_cohort_select(search->seed, search->round, search->ids + first, count,
+    const struct covey_candidates part = {.ids = search->ids + first, .count = count};
+    search->statuses[index] = covey_cohort_select(search->selection, search->seed, search->round, &part,
                                                   search->found[index], places);
     for (uint32_t i = 0; i < search->found[index]; i++)
         places[i] += first;
@@ -46,7 +46,9 @@ static enum covey_status search_among(const struct search *search, uint32_t part
             ids[at] = search->ids[places[at]];
         }
     if (status == COVEY_OK)
-        status = covey_cohort_select(search->seed, search->round, ids, total, search->choose, chosen);
+        status = covey_cohort_select(search->selection, search->seed, search->round,
+                                     &(struct covey_candidates){.ids = ids, .count = total}, search->choose,
+                                     chosen);
     for (uint32_t i = 0; i < search->choose && status == COVEY_OK; i++)
         chosen[i] = places[chosen[i]];
     free(ids);
@@ -54,15 +56,17 @@ static enum covey_status search_among(const struct search *search, uint32_t part
     return status;
 }
 
-enum covey_status covey_virtual_cohort_select(struct covey_crew *crew, uint64_t seed, uint32_t round,
-                                              const uint64_t *ids, uint32_t count, uint32_t choose,
-                                              uint32_t *chosen)
+enum covey_status covey_virtual_cohort_select(struct covey_crew *crew,
+                                              const struct covey_selection *selection, uint64_t seed,
+                                              uint32_t round, const struct covey_candidates *candidates,
+                                              uint32_t choose, uint32_t *chosen)
 {
-    const uint32_t parts = (count + PART - 1) / PART;
-    if (parts < 2 || choose > PART / 8)
-        return covey_cohort_select(seed, round, ids, count, choose, chosen);
-    struct search search = {.seed = seed,
-                            .ids = ids,
+    const uint32_t count = candidates->count, parts = (count + PART - 1) / PART;
+    if (parts < 2 || choose > PART / 8 || selection->policy != COVEY_SELECT_RANDOM)
+        return covey_cohort_select(selection, seed, round, candidates, choose, chosen);
+    struct search search = {.selection = selection,
+                            .seed = seed,
+                            .ids = candidates->ids,
                             .round = round,
                             .count = count,
                             .choose = choose,

@@ -4,12 +4,15 @@
 #ifndef COVEY_VIRTUAL_COHORT_H
 #define COVEY_VIRTUAL_COHORT_H
 
+#include "covey/selection.h"
 #include "virtual_crew.h"
 
-/* As covey_cohort_select. Between two rounds. */
-COVEY_MUST_CHECK enum covey_status covey_virtual_cohort_select(struct covey_crew *crew, uint64_t seed,
-                                                               uint32_t round, const uint64_t *ids,
-                                                               uint32_t count, uint32_t choose,
-                                                               uint32_t *chosen);
+/* As covey_cohort_select, which does it alone where the policy weighs devices against each other. Between two
+ * rounds. */
+COVEY_MUST_CHECK enum covey_status covey_virtual_cohort_select(struct covey_crew *crew,
+                                                               const struct covey_selection *selection,
+                                                               uint64_t seed, uint32_t round,
+                                                               const struct covey_candidates *candidates,
+                                                               uint32_t choose, uint32_t *chosen);
 
 #endif

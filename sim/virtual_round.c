@@ -124,18 +124,23 @@ static enum covey_status open_round(struct covey_simulation *sim, const struct c
                                     uint32_t available, struct covey_error *err)
 {
     const uint32_t choose = action->choose < available ? action->choose : available;
-    const uint64_t *ids = sim->everybody ? sim->fleet.ids : sim->available_ids;
+    const struct covey_candidates candidates = {.ids = sim->everybody ? sim->fleet.ids : sim->available_ids,
+                                                .places = sim->everybody ? NULL : sim->available,
+                                                .records = sim->records,
+                                                .count = available};
     sim->opening = *action;
     sim->opened_ms = sim->clock.now_ms;
     if (sim->first_opened_s == 0)
         sim->first_opened_s = covey_simulation_wall_s();
     COVEY_TRY(make_room(sim, choose, err));
-    COVEY_TRY(covey_virtual_cohort_select(sim->crew, sim->server.recipe.seed, action->round, ids, available,
-                                          choose, sim->chosen));
+    COVEY_TRY(covey_virtual_cohort_select(sim->crew, &action->selection, sim->server.recipe.seed,
+                                          action->round, &candidates, choose, sim->chosen));
     sim->member_count = choose;
     sim->context.deadline_ms = sim->clock.now_ms + action->deadline_ms;
     COVEY_TRY(covey_virtual_server_open(&sim->server, action->round, choose, err));
     covey_clock_clear(&sim->clock);
+    for (uint32_t slot = 0; slot < choose && sim->records != NULL; slot++)
+        sim->records[chosen_device(sim, slot)].chosen++;
     COVEY_TRY(seat(sim, err));
     const struct covey_crew_round round = {
         .round = action->round,
@@ -176,6 +181,13 @@ static enum covey_status take_in(struct covey_simulation *sim, struct covey_virt
     }
     COVEY_TRY(covey_crew_fold(sim->crew, job, err));
     member->recorded = true;
+    if (sim->records != NULL) {
+        struct covey_device_record *known = &sim->records[member->device];
+        known->last_round = sim->opening.round;
+        known->examples = job->examples;
+        known->taken_ms = (uint32_t)(sim->clock.now_ms - sim->opened_ms);
+        known->loss = (float)job->loss_before;
+    }
     if (sim->store != NULL)
         covey_personal_store_keep(sim->store, member->device, sim->server.sequence);
     return COVEY_OK;

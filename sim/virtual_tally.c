@@ -116,7 +116,9 @@ enum covey_status covey_virtual_tally_judge(struct covey_virtual_tally *tally, s
             ? covey_fail(err, COVEY_NO_MEMORY, "no memory to judge %u devices", count)
             : COVEY_OK;
     if (status == COVEY_OK)
-        status = covey_cohort_select((uint64_t)fleet->scenario->seed, UINT32_MAX, fleet->ids, fleet->devices,
+        status = covey_cohort_select(&(struct covey_selection){.policy = COVEY_SELECT_RANDOM},
+                                     (uint64_t)fleet->scenario->seed, UINT32_MAX,
+                                     &(struct covey_candidates){.ids = fleet->ids, .count = fleet->devices},
                                      count, chosen);
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++)
         covey_virtual_fleet_share(fleet, chosen[i], false, indices + i * most, &parts[i]);

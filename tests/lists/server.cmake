@@ -7,6 +7,7 @@ function(covey_add_server_test name)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/server ${PROJECT_SOURCE_DIR}/common)
 endfunction()
 
+covey_add_server_test(test_selection)
 covey_add_server_test(test_server_round)
 covey_add_server_test(test_registry)
 covey_add_server_test(test_ledger SOURCES fake_host.c LABELS threads)

@@ -35,6 +35,7 @@ struct covey_field {
     size_t count_offset;              /* LIST */
     uint32_t item_limit;              /* LIST: at most so many */
     const char *hint;                 /* what to write there, for error messages; may be NULL */
+    bool sparse; /* written only when it is not zero: a key that came later leaves older texts as they were */
 };
 
 /* Fills in `into` (into_bytes long), which holds the defaults for whatever the file leaves out; TEXT defaults

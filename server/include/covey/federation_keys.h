@@ -25,6 +25,8 @@ struct covey_train_keys {
 struct covey_selection_keys {
     double fraction, over_selection;
     int64_t count, minimum_devices;
+    int64_t policy;
+    double candidates, exploration, pace_s;
 };
 
 struct covey_round_keys {

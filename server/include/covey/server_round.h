@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "covey/limits.h"
+#include "covey/selection.h"
 #include "covey/status.h"
 
 #define COVEY_ROUND_ACTIONS 4         /* of one step, at the most */
@@ -37,6 +38,7 @@ struct covey_round_rules {
     double fraction;          /* of those available, (0, 1]; at least one device */
     double over_selection;    /* .2 = choose a fifth more than count or fraction say, for those who will not
                                  deliver */
+    struct covey_selection selection; /* who they are */
     uint32_t goal;            /* updates that close a round; 0 = as many as count or fraction say */
     uint32_t minimum_updates; /* fewer at the deadline: abandoned; 0 = half the goal, rounded up */
     uint32_t least_updates;   /* and never fewer than these, which the strategy needs */
@@ -107,10 +109,11 @@ enum covey_round_action_kind {
 struct covey_round_action {
     enum covey_round_action_kind kind;
     uint32_t round;
-    uint32_t choose;      /* OPEN */
-    uint32_t goal;        /* OPEN */
-    uint32_t deadline_ms; /* OPEN: from now */
-    uint32_t done, lost;  /* CLOSE, ABANDON: of the cohort */
+    uint32_t choose;                  /* OPEN */
+    uint32_t goal;                    /* OPEN */
+    struct covey_selection selection; /* OPEN: by what */
+    uint32_t deadline_ms;             /* OPEN: from now */
+    uint32_t done, lost;              /* CLOSE, ABANDON: of the cohort */
     enum covey_round_end end;
 };
 
@@ -177,12 +180,5 @@ void covey_server_round_view(const struct covey_server_round *machine, struct co
 
 const char *covey_round_phase_name(enum covey_round_phase phase);
 const char *covey_round_end_name(enum covey_round_end end); /* "rounds" "target" "plateau" "failed" */
-
-/* The cohort of a round, a pure function: every device gets a number from covey_random(seed, id, round,
- * SELECT), and the `choose` smallest are taken (ties by place). Neither the order in which devices came nor
- * the absence of others changes how two devices compare. ids: (count) ids of those available; chosen:
- * (choose) places in ids, ascending. choose <= count. NO_MEMORY. */
-COVEY_MUST_CHECK enum covey_status covey_cohort_select(uint64_t seed, uint32_t round, const uint64_t *ids,
-                                                       uint32_t count, uint32_t choose, uint32_t *chosen);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -320,6 +321,37 @@ Test(ledger, notes_devices_metrics_and_facts_within_bounds)
     fake_folder_remove(folder);
 }
 
+static bool see_standing(void *user, const char *device, const struct covey_device_record *record)
+{
+    if (strcmp(device, "device-0") == 0)
+        *(struct covey_device_record *)user = *record;
+    return true;
+}
+
+Test(ledger, keeps_what_choosing_a_cohort_wants_to_know)
+{
+    char folder[64];
+    fake_folder_make(folder);
+    struct covey_ledger *ledger = open_at(folder);
+    struct covey_device_record known = {0};
+    for (uint32_t number = 1; number <= 3; number++)
+        open_round(ledger, number, 2);
+    cr_expect_eq(record(ledger, 2, 0, 0), COVEY_LEDGER_RECORDED);
+    cr_expect_eq(record(ledger, 3, 1, 0), COVEY_LEDGER_RECORDED);
+    covey_ledger_close(ledger);
+
+    ledger = open_at(folder);
+    cr_assert_eq(covey_ledger_each_standing(ledger, "f", see_standing, &known, NULL), COVEY_OK);
+    cr_expect_eq(known.chosen, 3);
+    cr_expect_eq(known.last_round, 2);
+    cr_expect_eq(known.examples, 10);
+    known = (struct covey_device_record){0};
+    cr_assert_eq(covey_ledger_each_standing(ledger, "g", see_standing, &known, NULL), COVEY_OK);
+    cr_expect_eq(known.chosen, 0, "another federation's");
+    covey_ledger_close(ledger);
+    fake_folder_remove(folder);
+}
+
 Test(ledger, refuses_what_is_none)
 {
     char folder[64], path[128];
@@ -474,8 +506,13 @@ Test(ledger, refuses_and_recovers_when_the_disk_is_full)
     struct rlimit before, small;
     cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
     (void)signal(SIGXFSZ, SIG_IGN);
-    small = before;
-    small.rlim_cur = 400000; /* the write-ahead log cannot grow past it: EFBIG, as ENOSPC would be */
+    char path[128], log[144];
+    struct stat facts;
+    path_of(folder, path);
+    (void)snprintf(log, sizeof log, "%s-wal", path);
+    cr_assert_eq(stat(log, &facts), 0);
+    small = before; /* the write-ahead log cannot grow much further: EFBIG, as ENOSPC would be */
+    small.rlim_cur = (rlim_t)facts.st_size + 200000;
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
     bool acknowledged[4096] = {false};
     uint32_t failures = 0, slot = 0;

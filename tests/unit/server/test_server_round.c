@@ -355,64 +355,6 @@ Test(server_round, refuses_rules_that_cannot_hold)
     cr_expect_eq(covey_server_round_create(&good, COVEY_DEVICES + 1, &machine, NULL), COVEY_LIMIT);
 }
 
-/* ------------------------------------------------------------------ cohort */
-
-Test(cohort, is_a_function_of_seed_round_and_ids_and_not_of_their_order)
-{
-    uint64_t ids[100];
-    for (uint32_t i = 0; i < 100; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "device-%u", i);
-        ids[i] = covey_random_id(name);
-    }
-    uint32_t first[10], again[10], other[10];
-    cr_assert_eq(covey_cohort_select(7, 3, ids, 100, 10, first), COVEY_OK);
-    cr_assert_eq(covey_cohort_select(7, 3, ids, 100, 10, again), COVEY_OK);
-    cr_assert_eq(covey_cohort_select(7, 4, ids, 100, 10, other), COVEY_OK);
-    cr_assert_eq(memcmp(first, again, sizeof first), 0);
-    cr_assert_neq(memcmp(first, other, sizeof first), 0);
-
-    uint64_t reversed[100];
-    for (uint32_t i = 0; i < 100; i++)
-        reversed[i] = ids[99 - i];
-    cr_assert_eq(covey_cohort_select(7, 3, reversed, 100, 10, again), COVEY_OK);
-    for (uint32_t i = 0; i < 10; i++)
-        cr_assert_eq(reversed[again[i]], ids[first[9 - i]]);
-
-    /* without one who was not chosen, the same are chosen */
-    uint32_t gone = 0;
-    for (uint32_t i = 0; i < 10 && first[i] == gone; i++)
-        gone++;
-    uint64_t fewer[99];
-    for (uint32_t i = 0, j = 0; i < 100; i++)
-        if (i != gone)
-            fewer[j++] = ids[i];
-    cr_assert_eq(covey_cohort_select(7, 3, fewer, 99, 10, again), COVEY_OK);
-    for (uint32_t i = 0; i < 10; i++)
-        cr_assert_eq(fewer[again[i]], ids[first[i]]);
-}
-
-Test(cohort, treats_devices_alike_over_many_rounds)
-{
-    enum { N = 20, K = 5, ROUNDS = 4000 };
-    uint64_t ids[N];
-    uint32_t hits[N] = {0}, chosen[K];
-    for (uint32_t i = 0; i < N; i++)
-        ids[i] = i * 0x9e3779b97f4a7c15ull;
-    for (uint32_t round = 1; round <= ROUNDS; round++) {
-        cr_assert_eq(covey_cohort_select(1, round, ids, N, K, chosen), COVEY_OK);
-        for (uint32_t i = 0; i < K; i++) {
-            cr_assert_lt(chosen[i], N);
-            cr_assert(i == 0 || chosen[i] > chosen[i - 1]);
-            hits[chosen[i]]++;
-        }
-    }
-    /* binomial(4000, 1/4): mean 1000, deviation 27.4; five of them */
-    for (uint32_t i = 0; i < N; i++)
-        cr_assert(hits[i] > 863 && hits[i] < 1137, "device %u was chosen %u times of an expected 1000", i,
-                  hits[i]);
-}
-
 /* ------------------------------------------------------------------ model check */
 
 /* What a driver keeps durably, and what a checker remembers. */

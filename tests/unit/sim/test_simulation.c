@@ -39,6 +39,13 @@ static const struct {
     {"day and night",
      {"availability={kind: day-night, from_hour: 8, to_hour: 18, spread_hours: 24}", "churn.drop_rate=.1"},
      2},
+    {"chosen in turn", {"selection.policy=round-robin"}, 1},
+    {"chosen by loss",
+     {"selection.policy=power-of-choice", "availability={kind: day-night, from_hour: 8, to_hour: 18}"},
+     2},
+    {"chosen by use",
+     {"selection.policy=utility", "selection.pace_s=2", "links=[{class: wifi}, {class: nb-iot}]"},
+     3},
     {"hostile", {"attack={kind: sign-flip, share: .3, strength: 2}", "norm_limit=.5"}, 2},
 };
 
