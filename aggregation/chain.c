@@ -190,6 +190,11 @@ static enum covey_status read_word(const char *word, size_t index, struct covey_
             return covey_fail(err, COVEY_INVALID, "strategy: '%.60s' after the rule must be key=value", word);
         (void)index;
         chain->strategy = covey_strategy_find(name);
+        if (strcmp(name, "fltrust") == 0)
+            return covey_fail(
+                err, COVEY_UNSUPPORTED,
+                "strategy: 'fltrust' weighs updates by a gradient of the server's own data, and this "
+                "server does not train: use centred-clipping or geometric-median");
         return chain->strategy != NULL ? COVEY_OK : unknown_rule(name, err);
     }
     const size_t key_bytes = (size_t)(equals - word);
@@ -258,6 +263,8 @@ enum covey_status covey_chain_parse(const char *text, struct covey_chain *out, s
         COVEY_TRY(read_word(word, index++, &chain, &given, err));
     if (chain.strategy == NULL)
         return unknown_rule(text, err);
+    if (chain.strategy->always_clips && chain.clip == COVEY_CLIP_NONE)
+        chain.clip = COVEY_CLIP_FIXED;
     COVEY_TRY(check_given(&chain, given, err));
     *out = chain;
     return COVEY_OK;
@@ -316,6 +323,10 @@ enum covey_status covey_chain_check(const struct covey_chain *chain,
             "close with %llu: raise minimum_updates, or lower hostile",
             chain->strategy->name, chain->hostile, (unsigned long long)least,
             (unsigned long long)demands->updates_min);
+    if (chain->strategy->needs == COVEY_NEEDS_INDIVIDUAL && demands->cohort > COVEY_COMPARED_UPDATES)
+        return covey_fail(err, COVEY_LIMIT,
+                          "the strategy '%s' compares up to %u updates, and %llu devices are chosen",
+                          chain->strategy->name, COVEY_COMPARED_UPDATES, (unsigned long long)demands->cohort);
     if (demands->cohort != 0 && demands->cohort < least)
         return covey_fail(
             err, COVEY_INVALID,

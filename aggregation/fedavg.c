@@ -7,10 +7,13 @@
 #include <string.h>
 
 #include "covey/admit.h"
+#include "clip.h"
 #include "covey/strategy.h"
 #include "stream_fold.h"
 
-extern const struct covey_strategy covey_strategy_fedavg;
+extern const struct covey_strategy covey_strategy_fedavg, covey_strategy_norm_bound;
+
+#define BELOW_BYTES 8 /* behind a saved sum, of clip=quantile: updates that were not above the bound */
 
 struct fedavg {
     pthread_mutex_t
@@ -18,6 +21,7 @@ struct fedavg {
     struct covey_grid grid;
     struct covey_fold_pool *pool;
     struct covey_admit_rule rule;
+    struct covey_clip clip;
     uint64_t updates_max;
     double weight_max;
     uint64_t refused, scaled_down, capped;
@@ -39,8 +43,8 @@ static void destroy(void *state)
     free(fedavg);
 }
 
-static enum covey_status prepare(struct fedavg *fedavg, const struct covey_aggregation_plan *plan,
-                                 struct covey_error *err)
+static enum covey_status prepare(struct fedavg *fedavg, const struct covey_chain *chain,
+                                 const struct covey_aggregation_plan *plan, struct covey_error *err)
 {
     struct covey_grid_split split;
     if (!(plan->norm_limit >= 0.0) || !isfinite(plan->norm_limit))
@@ -53,25 +57,27 @@ static enum covey_status prepare(struct fedavg *fedavg, const struct covey_aggre
     fedavg->peaks = calloc(COVEY_FOLD_INPUTS * plan->tensor_count, sizeof *fedavg->peaks);
     if (fedavg->inputs == NULL || fedavg->peaks == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory to fold %d updates at once", COVEY_FOLD_INPUTS);
+    COVEY_TRY(covey_clip_begin(&fedavg->clip, chain, plan->kept, NULL, 0, err));
     fedavg->updates_max = plan->updates_max;
     fedavg->weight_max = plan->weight_max;
     fedavg->rule = (struct covey_admit_rule){.ends = fedavg->grid.ends,
                                              .tensor_count = fedavg->grid.tensor_count,
                                              .exponents = fedavg->grid.exponents,
                                              .refuse_range = plan->refuse_range,
-                                             .norm_limit = plan->norm_limit};
+                                             .norm_limit = plan->norm_limit,
+                                             .wants_norm = fedavg->clip.kind != COVEY_CLIP_NONE};
     return COVEY_OK;
 }
 
 static enum covey_status begin(const struct covey_chain *chain, const struct covey_aggregation_plan *plan,
                                void **state, struct covey_error *err)
 {
-    (void)chain;
+
     struct fedavg *fedavg = calloc(1, sizeof *fedavg);
     if (fedavg == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory to begin an aggregation");
     (void)pthread_mutex_init(&fedavg->mutex, NULL);
-    const enum covey_status status = prepare(fedavg, plan, err);
+    const enum covey_status status = prepare(fedavg, chain, plan, err);
     if (status != COVEY_OK) {
         destroy(fedavg);
         return status;
@@ -99,7 +105,7 @@ static void examine(const struct fedavg *fedavg, const struct covey_contribution
         return;
     verdict->status =
         covey_decoder_init(&input->decoder, update->stream, fedavg->grid.count, &verdict->error);
-    input->scale = admission.scale;
+    input->scale = admission.scale * covey_clip_scale(&fedavg->clip, admission.norm);
     verdict->scale = admission.scale;
     verdict->norm = admission.norm;
     verdict->weight = ldexp((double)input->weight, -fedavg->grid.split.weight_exponent);
@@ -132,6 +138,7 @@ static void admit_to_sum(struct fedavg *fedavg, const struct covey_contribution 
         fedavg->refused++;
         return;
     }
+    covey_clip_count(&fedavg->clip, verdict->norm);
     fedavg->scaled_down += verdict->scale < 1.0;
     fedavg->capped += update->weight > fedavg->weight_max;
 }
@@ -201,6 +208,14 @@ static enum covey_status merge(void *state, struct covey_bytes saved, struct cov
 {
     struct fedavg *fedavg = state;
     struct covey_grid part;
+    uint64_t below = 0;
+    if (fedavg->clip.kind == COVEY_CLIP_QUANTILE) {
+        if (saved.size < BELOW_BYTES)
+            return covey_fail(err, COVEY_CORRUPT, "a partial sum of %zu bytes: cut short", saved.size);
+        saved.size -= BELOW_BYTES;
+        for (size_t i = 0; i < BELOW_BYTES; i++)
+            below |= (uint64_t)saved.data[saved.size + i] << (8 * i);
+    }
     COVEY_TRY(covey_grid_load(&part, saved, fedavg->grid.count, err));
     (void)pthread_mutex_lock(&fedavg->mutex);
     enum covey_status status = check_open(fedavg, err);
@@ -209,6 +224,8 @@ static enum covey_status merge(void *state, struct covey_bytes saved, struct cov
                             (unsigned long long)fedavg->updates_max);
     if (status == COVEY_OK)
         status = covey_grid_merge(&fedavg->grid, &part, err);
+    if (status == COVEY_OK)
+        fedavg->clip.below += below;
     (void)pthread_mutex_unlock(&fedavg->mutex);
     covey_grid_deinit(&part);
     return status;
@@ -217,15 +234,24 @@ static enum covey_status merge(void *state, struct covey_bytes saved, struct cov
 static size_t save_bytes(void *state)
 {
     const struct fedavg *fedavg = state;
-    return covey_grid_save_bytes(&fedavg->grid);
+    return covey_grid_save_bytes(&fedavg->grid) +
+           (fedavg->clip.kind == COVEY_CLIP_QUANTILE ? BELOW_BYTES : 0);
 }
 
 static enum covey_status save(void *state, uint8_t *out, size_t capacity, size_t *out_bytes)
 {
     struct fedavg *fedavg = state;
     (void)pthread_mutex_lock(&fedavg->mutex);
-    const enum covey_status status =
-        fedavg->finished ? COVEY_STATE : covey_grid_save(&fedavg->grid, out, capacity, out_bytes);
+    const size_t tail = fedavg->clip.kind == COVEY_CLIP_QUANTILE ? BELOW_BYTES : 0;
+    enum covey_status status = COVEY_STATE;
+    if (!fedavg->finished)
+        status =
+            capacity < tail ? COVEY_LIMIT : covey_grid_save(&fedavg->grid, out, capacity - tail, out_bytes);
+    if (status == COVEY_OK) {
+        for (size_t i = 0; i < tail; i++)
+            out[*out_bytes + i] = (uint8_t)(fedavg->clip.below >> (8 * i));
+        *out_bytes += tail;
+    }
     (void)pthread_mutex_unlock(&fedavg->mutex);
     return status;
 }
@@ -278,18 +304,28 @@ static void report(void *state, struct covey_aggregation_report *out)
     (void)pthread_mutex_unlock(&fedavg->mutex);
 }
 
-const struct covey_strategy covey_strategy_fedavg = {
-    .name = "fedavg",
-    .summary = "mean of the updates weighted by their examples",
-    .source = "McMahan et al. 2017, Algorithm 1",
-    .needs = COVEY_NEEDS_SUM,
-    .inspects = COVEY_INSPECTS_NOTHING,
-    .begin = begin,
-    .add = add,
-    .finish = finish,
-    .report = report,
-    .merge = merge,
-    .save_bytes = save_bytes,
-    .save = save,
-    .destroy = destroy,
-};
+static enum covey_status keep(void *state, struct covey_round_state *out, struct covey_error *err)
+{
+    const struct fedavg *fedavg = state;
+    return covey_clip_keep(&fedavg->clip, fedavg->grid.update_count, NULL, 0, out, err);
+}
+
+#define COMMON                                                                                               \
+    .needs = COVEY_NEEDS_SUM, .takes = COVEY_TAKES_CLIP, .begin = begin, .add = add, .finish = finish,       \
+    .report = report, .merge = merge, .save_bytes = save_bytes, .save = save, .keep = keep,                  \
+    .destroy = destroy
+
+const struct covey_strategy covey_strategy_norm_bound = {
+    .name = "norm-bound",
+    .summary = "the weighted mean of updates that are shortened to clip_norm",
+    .source = "Sun et al. 2019",
+    .inspects = COVEY_INSPECTS_NORM,
+    .always_clips = true,
+    COMMON};
+
+const struct covey_strategy covey_strategy_fedavg = {.name = "fedavg",
+                                                     .summary =
+                                                         "mean of the updates weighted by their examples",
+                                                     .source = "McMahan et al. 2017, Algorithm 1",
+                                                     .inspects = COVEY_INSPECTS_NOTHING,
+                                                     COMMON};

@@ -5,9 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct covey_strategy covey_strategy_fedavg;
+extern const struct covey_strategy covey_strategy_fedavg, covey_strategy_norm_bound, covey_strategy_median,
+    covey_strategy_trimmed_mean, covey_strategy_krum, covey_strategy_multi_krum, covey_strategy_bulyan,
+    covey_strategy_geometric_median, covey_strategy_centred_clipping;
 
-static const struct covey_strategy *const rows[] = {&covey_strategy_fedavg};
+static const struct covey_strategy *const rows[] = {
+    &covey_strategy_fedavg,
+    &covey_strategy_norm_bound,
+    &covey_strategy_median,
+    &covey_strategy_trimmed_mean,
+    &covey_strategy_krum,
+    &covey_strategy_multi_krum,
+    &covey_strategy_bulyan,
+    &covey_strategy_geometric_median,
+    &covey_strategy_centred_clipping,
+};
 
 const struct covey_strategy *covey_strategy_at(size_t index)
 {

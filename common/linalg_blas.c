@@ -32,6 +32,13 @@ void covey_sgemm(enum covey_transpose ta, enum covey_transpose tb, size_t m, siz
                 a, dimension(lda), b, dimension(ldb), beta, c, dimension(ldc));
 }
 
+void covey_gram(size_t n, size_t k, const double *a, size_t lda, double *c, size_t ldc)
+{
+    if (n > 0 && k > 0)
+        cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, dimension(n), dimension(k), 1, a, dimension(lda),
+                    1, c, dimension(ldc));
+}
+
 void covey_linalg_start(void)
 {
     openblas_set_num_threads(1);

@@ -9,6 +9,11 @@ void covey_sgemm(enum covey_transpose ta, enum covey_transpose tb, size_t m, siz
     covey_sgemm_plain(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
+void covey_gram(size_t n, size_t k, const double *a, size_t lda, double *c, size_t ldc)
+{
+    covey_gram_plain(n, k, a, lda, c, ldc);
+}
+
 void covey_linalg_start(void)
 {
 }

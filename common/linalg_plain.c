@@ -29,3 +29,15 @@ void covey_dgemm_plain(enum covey_transpose ta, enum covey_transpose tb, size_t 
 {
     f64_gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
+
+void covey_gram_plain(size_t n, size_t k, const double *a, size_t lda, double *c, size_t ldc)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j <= i; j++) {
+            double sum = 0;
+            for (size_t l = 0; l < k; l++)
+                sum += a[i * lda + l] * a[j * lda + l];
+            c[i * ldc + j] += sum;
+        }
+    }
+}

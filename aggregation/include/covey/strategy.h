@@ -90,6 +90,7 @@ struct covey_strategy {
     const char *name;
     const char *summary; /* one line, for `covey-server strategies` */
     const char *source;  /* who published it */
+    bool always_clips;   /* clip=fixed is what it is: it cannot be none */
     uint32_t takes;      /* COVEY_TAKES_...: parameters of the chain that it looks at */
     enum covey_strategy_needs needs;
     enum covey_strategy_inspects inspects;

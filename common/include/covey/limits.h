@@ -42,6 +42,7 @@
 #define COVEY_ROUNDS (1u << 24)
 #define COVEY_UPDATE_EXAMPLES (1u << 20) /* weight of one update at the most */
 #define COVEY_FOLD_THREADS 64
+#define COVEY_COMPARED_UPDATES 2048 /* of a round, by strategies that compare them */
 
 /* training */
 #define COVEY_LOCAL_EPOCHS 1000

@@ -20,6 +20,11 @@ void covey_dgemm_plain(enum covey_transpose ta, enum covey_transpose tb, size_t 
                        double alpha, const double *a, size_t lda, const double *b, size_t ldb, double beta,
                        double *c, size_t ldc);
 
+/* c += a a' in f64, a: (n,k), c: (n,n); only c's lower triangle is touched. What rules that compare updates
+ * ask. */
+void covey_gram(size_t n, size_t k, const double *a, size_t lda, double *c, size_t ldc);
+void covey_gram_plain(size_t n, size_t k, const double *a, size_t lda, double *c, size_t ldc);
+
 /* Once, at the start of a program: one BLAS thread a worker. */
 void covey_linalg_start(void);
 

@@ -20,7 +20,8 @@ enum covey_purpose {
     COVEY_PURPOSE_NETWORK = 7, /* jitter, simulated loss */
     COVEY_PURPOSE_TEST = 8,
     COVEY_PURPOSE_ATTACK = 9,
-    COVEY_PURPOSE_TRANSFORM = 10
+    COVEY_PURPOSE_TRANSFORM = 10,
+    COVEY_PURPOSE_MIX = 11 /* buckets of updates */
 };
 
 struct covey_random {
