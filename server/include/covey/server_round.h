@@ -39,11 +39,11 @@ struct covey_round_rules {
     double over_selection;    /* .2 = choose a fifth more than count or fraction say, for those who will not
                                  deliver */
     struct covey_selection selection; /* who they are */
-    uint32_t goal;            /* updates that close a round; 0 = as many as count or fraction say */
-    uint32_t minimum_updates; /* fewer at the deadline: abandoned; 0 = half the goal, rounded up */
-    uint32_t least_updates;   /* and never fewer than these, which the strategy needs */
-    uint32_t deadline_ms;     /* of one round, from its opening */
-    uint32_t pause_ms;        /* between rounds; doubled after each one abandoned in a row */
+    uint32_t goal;                    /* updates that close a round; 0 = as many as count or fraction say */
+    uint32_t minimum_updates;         /* fewer at the deadline: abandoned; 0 = half the goal, rounded up */
+    uint32_t least_updates;           /* and never fewer than these, which the strategy needs */
+    uint32_t deadline_ms;             /* of one round, from its opening */
+    uint32_t pause_ms;                /* between rounds; doubled after each one abandoned in a row */
 
     uint32_t stop_rounds; /* completed ones; 0 = never for that */
     bool has_target;
