@@ -158,7 +158,8 @@ static void fold_chunk(void *user, size_t chunk)
     }
     for (size_t at = 0; at < count; at += fold->turn_values)
         for (size_t i = 0; i < fold->count; i++)
-            for (size_t tile = at; tile < count && tile < at + fold->turn_values; tile += COVEY_DECODE_VALUES)
+            while (decoders[i].position < first + count &&
+                   decoders[i].position < first + at + fold->turn_values)
                 fold_tile(fold, &fold->inputs[i], &decoders[i]);
 }
 

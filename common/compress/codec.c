@@ -14,6 +14,9 @@ struct preset {
     uint8_t unbiased;
 };
 
+#define UNIFORM_ROW 8
+#define SECTIONS_ROW 10
+
 static const struct preset presets[] = {
     {"raw32", "raw32", "raw32", 0, 0, 0, 0, 1},
     {"fp16", "fp16", "fp16", 0, 0, 1, 0, 0},
@@ -26,14 +29,13 @@ static const struct preset presets[] = {
     {"ec:", "ec:RATE", "ec:1", 0, 0, 8, 1, 0},
     {"tcq:", "tcq:RATE", "tcq:1", 0, 0, 9, 1, 0},
     {"stc:", "stc:SHARE", "stc:0.01", 0, COVEY_SPARSIFY_TOP, 8, 1, 0},
-    {"auto:", "auto:RATE", "auto:1", 1, 0, 8, 1, 0},
+    {"auto:", "auto:RATE", "auto:1", 1, 0, SECTIONS_ROW, 1, 0},
 };
 /* A trellis gains nothing below the one, and its symbols do not reach above the other: there tcq is coded as
  * ec.
  */
 #define TRELLIS_RATE_MIN 0.2f
 #define TRELLIS_RATE_MAX 5.5f
-#define UNIFORM_ROW 8
 #define PRESET_COUNT (sizeof presets / sizeof presets[0])
 
 _Static_assert(COVEY_CHUNK_VALUES % COVEY_DECODE_VALUES == 0, "a chunk is whole tiles");
@@ -67,6 +69,11 @@ static bool read_number(const char *text, const struct preset *preset, float *ou
            value <= (share ? COVEY_CODEC_SHARE_MAX : COVEY_CODEC_RATE_MAX);
 }
 
+static bool is_adaptive(const struct preset *preset)
+{
+    return preset->quantise == SECTIONS_ROW;
+}
+
 static bool matches(const struct preset *preset, const char *name, float *rate)
 {
     const size_t length = strlen(preset->name);
@@ -98,7 +105,7 @@ enum covey_status covey_codec_parse(const char *name, struct covey_codec *out, s
                                     .entropy = preset->entropy,
                                     .bits = covey_quantiser_row(preset->quantise)->code_bits,
                                     .rate = rate,
-                                    .adaptive = strcmp(preset->name, "auto:") == 0,
+                                    .adaptive = is_adaptive(preset),
                                     .unbiased = preset->unbiased};
         if (covey_quantiser_row(out->quantise) == &covey_quantise_trellis &&
             (rate < TRELLIS_RATE_MIN || rate > TRELLIS_RATE_MAX))
@@ -112,8 +119,15 @@ enum covey_status covey_codec_parse(const char *name, struct covey_codec *out, s
 bool covey_codec_made(const struct covey_codec *assigned, const struct covey_codec *stream)
 {
     return (assigned->transform == stream->transform || (assigned->adaptive && stream->transform == 0)) &&
-           assigned->sparsify == stream->sparsify && assigned->quantise == stream->quantise &&
-           assigned->entropy == stream->entropy && assigned->bits == stream->bits;
+           (assigned->quantise == stream->quantise ||
+            (assigned->adaptive && stream->quantise == UNIFORM_ROW)) &&
+           assigned->sparsify == stream->sparsify && assigned->entropy == stream->entropy &&
+           assigned->bits == stream->bits;
+}
+
+void covey_codec_undivided(struct covey_codec *codec)
+{
+    codec->quantise = UNIFORM_ROW;
 }
 
 /* The name of a codec that a header described by rows alone: without the rate, which is not in the stream. */
@@ -124,11 +138,17 @@ void covey_codec_complete(struct covey_codec *codec)
                    codec->quantise, codec->entropy);
     for (size_t i = 0; i < PRESET_COUNT; i++) {
         const struct preset *preset = &presets[i];
-        if (preset->transform == codec->transform && preset->sparsify == codec->sparsify &&
-            preset->quantise == codec->quantise && preset->entropy == codec->entropy) {
+        const struct covey_codec named = {.transform = preset->transform,
+                                          .sparsify = preset->sparsify,
+                                          .quantise = preset->quantise,
+                                          .entropy = preset->entropy,
+                                          .bits = codec->bits,
+                                          .adaptive = is_adaptive(preset)};
+        if (covey_codec_made(&named, codec)) {
             (void)snprintf(codec->name, sizeof codec->name, "%.*s", (int)strcspn(preset->name, ":"),
                            preset->name);
             codec->unbiased = preset->unbiased;
+            return;
         }
     }
 }

@@ -82,24 +82,23 @@ static enum covey_status decode_fixed(const struct covey_decoder *decoder, float
         ->decode(covey_block_kernels_at(0), tile.side, tile_codes(decoder, &tile, storage), tile.count, out);
 }
 
-/* The next levels of a codec of variable length. A tile never reaches into the next chunk: chunks are whole
- * tiles. */
+/* The next levels of a codec of variable length, up to a whole tile. A tile never reaches into the next
+ * chunk: chunks are whole tiles. */
 static size_t next_levels(struct covey_decoder *decoder, int32_t *levels)
 {
     const struct covey_vector_coder *vector = covey_quantiser_row(decoder->codec.quantise)->vector;
     const size_t left = decoder->count - decoder->position;
-    const size_t count = left < COVEY_DECODE_VALUES ? left : COVEY_DECODE_VALUES;
+    const size_t tile = COVEY_DECODE_VALUES - decoder->position % COVEY_DECODE_VALUES;
     if (decoder->position % decoder->chunk_values == 0)
         vector->seek(decoder, decoder->position);
-    vector->next(decoder, count, levels);
-    return count;
+    return vector->next(decoder, left < tile ? left : tile, levels);
 }
 
 static enum covey_status decode_levels(struct covey_decoder *decoder, float *out, size_t *count)
 {
     int32_t levels[COVEY_DECODE_VALUES];
-    const float scale = covey_quantiser_row(decoder->codec.quantise)->vector->scale(decoder);
     *count = next_levels(decoder, levels);
+    const float scale = covey_quantiser_row(decoder->codec.quantise)->vector->scale(decoder);
     for (size_t i = 0; i < *count; i++)
         out[i] = (float)levels[i] * scale;
     return COVEY_OK;
@@ -108,14 +107,15 @@ static enum covey_status decode_levels(struct covey_decoder *decoder, float *out
 enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out, size_t *decoded)
 {
     const struct covey_transform *transform = covey_transform_row(decoder->codec.transform);
-    const bool fixed = covey_quantiser_row(decoder->codec.quantise)->vector == NULL;
+    const struct covey_vector_coder *vector = covey_quantiser_row(decoder->codec.quantise)->vector;
     size_t count = 0;
     if (decoder->position >= decoder->count) {
         *decoded = 0;
         return COVEY_OK;
     }
-    COVEY_TRY(fixed ? decode_fixed(decoder, out, &count) : decode_levels(decoder, out, &count));
-    if (transform->inverse != NULL) {
+    COVEY_TRY(vector == NULL ? decode_fixed(decoder, out, &count) : decode_levels(decoder, out, &count));
+    const bool is_rotated = vector == NULL || vector->is_rotated == NULL || vector->is_rotated(decoder);
+    if (transform->inverse != NULL && is_rotated) {
         transform->inverse(decoder->parameters, decoder->position, out, count);
         if (covey_block_kernels_at(0)->largest(out, count) >= INFINITE)
             return COVEY_NOT_FINITE;
@@ -128,6 +128,8 @@ enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out, 
 bool covey_decoder_has_codes(const struct covey_decoder *decoder)
 {
     const struct covey_quantiser *quantiser = covey_quantiser_row(decoder->codec.quantise);
+    if (quantiser->vector != NULL && quantiser->vector->is_plain != NULL)
+        return quantiser->vector->is_plain(decoder);
     return (quantiser->scales != NULL || quantiser->vector != NULL) &&
            covey_transform_row(decoder->codec.transform)->inverse == NULL;
 }
@@ -168,10 +170,10 @@ enum covey_status covey_decoder_next_scales(struct covey_decoder *decoder, struc
 /* Levels are codes whose scale is the same everywhere. */
 static enum covey_status next_wide_codes(struct covey_decoder *decoder, struct covey_codes *out)
 {
-    const float scale = covey_quantiser_row(decoder->codec.quantise)->vector->scale(decoder);
     out->codes = NULL;
     out->code_limit = INT32_MAX;
     out->count = decoder->position < decoder->count ? next_levels(decoder, out->wide) : 0;
+    const float scale = covey_quantiser_row(decoder->codec.quantise)->vector->scale(decoder);
     for (size_t block = 0; block * COVEY_BLOCK_VALUES < out->count; block++)
         out->scales[block] = scale;
     decoder->position += out->count;

@@ -6,6 +6,7 @@
 #include "covey/arena.h"
 #include "covey/limits.h"
 #include "covey/random.h"
+#include "sections.h"
 #include "stage.h"
 
 /* One tile. values: what the quantiser sees; side and codes: its place in the chunk. */
@@ -122,12 +123,15 @@ static enum covey_status encode_vector(const struct covey_encode_run *run, const
     COVEY_TRY(check_scratch(run, count, err));
     COVEY_TRY(check_values(run, x, count, err));
     if (transform->forward != NULL) {
+        const struct covey_piece all = {0, count, true};
         float *transformed = run->options->scratch;
         if (count > 0)
             memcpy(transformed, x, count * sizeof *x);
-        for (size_t at = 0; at < count; at += COVEY_DECODE_VALUES)
-            transform->forward(run->parameters, at, transformed + at,
-                               count - at < COVEY_DECODE_VALUES ? count - at : COVEY_DECODE_VALUES);
+        for (size_t i = 0; i < run->piece_count; i++)
+            if (run->pieces[i].rotated)
+                covey_transform_forward(run, &run->pieces[i], transformed);
+        if (run->piece_count == 0)
+            covey_transform_forward(run, &all, transformed);
         x = transformed;
         COVEY_TRY(check_values(run, x, count, err));
     }
@@ -135,22 +139,73 @@ static enum covey_status encode_vector(const struct covey_encode_run *run, const
                           out_bytes, err);
 }
 
-/* The codec's stages for this vector: those that the run's codec names, or without the transform. */
+/* What an adaptive codec makes of this vector. */
+struct choice {
+    struct covey_codec codec;
+    struct covey_piece pieces[COVEY_PLAN_SECTIONS];
+};
+
+/* One quantiser for all of the vector, rotated or not. */
+static void choose_whole(struct covey_encode_run *run, const float *x, size_t count, struct choice *choice)
+{
+    const struct covey_piece all = {0, count, true};
+    const bool pays = covey_transform_pays(run, x, &all, (double)run->codec->rate, run->options->scratch);
+    covey_codec_undivided(&choice->codec);
+    choice->codec.transform = pays ? run->codec->transform : 0;
+    run->codec = &choice->codec;
+    run->piece_count = 0;
+}
+
+/* The codec's stages for this vector: those that the run's codec names, or what an adaptive one chooses. */
 static enum covey_status choose_stages(struct covey_encode_run *run, const float *x, size_t count,
-                                       struct covey_codec *chosen, struct covey_error *err)
+                                       struct choice *choice, struct covey_error *err)
 {
     const struct covey_transform *transform = covey_transform_row(run->codec->transform);
+    bool rotated = false;
     if (transform->describe != NULL)
         transform->describe(run, x, count, run->parameters);
+    choice->codec = *run->codec;
     if (!run->codec->adaptive)
         return COVEY_OK;
     COVEY_TRY(check_scratch(run, count, err));
     COVEY_TRY(check_values(run, x, count, err));
-    if (covey_transform_pays(run, x, count, run->options->scratch))
+    uint8_t *scratch = run->options->scratch;
+    run->piece_count =
+        covey_sections_plan(run, x, count, run->options->scratch,
+                            scratch + covey_encode_vector_bytes(run->codec, count), choice->pieces);
+    if (run->piece_count <= 1) {
+        choose_whole(run, x, count, choice);
         return COVEY_OK;
-    *chosen = *run->codec;
-    chosen->transform = 0;
-    run->codec = chosen;
+    }
+    for (size_t i = 0; i < run->piece_count; i++)
+        rotated = rotated || choice->pieces[i].rotated;
+    choice->codec.transform = rotated ? run->codec->transform : 0;
+    run->pieces = choice->pieces;
+    run->codec = &choice->codec;
+    return COVEY_OK;
+}
+
+/* The stream in the stages that are chosen. */
+static enum covey_status encode_chosen(struct covey_encode_run *run, const float *x, size_t count,
+                                       uint8_t *out, size_t capacity, size_t *out_bytes, float *decoded,
+                                       struct covey_error *err)
+{
+    uint8_t header[COVEY_HEADER_BYTES_MAX];
+    size_t body_bytes = 0;
+    run->header_bytes = covey_header_write(run->codec, count, run->parameters, header);
+    if (run->header_bytes > capacity)
+        return covey_fail(err, COVEY_LIMIT, "there is no room for the stream's header");
+    memcpy(out, header, run->header_bytes);
+    uint8_t *body = out + run->header_bytes;
+    if (covey_quantiser_row(run->codec->quantise)->vector == NULL) {
+        COVEY_TRY(encode_fixed(run, x, count, body, capacity - run->header_bytes, &body_bytes, decoded, err));
+    } else {
+        COVEY_TRY(encode_vector(run, x, count, body, capacity - run->header_bytes, &body_bytes, err));
+        if (decoded != NULL)
+            COVEY_TRY(covey_codec_decode((struct covey_bytes){out, run->header_bytes + body_bytes}, count,
+                                         decoded, err));
+    }
+    *out_bytes = run->header_bytes + body_bytes;
     return COVEY_OK;
 }
 
@@ -160,31 +215,20 @@ enum covey_status covey_codec_encode(const struct covey_codec *codec, const floa
                                      struct covey_error *err)
 {
     struct covey_encode_run run = {.codec = codec, .kernels = covey_block_kernels_at(0), .options = options};
-    struct covey_codec chosen;
+    struct choice choice;
     struct covey_random random;
-    uint8_t header[COVEY_HEADER_BYTES_MAX];
-    size_t body_bytes = 0;
     if (count > COVEY_MODEL_PARAMETERS)
         return covey_fail(err, COVEY_LIMIT, "%zu values; a stream holds at most %llu", count,
                           (unsigned long long)COVEY_MODEL_PARAMETERS);
     covey_random_init(&random, options->seed, options->device, options->round, COVEY_PURPOSE_CODEC);
     memcpy(run.key, random.key, sizeof run.key);
     memcpy(run.high, random.counter + 2, sizeof run.high);
-    COVEY_TRY(choose_stages(&run, x, count, &chosen, err));
-    const size_t header_bytes = covey_header_write(run.codec, count, run.parameters, header);
-    if (header_bytes > capacity)
-        return covey_fail(err, COVEY_LIMIT, "there is no room for the stream's header");
-    memcpy(out, header, header_bytes);
-    run.header_bytes = header_bytes;
-    uint8_t *body = out + header_bytes;
-    if (covey_quantiser_row(codec->quantise)->vector == NULL) {
-        COVEY_TRY(encode_fixed(&run, x, count, body, capacity - header_bytes, &body_bytes, decoded, err));
-    } else {
-        COVEY_TRY(encode_vector(&run, x, count, body, capacity - header_bytes, &body_bytes, err));
-        if (decoded != NULL)
-            COVEY_TRY(covey_codec_decode((struct covey_bytes){out, header_bytes + body_bytes}, count, decoded,
-                                         err));
+    COVEY_TRY(choose_stages(&run, x, count, &choice, err));
+    if (run.piece_count > 1) {
+        if (encode_chosen(&run, x, count, out, capacity, out_bytes, decoded, NULL) == COVEY_OK)
+            return COVEY_OK;
+        run.codec = codec; /* sections that do not fit: all of it as one */
+        choose_whole(&run, x, count, &choice);
     }
-    *out_bytes = header_bytes + body_bytes;
-    return COVEY_OK;
+    return encode_chosen(&run, x, count, out, capacity, out_bytes, decoded, err);
 }

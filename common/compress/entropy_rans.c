@@ -129,36 +129,51 @@ static uint32_t overflow(uint32_t range)
     return FREQUENCY(range) << (31 - COVEY_RANS_BITS);
 }
 
-/* The lane after its symbols from `first` on, if it begins at x. */
-static uint32_t replay(const uint32_t *ranges, const int8_t *symbols, size_t first, size_t count,
+/* Where the writer stands in a run: in front of symbol `left` of part `part`. */
+struct place {
+    size_t part, left;
+};
+
+/* The lane after its symbols from `from` on, if it begins at x. */
+static uint32_t replay(const struct covey_rans_part *parts, size_t part_count, struct place from,
                        uint32_t lane, uint32_t lane_count, uint32_t x)
 {
-    for (size_t i = count; i-- > first;)
-        if ((i & (lane_count - 1)) == lane)
-            x = push(x, ranges[(uint8_t)symbols[i]]);
+    for (size_t part = part_count; part-- > from.part;)
+        for (size_t i = parts[part].count; i-- > (part == from.part ? from.left : 0);)
+            if ((i & (lane_count - 1)) == lane)
+                x = push(x, parts[part].ranges[(uint8_t)parts[part].symbols[i]]);
     return x;
 }
 
-/* The last symbols, down to the one that is returned, after which words begin: all lanes are in range there,
- * so that none of them asks for a word later on. */
-static size_t prime(const uint32_t *ranges, const int8_t *symbols, size_t count, uint32_t lane_count,
-                    uint32_t *lanes)
+/* As many of the last symbols as leave all lanes below what asks for a word. */
+static struct place fill(const struct covey_rans_part *parts, size_t part_count, uint32_t lane_count,
+                         uint32_t *lanes)
 {
-    size_t first = count;
     for (uint32_t lane = 0; lane < lane_count; lane++)
         lanes[lane] = 1;
-    for (; first > 0; first--) {
-        uint32_t *lane = &lanes[(first - 1) & (lane_count - 1)];
-        const uint32_t range = ranges[(uint8_t)symbols[first - 1]];
-        if (*lane >= overflow(range))
-            break;
-        *lane = push(*lane, range);
+    for (size_t part = part_count; part-- > 0;) {
+        for (size_t left = parts[part].count; left > 0; left--) {
+            uint32_t *lane = &lanes[(left - 1) & (lane_count - 1)];
+            const uint32_t range = parts[part].ranges[(uint8_t)parts[part].symbols[left - 1]];
+            if (*lane >= overflow(range))
+                return (struct place){part, left};
+            *lane = push(*lane, range);
+        }
     }
+    return (struct place){0, 0};
+}
+
+/* The last symbols, down to the place that is returned, after which words begin: all lanes are in range
+ * there, so that none of them asks for a word later on. */
+static struct place prime(const struct covey_rans_part *parts, size_t part_count, uint32_t lane_count,
+                          uint32_t *lanes)
+{
+    const struct place place = fill(parts, part_count, lane_count, lanes);
     /* What a lane begins at multiplies what it ends at, roughly. */
-    for (uint32_t lane = 0; first > 0 && lane < lane_count; lane++)
+    for (uint32_t lane = 0; place.left > 0 && lane < lane_count; lane++)
         for (uint32_t x = 2 * (COVEY_RANS_LOW / lanes[lane]) + 2; lanes[lane] < COVEY_RANS_LOW; x *= 2)
-            lanes[lane] = replay(ranges, symbols, first, count, lane, lane_count, x);
-    return first;
+            lanes[lane] = replay(parts, part_count, place, lane, lane_count, x);
+    return place;
 }
 
 static size_t pack_states(const uint32_t *lanes, uint32_t lane_count, uint8_t *out)
@@ -175,13 +190,12 @@ static size_t pack_states(const uint32_t *lanes, uint32_t lane_count, uint8_t *o
     return (size_t)(bits.at - out);
 }
 
-uint8_t *covey_rans_write(const uint32_t *ranges, const int8_t *symbols, size_t count, uint32_t lane_count,
-                          uint8_t *limit, uint8_t *end)
+/* The first `left` symbols of a part, from the last to the first. Returns where their words begin, NULL when
+ * that would be below limit. */
+static uint8_t *write_part(const struct covey_rans_part *part, size_t left, uint32_t lane_count,
+                           uint32_t *lanes, const uint8_t *limit, uint8_t *end)
 {
     const struct covey_entropy_kernels *kernels = covey_entropy_kernels_at(0);
-    uint32_t lanes[COVEY_RANS_LANES];
-    uint8_t states[COVEY_RANS_STATE_BYTES];
-    size_t left = prime(ranges, symbols, count, lane_count, lanes);
     while (left > 0) {
         if (end - limit < GROUP_WORD_BYTES + 16)
             return NULL;
@@ -189,11 +203,11 @@ uint8_t *covey_rans_write(const uint32_t *ranges, const int8_t *symbols, size_t 
             const size_t room = (size_t)(end - limit - 16) / GROUP_WORD_BYTES, all = left / COVEY_RANS_LANES;
             const size_t groups = all < room ? all : room;
             left -= groups * COVEY_RANS_LANES;
-            end = kernels->encode(ranges, lanes, symbols + left, groups, end);
+            end = kernels->encode(part->ranges, lanes, part->symbols + left, groups, end);
             continue;
         }
         uint32_t *lane = &lanes[--left & (lane_count - 1)];
-        const uint32_t range = ranges[(uint8_t)symbols[left]];
+        const uint32_t range = part->ranges[(uint8_t)part->symbols[left]];
         if (*lane >= overflow(range)) {
             *--end = (uint8_t)(*lane >> 8);
             *--end = (uint8_t)*lane;
@@ -201,9 +215,31 @@ uint8_t *covey_rans_write(const uint32_t *ranges, const int8_t *symbols, size_t 
         }
         *lane = push(*lane, range);
     }
+    return end;
+}
+
+uint8_t *covey_rans_write_parts(const struct covey_rans_part *parts, size_t part_count, uint32_t lane_count,
+                                uint8_t *limit, uint8_t *end)
+{
+    uint32_t lanes[COVEY_RANS_LANES];
+    uint8_t states[COVEY_RANS_STATE_BYTES];
+    struct place place = prime(parts, part_count, lane_count, lanes);
+    while (place.left > 0) {
+        end = write_part(&parts[place.part], place.left, lane_count, lanes, limit, end);
+        if (end == NULL)
+            return NULL;
+        place.left = place.part > 0 ? parts[--place.part].count : 0;
+    }
     const size_t state_bytes = pack_states(lanes, lane_count, states);
     if ((size_t)(end - limit) < state_bytes)
         return NULL;
     memcpy(end - state_bytes, states, state_bytes);
     return end - state_bytes;
+}
+
+uint8_t *covey_rans_write(const uint32_t *ranges, const int8_t *symbols, size_t count, uint32_t lane_count,
+                          uint8_t *limit, uint8_t *end)
+{
+    return covey_rans_write_parts(&(struct covey_rans_part){ranges, symbols, count}, 1, lane_count, limit,
+                                  end);
 }

@@ -63,8 +63,16 @@ void covey_rans_open(struct covey_rans_reader *reader, const uint8_t *begin, con
 /* count: a multiple of COVEY_RANS_LANES, but for the last call. */
 void covey_rans_read(struct covey_rans_reader *reader, const uint32_t *slots, size_t count, int8_t *symbols);
 
-/* Writes the run of count symbols so that it ends at end; returns where it begins, NULL when that would be
- * below limit. What lies between limit and there is overwritten. */
+/* Symbols of one set of frequencies among those of a run; their lanes are counted from the first of them. */
+struct covey_rans_part {
+    const uint32_t *ranges; /* (256) */
+    const int8_t *symbols;
+    size_t count; /* a multiple of COVEY_RANS_LANES, but of the last part */
+};
+/* Writes the run that the parts make up so that it ends at end; returns where it begins, NULL when that would
+ * be below limit. What lies between limit and there is overwritten. */
+uint8_t *covey_rans_write_parts(const struct covey_rans_part *parts, size_t part_count, uint32_t lane_count,
+                                uint8_t *limit, uint8_t *end);
 uint8_t *covey_rans_write(const uint32_t *ranges, const int8_t *symbols, size_t count, uint32_t lane_count,
                           uint8_t *limit, uint8_t *end);
 

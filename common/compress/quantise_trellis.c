@@ -43,7 +43,7 @@ static enum covey_status open_stream(struct covey_decoder *decoder, struct covey
     const struct covey_segment_layout layout = {
         .count = reading->model.rows[1] > 0 ? (decoder->count + segment_values - 1) / segment_values : 0,
         .has_escape = reading->model.has_escape};
-    COVEY_TRY(covey_segments_open(&reading->segments, body, used, &layout, err));
+    COVEY_TRY(covey_segments_open(&reading->segments, decoder, used, &layout, err));
     if (reading->model.rows[1] > 0)
         covey_trellis_slots(&reading->model, reading->slots);
     decoder->chunk_values = segment_values;
@@ -121,7 +121,7 @@ static void read_escapes(struct reading *reading, const int8_t *symbols, size_t 
     }
 }
 
-static void next_levels(struct covey_decoder *decoder, size_t count, int32_t *levels)
+static size_t next_levels(struct covey_decoder *decoder, size_t count, int32_t *levels)
 {
     struct reading *reading = reading_of(decoder);
     const struct covey_trellis_model *model = &reading->model;
@@ -129,12 +129,13 @@ static void next_levels(struct covey_decoder *decoder, size_t count, int32_t *le
     int8_t symbols[COVEY_DECODE_VALUES];
     if (model->rows[1] == 0) {
         memset(levels, 0, count * sizeof *levels);
-        return;
+        return count;
     }
     read_symbols(reading, count, symbols);
     covey_trellis_kernels_at(0)->levels(&moves, symbols, count, levels);
     if (model->has_escape)
         read_escapes(reading, symbols, count, levels);
+    return count;
 }
 
 static float scale_of(const struct covey_decoder *decoder)

@@ -167,6 +167,21 @@ static uint32_t shift_for(const struct covey_spread *spread, double step)
     return shift;
 }
 
+/* Squares of the values from there on. */
+static double squares_from(const struct covey_spread *spread, double from)
+{
+    const uint32_t first = bits_of((float)from) >> BIN_SHIFT;
+    double squares = 0;
+    for (size_t bin = first > spread->base ? first - spread->base : 0; bin < COVEY_SPREAD_BINS; bin++) {
+        const double end = lower_end(spread, bin + 1), whole = end - lower_end(spread, bin);
+        const double low = lower_end(spread, bin) > from ? lower_end(spread, bin) : from, width = end - low;
+        const double n = (spread->below[bin + 1] - spread->below[bin]) * width / whole,
+                     middle = low + width / 2;
+        squares += n * (middle * middle + width * width / 12);
+    }
+    return squares;
+}
+
 /* What lies beyond the last row: about two bits for each doubling. */
 static double cost_beyond(const struct covey_spread *spread, double from)
 {
@@ -197,9 +212,9 @@ static struct outcome evaluate(const struct covey_spread *spread, double step, d
         low_sum = next_sum;
     }
     if (low < spread->count) {
-        const double n = spread->count - low, sum = spread->sum - low_sum;
-        cost += n - n_log_n(n) + cost_beyond(spread, COVEY_UNIFORM_ROWS * width - start);
-        kept += sum * sum / n; /* roughly; they are few */
+        const double n = spread->count - low, from = COVEY_UNIFORM_ROWS * width - start;
+        cost += n - n_log_n(n) + cost_beyond(spread, from);
+        kept += squares_from(spread, from) - n * step * step / 12;
     }
     return (struct outcome){.bits = cost / spread->count + shift,
                             .error = shift > 0 ? step * step / 12 : (spread->squares - kept) / spread->count};
@@ -209,6 +224,13 @@ static double bits_at(const struct covey_spread *spread, uint32_t step_bits, dou
 {
     const double step = (double)float_of(step_bits);
     return evaluate(spread, step, rounding, shift_for(spread, step)).bits;
+}
+
+double covey_rate_outcome(const struct covey_spread *spread, double step, double rounding, double *bits)
+{
+    const struct outcome outcome = evaluate(spread, step, rounding, shift_for(spread, step));
+    *bits = outcome.bits;
+    return outcome.error;
 }
 
 /* ---- the search ---- */

@@ -33,6 +33,9 @@ struct covey_uniform_choice {
     uint32_t shift;
 };
 
+/* Bits a value that symbols take, and mean squared error, at that step and rounding. */
+double covey_rate_outcome(const struct covey_spread *spread, double step, double rounding, double *bits);
+
 /* The choice with the least error whose symbols take `bits` a value, of all values. Returns the error, for
  * the values' squares. */
 double covey_rate_search(const struct covey_spread *spread, double bits, struct covey_uniform_choice *out);

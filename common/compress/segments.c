@@ -17,16 +17,17 @@ static size_t read_lengths(const uint8_t *at, const uint8_t *end, bool has_escap
     return more == 0 ? 0 : used + more;
 }
 
-enum covey_status covey_segments_open(struct covey_segment_table *table, struct covey_bytes parameters,
+enum covey_status covey_segments_open(struct covey_segment_table *table, const struct covey_decoder *decoder,
                                       size_t used, const struct covey_segment_layout *layout,
                                       struct covey_error *err)
 {
-    const uint8_t *begin = parameters.data, *end = begin + parameters.size, *at = begin + used;
+    const uint8_t *begin = decoder->stream.data + decoder->body,
+                  *end = decoder->stream.data + decoder->stream.size, *at = begin + used;
     uint64_t total = 0;
     table->lengths = at;
     table->has_escape = layout->has_escape;
     for (size_t i = 0; i < layout->count; i++) {
-        const size_t tail = i + 1 < layout->count ? layout->tail_bytes : layout->last_tail_bytes;
+        const size_t tail = layout->tail_bytes != NULL ? layout->tail_bytes(decoder, i) : 0;
         struct covey_segment segment;
         const size_t read = read_lengths(at, end, layout->has_escape, &segment);
         if (read == 0 || (uint64_t)segment.escape_bytes + tail > segment.bytes)

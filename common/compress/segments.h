@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "covey/bytes.h"
+#include "covey/codec.h"
 #include "covey/status.h"
 
 #define COVEY_SEGMENT_LENGTH_BYTES 10 /* of one segment's two lengths at the most */
@@ -30,13 +31,13 @@ struct covey_segment_table {
 struct covey_segment_layout {
     size_t count;
     bool has_escape;
-    size_t tail_bytes,
-        last_tail_bytes; /* that every segment and the last one have besides symbols and escapes */
+    /* Bytes that a segment has besides symbols and escapes; NULL: none. */
+    size_t (*tail_bytes)(const struct covey_decoder *decoder, size_t index);
 };
 
-/* parameters: from behind the stream's header to its end, of which the lengths begin at `used`. CORRUPT. */
+/* used: bytes from the end of the stream's header to where the lengths begin. CORRUPT. */
 COVEY_MUST_CHECK enum covey_status covey_segments_open(struct covey_segment_table *table,
-                                                       struct covey_bytes parameters, size_t used,
+                                                       const struct covey_decoder *decoder, size_t used,
                                                        const struct covey_segment_layout *layout,
                                                        struct covey_error *err);
 /* The segment of that number, which the table has. Returns where it begins. */

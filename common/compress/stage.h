@@ -27,12 +27,20 @@
 #define COVEY_STAGE_ROWS 16 /* four bits in the header */
 #define COVEY_TRANSFORM_BYTES 8
 
+/* Values of a vector that are quantised by themselves, up to `last`. */
+struct covey_piece {
+    size_t first, last;
+    bool rotated;
+};
+
 /* What is the same for a whole encoding. */
 struct covey_encode_run {
     const struct covey_codec *codec;
     const struct covey_block_kernels *kernels;
     uint32_t key[2], high[2]; /* of the counter-based generator: key, and the upper half of the counter */
     const struct covey_encode_options *options;
+    const struct covey_piece *pieces; /* (piece_count) of the vector; none: all of it is one */
+    size_t piece_count;
     size_t header_bytes;                       /* which count as part of a rate */
     uint8_t parameters[COVEY_TRANSFORM_BYTES]; /* of the transform, as the header says them */
 };
@@ -48,10 +56,12 @@ struct covey_transform {
     void (*inverse)(const uint8_t *parameters, size_t first, float *x, size_t count);
 };
 
-/* Whether the codec's transform lowers the error at its rate. x: (count), finite; sample: (count),
- * overwritten.
- */
-bool covey_transform_pays(const struct covey_encode_run *run, const float *x, size_t count, float *sample);
+/* The codec's transform of a piece of the vector x, in place: by what of each tile lies in it. */
+void covey_transform_forward(const struct covey_encode_run *run, const struct covey_piece *piece, float *x);
+/* Whether it lowers the piece's error at that many bits a value. x: the vector, finite; sample: as many as
+ * the piece has, overwritten. */
+bool covey_transform_pays(const struct covey_encode_run *run, const float *x, const struct covey_piece *piece,
+                          double bits, float *sample);
 
 /* Which values are coded at all. Its functions come with the first row of which a decoder must know more than
  * that it is there. */
@@ -76,10 +86,14 @@ struct covey_vector_coder {
     enum covey_status (*open)(struct covey_decoder *decoder, struct covey_error *err);
     /* first: a multiple of decoder->chunk_values, below decoder->count. */
     void (*seek)(struct covey_decoder *decoder, size_t first);
-    /* The next count <= COVEY_DECODE_VALUES levels, from decoder->position on, within one chunk:
-     * value = level * scale, exact in f32 and finite. */
-    void (*next)(struct covey_decoder *decoder, size_t count, int32_t *levels);
+    /* The next count <= COVEY_DECODE_VALUES levels, from decoder->position on, within one chunk, or fewer,
+     * where their scale changes; returns how many. value = level * scale, exact in f32 and finite. */
+    size_t (*next)(struct covey_decoder *decoder, size_t count, int32_t *levels);
     float (*scale)(const struct covey_decoder *decoder);
+    /* Where not all values are transformed: whether those that next gave are, and whether none is. Or NULL.
+     */
+    bool (*is_rotated)(const struct covey_decoder *decoder);
+    bool (*is_plain)(const struct covey_decoder *decoder);
     /* A bound of |value| for values [first, last), without reading them. */
     float (*peak)(const struct covey_decoder *decoder, size_t first, size_t last);
 };
@@ -130,7 +144,7 @@ const struct covey_entropy_coder *covey_entropy_row(unsigned row);
 extern const struct covey_transform covey_transform_hadamard;
 extern const struct covey_quantiser covey_quantise_raw32, covey_quantise_fp16, covey_quantise_int8,
     covey_quantise_int4, covey_quantise_lloyd1, covey_quantise_lloyd2, covey_quantise_lloyd3,
-    covey_quantise_lloyd4, covey_quantise_uniform, covey_quantise_trellis;
+    covey_quantise_lloyd4, covey_quantise_uniform, covey_quantise_trellis, covey_quantise_sections;
 
 /* The stream's header.
  *
@@ -167,6 +181,8 @@ size_t covey_encode_vector_bytes(const struct covey_codec *codec, size_t count);
 
 /* Whether codes are stored as they lie in memory, so that nothing is packed. */
 bool covey_codes_as_is(const struct covey_codec *codec);
+/* Of a codec that cuts the vector into sections, what does not. */
+void covey_codec_undivided(struct covey_codec *codec);
 /* The name, bits and bias of a codec of which only the rows are known. */
 void covey_codec_complete(struct covey_codec *codec);
 

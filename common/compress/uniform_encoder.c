@@ -3,12 +3,11 @@
  * The spread of the values gives step and rounding for the rate; the tokens that come of them are counted,
  * and the counts say exactly what the stream will take. Where that is off the rate, because the spread was
  * looked at in part or the values are not smooth, the search is done again for a corrected rate. */
-#include <endian.h>
 #include <string.h>
 
-#include "entropy_kernels.h"
 #include "quantise_uniform.h"
-#include "segments.h"
+#include "rate_share.h"
+#include "uniform_parts.h"
 
 #define ATTEMPTS 8
 #define SMALLEST 0x1p-70f           /* vectors whose largest value is below are zero */
@@ -19,24 +18,26 @@
 #define LANE_BYTES 512       /* of a segment for each lane */
 #define ALL_LANES_BYTES 8192 /* from here on all lanes, which are faster together */
 #define LANES_LOG_MAX 5
-#define LANE_BITS 11  /* that a lane costs */
-#define WORD_SLACK 96 /* bytes that writing runs of rANS needs beyond what it fills */
+#define LANE_BITS 11   /* that a lane costs */
+#define LIST_BITS 16   /* of a section's length */
+#define PART_BYTES 14  /* of a section's parameters, about */
+#define LEAST_BITS 64  /* sections that would have less are zero */
+#define RATE_MOST 14.0 /* of one section */
+#define WORD_SLACK 96  /* bytes that writing runs of rANS needs beyond what it fills */
 
 _Static_assert(1 << LANES_LOG_MAX == COVEY_RANS_LANES, "it is the same");
 
 struct encoding {
     const struct covey_encode_run *run;
-    const struct covey_entropy_kernels *kernels;
     const float *x;
     size_t count, target_bytes, limit_bytes;
-    int8_t *tokens;   /* (count) */
-    uint8_t *payload; /* (room) the segments */
+    struct covey_part *parts; /* (part_count) */
+    size_t part_count;
+    struct covey_spread *spreads; /* (part_count) */
+    uint8_t *payload;             /* (room) the segments */
     size_t room;
     struct covey_segment *lengths;
-    struct covey_spread spread;
-    struct covey_uniform_choice choice;
-    uint32_t kept; /* of 65,536 values, chosen by lot; the others are zero */
-    struct covey_uniform_model model;
+    uint32_t kept; /* of COVEY_ALL_KEPT values, chosen by lot; the others are zero */
 };
 
 /* ---- sizes ---- */
@@ -72,100 +73,29 @@ static size_t payload_room(const struct covey_codec *codec, size_t count)
     return limit_of(codec, count) + COVEY_RANS_STATE_BYTES + WORD_SLACK;
 }
 
+static bool is_listed(const struct covey_codec *codec)
+{
+    return covey_quantiser_row(codec->quantise) == &covey_quantise_sections;
+}
+
+static size_t part_bytes(size_t parts)
+{
+    return parts > 1 ? parts * (whole(sizeof(struct covey_part), 64) + whole(sizeof(struct covey_spread), 64))
+                     : 0;
+}
+
 size_t covey_uniform_scratch_bytes(const struct covey_codec *codec, size_t count)
 {
     return whole(count, 64) + whole(payload_room(codec, count), 64) +
-           most_segments(count) * sizeof(struct covey_segment) + 64;
+           whole(most_segments(count) * sizeof(struct covey_segment), 64) +
+           (is_listed(codec) ? part_bytes(covey_plan_sections(count)) : 0) + 64;
 }
 
 /* ---- one attempt ---- */
 
-static struct covey_token_rule token_rule(const struct encoding *encoding)
-{
-    const struct covey_uniform_choice *choice = &encoding->choice;
-    const int32_t most = COVEY_UNIFORM_ROWS;
-    return (struct covey_token_rule){.inverse = 1.0f / choice->step,
-                                     .rounding = choice->rounding,
-                                     .shift = (int32_t)choice->shift,
-                                     .lowest = choice->shift == 0 ? -most : -1 - most,
-                                     .highest = most};
-}
-
-/* The magnitude row of value i, whatever its token is. */
-static uint32_t row_of(const struct encoding *encoding, const struct covey_token_rule *rule, size_t i)
-{
-    uint32_t bits;
-    memcpy(&bits, &encoding->x[i], sizeof bits);
-    const uint32_t code = (uint32_t)(__builtin_fabsf(encoding->x[i]) * rule->inverse + rule->rounding);
-    /* A negative code's row is that of -1 - code, of which the magnitude is one less. */
-    return (rule->shift > 0 && bits >> 31 && code > 0 ? code - 1 : code) >> rule->shift;
-}
-
-static void count_beyond(const struct encoding *encoding, const struct covey_token_rule *rule,
-                         struct covey_uniform_counts *counts)
-{
-    uint16_t found[COVEY_DECODE_VALUES];
-    for (size_t at = 0; at < encoding->count; at += COVEY_DECODE_VALUES) {
-        const size_t left = encoding->count - at;
-        const size_t n = encoding->kernels->outside(encoding->tokens + at,
-                                                    left < COVEY_DECODE_VALUES ? left : COVEY_DECODE_VALUES,
-                                                    rule->lowest + 1, rule->highest - 1, found);
-        for (size_t i = 0; i < n; i++)
-            counts->beyond[31 - __builtin_clz(row_of(encoding, rule, at + found[i]))]++;
-    }
-}
-
-/* Zeros for the values that are not kept. */
-static void thin_out(const struct encoding *encoding, size_t first, size_t count, int8_t *tokens)
-{
-    const uint32_t start = encoding->run->key[0] ^ encoding->run->high[0] ^ (uint32_t)first;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t lot = (start + (uint32_t)i) * 0x9E3779B1u;
-        lot = (lot ^ lot >> 15) * 0x85EBCA6Bu;
-        tokens[i] = (lot ^ lot >> 13) >> 16 < encoding->kept ? tokens[i] : 0;
-    }
-}
-
-static void make_counts(const struct encoding *encoding, struct covey_uniform_counts *counts)
-{
-    const struct covey_token_rule rule = token_rule(encoding);
-    uint32_t by_token[256] = {0};
-    for (size_t at = 0; at < encoding->count; at += COVEY_DECODE_VALUES) {
-        const size_t left = encoding->count - at, n = left < COVEY_DECODE_VALUES ? left : COVEY_DECODE_VALUES;
-        encoding->kernels->tokens(&rule, encoding->x + at, n, encoding->tokens + at);
-        if (encoding->kept < 65536)
-            thin_out(encoding, at, n, encoding->tokens + at);
-        encoding->kernels->count(encoding->tokens + at, n, by_token);
-    }
-    *counts = (struct covey_uniform_counts){.total = encoding->count};
-    for (int row = 0; row < COVEY_UNIFORM_ROWS; row++) {
-        const int other = rule.shift == 0 ? -row : -1 - row;
-        counts->rows[row] = by_token[row] + (other != row ? by_token[(uint8_t)other] : 0);
-    }
-    if (by_token[(uint8_t)rule.lowest] + by_token[(uint8_t)rule.highest] > 0)
-        count_beyond(encoding, &rule, counts);
-}
-
-/* Where values of rows 1, 2 and above are to be found, in 64ths of a step from the middle of the row. */
-static void make_moves(struct encoding *encoding)
-{
-    const double step = (double)encoding->choice.step, rounding = (double)encoding->choice.rounding;
-    for (uint32_t row = 1; row <= 3; row++) {
-        const double low = (row - rounding) * step, high = row < 3 ? low + step : 0x1p127;
-        double mean = covey_spread_mean(&encoding->spread, low, high) / step;
-        if (row == 3) /* all from 3 on: how far one of them lies into its own cell, as if they fell evenly */
-            mean = 3 - rounding + covey_spread_rest(&encoding->spread, low, step);
-        const double move = 64 * (mean - row);
-        encoding->model.moves[row - 1] = (int8_t)(move < -63  ? -63
-                                                  : move > 63 ? 63
-                                                  : move < 0  ? move - 0.5
-                                                              : move + 0.5);
-    }
-}
-
 static void choose_layout(struct encoding *encoding, double payload_bytes)
 {
-    struct covey_uniform_model *model = &encoding->model;
+    struct covey_uniform_model *model = &encoding->parts[0].section.model;
     const double bytes_per_value = payload_bytes / (double)encoding->count;
     double of_segment = bytes_per_value * COVEY_CHUNK_VALUES;
     model->segment_log = 0;
@@ -179,125 +109,34 @@ static void choose_layout(struct encoding *encoding, double payload_bytes)
     model->lanes_log = of_segment >= ALL_LANES_BYTES ? LANES_LOG_MAX : 0;
     while (model->lanes_log < LANES_LOG_MAX && of_segment >= (double)(2u << model->lanes_log) * LANE_BYTES)
         model->lanes_log++;
+    for (size_t i = 1; i < encoding->part_count; i++) {
+        encoding->parts[i].section.model.segment_log = model->segment_log;
+        encoding->parts[i].section.model.lanes_log = model->lanes_log;
+    }
 }
 
-/* Tokens and model for the choice; returns the bytes of the stream, header included, nearly exactly. */
+static bool has_escape(const struct encoding *encoding)
+{
+    bool has = false;
+    for (size_t i = 0; i < encoding->part_count; i++)
+        has = has || encoding->parts[i].section.model.has_escape;
+    return has;
+}
+
+/* Tokens and models for the choices; returns the bytes of the stream, header included, nearly exactly. */
 static double attempt(struct encoding *encoding)
 {
-    struct covey_uniform_counts counts;
-    encoding->model =
-        (struct covey_uniform_model){.shift = (uint8_t)encoding->choice.shift, .step = encoding->choice.step};
-    make_counts(encoding, &counts);
-    if (encoding->choice.shift == 0)
-        make_moves(encoding);
-    const double bits = covey_uniform_fit(&encoding->model, &counts) +
-                        (double)encoding->choice.shift * (double)encoding->count;
+    const uint32_t lot = encoding->run->key[0] ^ encoding->run->high[0];
+    double bits = is_listed(encoding->run->codec) ? 8 + LIST_BITS * (double)encoding->part_count : 0;
+    for (size_t i = 0; i < encoding->part_count; i++)
+        bits += covey_part_attempt(&encoding->parts[i], encoding->kept, lot);
     choose_layout(encoding, bits / 8);
-    const size_t segment = covey_uniform_segment(&encoding->model);
+    const struct covey_uniform_model *model = &encoding->parts[0].section.model;
+    const size_t segment = covey_uniform_segment(model);
     const double segments = (double)((encoding->count + segment - 1) / segment);
-    const double lanes = (double)(1u << encoding->model.lanes_log);
+    const double lanes = (double)(1u << model->lanes_log);
     return (double)encoding->run->header_bytes + 1 + bits / 8 +
-           segments * (lanes * LANE_BITS / 8 + (encoding->model.has_escape ? 5 : 3));
-}
-
-/* ---- segments ---- */
-
-/* Eight values in `shift` bytes; what is missing from the last eight is zero. */
-static void pack_low(const struct encoding *encoding, size_t first, size_t count, uint8_t *out)
-{
-    const struct covey_token_rule rule = token_rule(encoding);
-    uint8_t low[COVEY_DECODE_VALUES + 8];
-    for (size_t at = 0; at < count; at += COVEY_DECODE_VALUES) {
-        const size_t n = count - at < COVEY_DECODE_VALUES ? count - at : COVEY_DECODE_VALUES;
-        encoding->kernels->low_bits(&rule, encoding->x + first + at, n, low);
-        memset(low + n, 0, 8);
-        for (size_t i = 0; i < n; i += 8, out += rule.shift) {
-            uint64_t eight = 0;
-            for (size_t j = 0; j < 8; j++)
-                eight |= (uint64_t)low[i + j] << (size_t)rule.shift * j;
-            eight = htole64(eight);
-            memcpy(out, &eight, (size_t)rule.shift);
-        }
-    }
-}
-
-/* Returns their bytes, SIZE_MAX where they do not fit. */
-static size_t pack_escapes(const struct encoding *encoding, size_t first, size_t count, uint8_t *out,
-                           uint8_t *end)
-{
-    const struct covey_uniform_model *model = &encoding->model;
-    const struct covey_token_rule rule = token_rule(encoding);
-    struct covey_bit_writer bits = {.at = out, .limit = end};
-    uint16_t found[COVEY_DECODE_VALUES];
-    const int32_t highest = model->rows - 1, lowest = model->shift == 0 ? -highest : -1 - highest;
-    for (size_t at = first; model->has_escape && at < first + count; at += COVEY_DECODE_VALUES) {
-        const size_t left = first + count - at;
-        const size_t n = encoding->kernels->outside(encoding->tokens + at,
-                                                    left < COVEY_DECODE_VALUES ? left : COVEY_DECODE_VALUES,
-                                                    lowest, highest, found);
-        for (size_t i = 0; i < n; i++)
-            covey_uniform_put_escape(model, row_of(encoding, &rule, at + found[i]), &bits);
-    }
-    covey_bits_flush(&bits);
-    return bits.full ? SIZE_MAX : (size_t)(bits.at - out);
-}
-
-/* Symbols by token: those that escape have the range of the escape. False: there is nothing to code. */
-static bool make_ranges(const struct covey_uniform_model *model, uint32_t ranges[256])
-{
-    struct covey_rans_share shares[COVEY_UNIFORM_SHARES];
-    const size_t share_count = covey_uniform_shares(model, shares);
-    covey_rans_ranges(shares, share_count, ranges);
-    for (int row = model->rows + 1; model->has_escape && row <= COVEY_UNIFORM_ROWS; row++) {
-        const int other = model->shift == 0 ? 0 : -1;
-        ranges[row] = ranges[model->rows];
-        ranges[(uint8_t)(other - row)] = ranges[(uint8_t)(other - model->rows)];
-    }
-    return share_count > 0;
-}
-
-/* Writes the segment's bytes at out, which has room up to end. SIZE_MAX where they do not fit. */
-static size_t write_segment(const struct encoding *encoding, const uint32_t *ranges, size_t first,
-                            size_t count, uint8_t *out, uint8_t *end, size_t *escape_bytes)
-{
-    const size_t low_bytes = covey_uniform_low_bytes(&encoding->model, count);
-    uint8_t *begin =
-        covey_rans_write(ranges, encoding->tokens + first, count, 1u << encoding->model.lanes_log, out, end);
-    if (begin == NULL)
-        return SIZE_MAX;
-    const size_t symbol_bytes = (size_t)(end - begin);
-    memmove(out, begin, symbol_bytes);
-    *escape_bytes = pack_escapes(encoding, first, count, out + symbol_bytes, end);
-    if (*escape_bytes == SIZE_MAX || (size_t)(end - out) - symbol_bytes - *escape_bytes < low_bytes)
-        return SIZE_MAX;
-    if (encoding->model.shift > 0)
-        pack_low(encoding, first, count, out + symbol_bytes + *escape_bytes);
-    return symbol_bytes + *escape_bytes + low_bytes;
-}
-
-/* All of them to the payload. SIZE_MAX where they do not fit. *segments: how many; none where all is zero. */
-static size_t write_segments(struct encoding *encoding, size_t *segments)
-{
-    const size_t segment_values = covey_uniform_segment(&encoding->model);
-    uint32_t ranges[256] = {0};
-    size_t used = 0, segment = 0;
-    if (!make_ranges(&encoding->model, ranges)) {
-        *segments = 0;
-        return 0;
-    }
-    for (size_t first = 0; first < encoding->count; first += segment_values, segment++) {
-        const size_t left = encoding->count - first;
-        size_t escape_bytes = 0;
-        const size_t bytes =
-            write_segment(encoding, ranges, first, left < segment_values ? left : segment_values,
-                          encoding->payload + used, encoding->payload + encoding->room, &escape_bytes);
-        if (bytes == SIZE_MAX)
-            return SIZE_MAX;
-        encoding->lengths[segment] = (struct covey_segment){(uint32_t)bytes, (uint32_t)escape_bytes};
-        used += bytes;
-    }
-    *segments = segment;
-    return used;
+           segments * (lanes * LANE_BITS / 8 + (has_escape(encoding) ? 5 : 3));
 }
 
 /* ---- the stream ---- */
@@ -306,24 +145,50 @@ static size_t write_segments(struct encoding *encoding, size_t *segments)
 static size_t put_stream(const struct encoding *encoding, size_t segments, size_t payload_bytes, uint8_t *out,
                          size_t limit)
 {
-    uint8_t head[COVEY_UNIFORM_HEAD_BYTES];
-    const struct covey_bytes written = {head, covey_uniform_write(&encoding->model, head)};
-    return covey_segments_write(written, encoding->lengths, segments, encoding->model.has_escape,
+    uint8_t head[1 + COVEY_PLAN_SECTIONS * COVEY_SECTION_HEAD_BYTES];
+    struct covey_section sections[COVEY_PLAN_SECTIONS];
+    for (size_t i = 0; i < encoding->part_count; i++)
+        sections[i] = encoding->parts[i].section;
+    const struct covey_bytes written = {
+        head, covey_sections_write(sections, encoding->part_count, is_listed(encoding->run->codec), head)};
+    return covey_segments_write(written, encoding->lengths, segments, has_escape(encoding),
                                 (struct covey_bytes){encoding->payload, payload_bytes}, out, limit);
 }
 
 /* The vector as zeros: what is left where nothing else fits. */
 static size_t put_zeros(struct encoding *encoding, uint8_t *out, size_t limit)
 {
-    encoding->model = (struct covey_uniform_model){.rows = 1, .step = 1};
+    encoding->parts[0].section.model = (struct covey_uniform_model){.rows = 1, .step = 1};
     return put_stream(encoding, 0, 0, out, limit);
+}
+
+/* The quantisers with the least error whose symbols take `bits` a value in all. */
+static void choose(struct encoding *encoding, double bits)
+{
+    struct covey_rate_part shares[COVEY_PLAN_SECTIONS] = {{.spread = &encoding->spreads[0], .bits = bits}};
+    size_t used = 0;
+    for (size_t i = 0; i < encoding->part_count; i++)
+        if (encoding->spreads[i].largest > 0)
+            shares[used++] =
+                (struct covey_rate_part){&encoding->spreads[i], covey_part_count(&encoding->parts[i]), bits};
+    if (encoding->part_count > 1)
+        (void)covey_rate_share(shares, used, bits * (double)encoding->count);
+    used = 0;
+    for (size_t i = 0; i < encoding->part_count; i++) {
+        struct covey_part *part = &encoding->parts[i];
+        const double share = encoding->spreads[i].largest > 0 ? shares[used++].bits : 0;
+        part->choice = (struct covey_uniform_choice){.step = 1};
+        part->is_zero = encoding->part_count > 1 && share * (double)covey_part_count(part) < LEAST_BITS;
+        if (!part->is_zero)
+            (void)covey_rate_search(part->spread, share < RATE_MOST ? share : RATE_MOST, &part->choice);
+    }
 }
 
 /* Where many values are of one size, either all of them are zero or too many are not: then some are kept, so
  * many as the rate allows. False: even that is too much. */
 static bool find_share(struct encoding *encoding)
 {
-    uint32_t fits = 0, above = 65536;
+    uint32_t fits = 0, above = COVEY_ALL_KEPT;
     while (above - fits > 64) {
         encoding->kept = fits + (above - fits) / 2;
         if (attempt(encoding) <= (double)encoding->target_bytes)
@@ -340,38 +205,42 @@ static bool find_choice(struct encoding *encoding)
 {
     const double target = (double)encoding->target_bytes, count = (double)encoding->count;
     const double least_bits = 0.5 * (double)encoding->run->codec->rate;
-    struct covey_uniform_choice under = {0}, over = {0};
     /* A little more rather than a little less, in bits a value: within six parts in a thousand, and when the
      * bits are many within what they tell of the error. */
     const double rate = (double)encoding->run->codec->rate, scale = rate < 3 ? rate : 3;
     const double slack_over = 0.006 * scale, aim = 0.0025 * scale;
-    double bits = aim + (target - (double)encoding->run->header_bytes - 12) * 8 / count;
-    double under_bytes = 0, over_bytes = 0;
-    encoding->kept = 65536;
+    const double head = encoding->part_count > 1 ? PART_BYTES * (double)encoding->part_count : 12;
+    double bits = aim + (target - (double)encoding->run->header_bytes - head) * 8 / count;
+    double under_bytes = 0, over_bytes = 0, under = 0, over = 0;
+    encoding->kept = COVEY_ALL_KEPT;
     for (int i = 0; i < ATTEMPTS; i++) {
         bits = bits < least_bits ? least_bits : bits;
-        (void)covey_rate_search(&encoding->spread, bits, &encoding->choice);
+        choose(encoding, bits);
         const double bytes = attempt(encoding);
         if (bytes >= target - 3 && bytes <= target + slack_over * count / 8 + 6)
             return true;
         if (bytes <= (double)encoding->limit_bytes && bytes > under_bytes) {
             under_bytes = bytes;
-            under = encoding->choice;
+            under = bits;
         }
         if (bytes > (double)encoding->limit_bytes && (over_bytes == 0 || bytes < over_bytes)) {
             over_bytes = bytes;
-            over = encoding->choice;
+            over = bits;
         }
         bits += (aim + (target - bytes) * 8 / count) * (over_bytes == 0 && bytes < target / 2 ? 1 << i : 1);
     }
-    if (under_bytes < 0.9 * target && over_bytes > 0 && over.shift == 0) {
-        encoding->choice = over;
-        if (find_share(encoding))
+    if (under_bytes < 0.9 * target && encoding->part_count > 1)
+        return false;
+    if (under_bytes < 0.9 * target && over_bytes > 0) {
+        choose(encoding, over);
+        if (encoding->parts[0].choice.shift == 0 && find_share(encoding))
             return true;
-        encoding->kept = 65536;
+        encoding->kept = COVEY_ALL_KEPT;
     }
-    encoding->choice = under;
-    return under_bytes > 0 && attempt(encoding) > 0;
+    if (under_bytes == 0)
+        return false;
+    choose(encoding, under);
+    return attempt(encoding) > 0;
 }
 
 /* ---- sparse ternary ---- */
@@ -418,16 +287,18 @@ static bool find_top(struct encoding *encoding)
     double sum = 0;
     for (size_t i = 0; i < encoding->count; i++) {
         const bool is_kept = magnitude_bits(encoding->x[i]) >= least;
-        encoding->tokens[i] = (int8_t)(!is_kept ? 0 : encoding->x[i] < 0 ? -1 : 1);
+        encoding->parts[0].tokens[i] = (int8_t)(!is_kept ? 0 : encoding->x[i] < 0 ? -1 : 1);
         counts.rows[is_kept ? 1 : 0]++;
         sum += is_kept ? (double)__builtin_fabsf(encoding->x[i]) : 0;
     }
     if (counts.rows[1] == 0)
         return false;
     const uint32_t step = (magnitude_bits((float)(sum / counts.rows[1])) + 0x4000u) & 0xFFFF8000u;
-    encoding->model = (struct covey_uniform_model){0};
-    memcpy(&encoding->model.step, &step, sizeof step);
-    choose_layout(encoding, covey_uniform_fit(&encoding->model, &counts) / 8);
+    struct covey_uniform_model *model = &encoding->parts[0].section.model;
+    encoding->parts[0].choice.step = 1;
+    *model = (struct covey_uniform_model){0};
+    memcpy(&model->step, &step, sizeof step);
+    choose_layout(encoding, covey_uniform_fit(model, &counts) / 8);
     return true;
 }
 
@@ -437,29 +308,59 @@ static void prepare(struct encoding *encoding, const struct covey_encode_run *ru
     const double bytes = (double)run->codec->rate * (double)count / 8;
     uint8_t *at = scratch;
     encoding->run = run;
-    encoding->kernels = covey_entropy_kernels_at(0);
     encoding->x = x;
     encoding->count = count;
     encoding->target_bytes = (size_t)bytes;
     encoding->limit_bytes = limit_of(run->codec, count);
-    encoding->tokens = (int8_t *)at;
+    encoding->parts[0].tokens = (int8_t *)at;
     at += whole(count, 64);
     encoding->payload = at;
     encoding->room = payload_room(run->codec, count);
     at += whole(encoding->room, 64);
     encoding->lengths = (struct covey_segment *)(void *)at;
+    at += whole(most_segments(count) * sizeof(struct covey_segment), 64);
+    if (run->piece_count > 1) {
+        int8_t *tokens = encoding->parts[0].tokens;
+        encoding->part_count = run->piece_count;
+        encoding->parts = (struct covey_part *)(void *)at;
+        at += whole(run->piece_count * sizeof(struct covey_part), 64);
+        encoding->spreads = (struct covey_spread *)(void *)at;
+        encoding->parts[0].tokens = tokens;
+    }
 }
 
-/* Tokens and model; false where nothing fits. */
-static bool find_tokens(struct encoding *encoding, float largest)
+/* Sections and how their values are spread. */
+static void measure(struct encoding *encoding)
 {
-    const size_t every = encoding->count / LOOKED_AT;
+    const struct covey_piece whole_vector = {0, encoding->count, true};
+    int8_t *tokens = encoding->parts[0].tokens;
+    for (size_t i = 0; i < encoding->part_count; i++) {
+        const struct covey_piece *piece =
+            encoding->part_count > 1 ? &encoding->run->pieces[i] : &whole_vector;
+        const size_t count = piece->last - piece->first, every = count / LOOKED_AT;
+        const uint32_t bits = encoding->run->kernels->largest(encoding->x + piece->first, count);
+        float largest;
+        memcpy(&largest, &bits, sizeof largest);
+        encoding->parts[i] = (struct covey_part){.section = {piece->first, piece->last, piece->rotated, {0}},
+                                                 .x = encoding->x + piece->first,
+                                                 .tokens = tokens + piece->first,
+                                                 .spread = &encoding->spreads[i]};
+        if (largest < SMALLEST)
+            encoding->spreads[i].largest = 0;
+        else
+            covey_spread_measure(&encoding->spreads[i], encoding->x + piece->first, count, largest,
+                                 every < 1   ? 1
+                                 : every > 8 ? 8
+                                             : every);
+    }
+}
+
+/* Tokens and models; false where nothing fits. */
+static bool find_tokens(struct encoding *encoding)
+{
     if (encoding->run->codec->sparsify == COVEY_SPARSIFY_TOP)
         return find_top(encoding);
-    covey_spread_measure(&encoding->spread, encoding->x, encoding->count, largest,
-                         every < 1   ? 1
-                         : every > 8 ? 8
-                                     : every);
+    measure(encoding);
     return find_choice(encoding);
 }
 
@@ -467,20 +368,23 @@ enum covey_status covey_uniform_encode(const struct covey_encode_run *run, const
                                        void *scratch, uint8_t *out, size_t capacity, size_t *out_bytes,
                                        struct covey_error *err)
 {
-    struct encoding encoding;
+    struct covey_spread spread;
+    struct covey_part part = {.section = {0, count, true, {0}}};
+    struct encoding encoding = {.parts = &part, .part_count = 1, .spreads = &spread};
     float largest = 0;
     size_t bytes = 0;
     prepare(&encoding, run, x, count, scratch);
     const uint32_t bits = run->kernels->largest(x, count);
     memcpy(&largest, &bits, sizeof bits);
     const size_t limit = capacity < encoding.limit_bytes ? capacity : encoding.limit_bytes;
-    if (largest >= SMALLEST && find_tokens(&encoding, largest)) {
+    if (largest >= SMALLEST && find_tokens(&encoding)) {
         size_t segments = 0;
-        const size_t payload_bytes = write_segments(&encoding, &segments);
+        const size_t payload_bytes = covey_parts_write(encoding.parts, encoding.part_count, encoding.payload,
+                                                       encoding.room, encoding.lengths, &segments);
         if (payload_bytes != SIZE_MAX)
             bytes = put_stream(&encoding, segments, payload_bytes, out, limit);
     }
-    if (bytes == 0 && (largest < SMALLEST || capacity >= encoding.limit_bytes))
+    if (bytes == 0 && encoding.part_count == 1 && (largest < SMALLEST || capacity >= encoding.limit_bytes))
         bytes = put_zeros(&encoding, out, capacity);
     if (bytes == 0)
         return covey_fail(err, COVEY_LIMIT,

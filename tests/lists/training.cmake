@@ -28,6 +28,7 @@ foreach(test IN ITEMS test_operations test_operations_golden test_following test
 endforeach()
 
 covey_add_test(test_model LINKS Covey::training SOURCES ${unit_training}/test_model.c)
+covey_add_test(test_sections LINKS Covey::training SOURCES ${unit_training}/test_sections.c)
 covey_add_test(test_trainer LINKS Covey::training SOURCES ${unit_training}/test_trainer.c)
 covey_add_test(test_training_plan LINKS Covey::training SOURCES ${unit_training}/test_training_plan.c ${op_tables})
 target_include_directories(test_training_plan PRIVATE ${PROJECT_SOURCE_DIR}/training)

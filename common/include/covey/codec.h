@@ -36,7 +36,7 @@ struct covey_codec {
     uint8_t transform, sparsify, quantise, entropy; /* rows of the stages' tables */
     float rate;                                     /* bits a value, where the codec takes one */
     uint8_t bits;                                   /* of fixed-length quantisers */
-    uint8_t adaptive; /* the encoder leaves out the transform where that is better */
+    uint8_t adaptive; /* the encoder chooses sections, and leaves out the transform where that is better */
     uint8_t unbiased; /* E[decode(encode(x))] = x: fit for devices without a residual */
 };
 
@@ -58,7 +58,8 @@ const char *covey_codec_name(size_t index);
 
 /* x: (count) f32, finite: NOT_FINITE otherwise (err says the index); int8 and int4: below 2^127, RANGE
  * otherwise, and blocks whose largest value is below 2^-93 become zero; eden: below 2^100. ends:
- * (tensor_count) first index after each tensor, the last = count; NULL, 0 = one tensor. seed: of the
+ * (tensor_count) first index after each tensor, in order, the last = count, which auto shares the rate by;
+ * NULL, 0 = one tensor. seed: of the
  * stochastic rounding (covey_random: seed, device, round). out: (capacity) bytes; *out_bytes: bytes written.
  * decoded: (count) what a decoder will give, or NULL; it may be x itself. LIMIT when capacity or
  * scratch_bytes are less than needed. */
@@ -96,14 +97,15 @@ COVEY_MUST_CHECK enum covey_status covey_decoder_init(struct covey_decoder *deco
                                                       struct covey_error *err);
 /* Next value to decode = first, a multiple of decoder->chunk_values (INVALID otherwise). */
 COVEY_MUST_CHECK enum covey_status covey_decoder_seek(struct covey_decoder *decoder, size_t first);
-/* Decodes the next min(COVEY_DECODE_VALUES, what is left) values into out; *decoded says how many, 0 at the
- * end. NOT_FINITE when the stream holds NaN or infinity. */
+/* Decodes the next values into out, at most COVEY_DECODE_VALUES: up to a multiple of that, or to where one of
+ * the stream's sections ends. *decoded says how many, 0 at the end. NOT_FINITE when the stream holds NaN or
+ * infinity. */
 COVEY_MUST_CHECK enum covey_status covey_decoder_next(struct covey_decoder *decoder, float *out,
                                                       size_t *decoded);
 
 /* The next values as integers, for folding straight from the stream: value = code * scale of its block of
- * COVEY_BLOCK_VALUES, exactly, in f32. Codes of fixed length are small; the others are wide, and their scale
- * is the same everywhere. About 21 KiB. */
+ * COVEY_BLOCK_VALUES, exactly, in f32. They begin at a multiple of that. Codes of fixed length are small; the
+ * others are wide, and their scale is the same everywhere. About 21 KiB. */
 struct covey_codes {
     size_t count;        /* values; 0 at the end */
     const int8_t *codes; /* (count), in the stream or in storage; NULL: they are in wide */
@@ -113,7 +115,7 @@ struct covey_codes {
     int8_t storage[COVEY_DECODE_VALUES];
     int32_t wide[COVEY_DECODE_VALUES];
 };
-/* Whether the stream's values are such products (int8, int4, ec). */
+/* Whether all of the stream's values are such products (int8, int4, ec, auto where nothing is rotated). */
 bool covey_decoder_has_codes(const struct covey_decoder *decoder);
 /* Of codecs of variable length: false for the others. The header alone says that the stream can be read to
  * its end and that no |value| of [first, last) passes *peak. */

@@ -52,8 +52,12 @@ static struct cohort_update cohort_update_make(const char *codec_name, uint64_t 
     cr_assert_eq(covey_codec_parse(codec_name, &codec, &err), COVEY_OK, "%s", err.text);
     const size_t scratch_bytes = covey_codec_scratch_bytes(&codec, COHORT_COUNT);
     void *scratch = aligned_alloc(64, scratch_bytes / 64 * 64 + 64);
-    const struct covey_encode_options options = {
-        .seed = 5, .device = device, .scratch = scratch, .scratch_bytes = scratch_bytes};
+    const struct covey_encode_options options = {.seed = 5,
+                                                 .device = device,
+                                                 .ends = cohort_ends,
+                                                 .tensor_count = COHORT_TENSORS,
+                                                 .scratch = scratch,
+                                                 .scratch_bytes = scratch_bytes};
     const size_t capacity = covey_codec_bound(&codec, COHORT_COUNT);
     update.bytes = malloc(capacity);
     cr_assert_eq(covey_codec_encode(&codec, update.values, COHORT_COUNT, &options, update.bytes, capacity,

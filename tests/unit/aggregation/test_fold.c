@@ -7,7 +7,8 @@
 #include "stream_fold.h"
 #include "fold_kernels.h"
 
-static const char *const codecs[] = {"int8", "int4", "fp16", "raw32", "ec:.5", "ec:3", "ec:8"};
+static const char *const codecs[] = {"int8", "int4", "fp16",   "raw32", "ec:.5",
+                                     "ec:3", "ec:8", "auto:1", "auto:6"};
 #define CODECS (sizeof codecs / sizeof codecs[0])
 
 /* exponent: from so tight that every block is exact to so wide that every value is rounded. */
