@@ -107,8 +107,8 @@ struct covey_federation {
     struct covey_blob *full; /* codec stream of P: mapped */
     bool has_exponents;
     int16_t exponents[COVEY_MODEL_TENSORS]; /* for the next round */
-    struct covey_round_state state;         /* kept with the current model; changed on the work thread alone */
-    double train_loss, loss, metric;        /* of the last round that has them; NaN */
+    struct covey_round_state state;  /* kept with the current model; changed on the work thread alone */
+    double train_loss, loss, metric; /* of the last round that has them; NaN */
     uint64_t update_bytes_up, bytes_up_fp32;
     bool ended;
     bool end_reported;
@@ -263,7 +263,7 @@ struct covey_next_model {
     uint32_t round;
     const float *weights; /* W: (shared_count) */
     bool has_exponents;
-    const int16_t *exponents; /* (tensor_count) of the round after */
+    const int16_t *exponents;              /* (tensor_count) of the round after */
     const struct covey_round_state *state; /* NULL: nothing is kept */
 };
 /* Makes P(sequence + 1), or P(1) where there is none yet, from W; stores it durably; puts it on the shelf and

@@ -36,8 +36,8 @@ struct covey_simulation {
     struct covey_member_context context;
     struct covey_virtual_tally tally;
     uint32_t *sequences;
-    uint64_t *available_ids; /* (devices) when not everybody is there all the time */
-    uint32_t *available;     /* places of those */
+    uint64_t *available_ids;             /* (devices) when not everybody is there all the time */
+    uint32_t *available;                 /* places of those */
     struct covey_device_record *records; /* (devices) for policies that ask; NULL: random */
     bool everybody;
 

@@ -147,7 +147,8 @@ static enum covey_status take_state(struct covey_simulation *sim, struct covey_c
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint");
     enum covey_status status = covey_checkpoint_take(checkpoint, state, (size_t)bytes, err);
     if (status == COVEY_OK)
-        status = covey_round_state_decode((struct covey_bytes){state, (size_t)bytes}, &sim->server.state, err);
+        status =
+            covey_round_state_decode((struct covey_bytes){state, (size_t)bytes}, &sim->server.state, err);
     free(state);
     return status;
 }

@@ -4,11 +4,11 @@
 #define COVEY_LIMITS_H
 
 /* names and texts, bytes with the terminating zero */
-#define COVEY_NAME_BYTES 64        /* tensor, operation, device, federation */
-#define COVEY_CODEC_NAME_BYTES 32  /* "int8", "ec:1" */
+#define COVEY_NAME_BYTES 64           /* tensor, operation, device, federation */
+#define COVEY_CODEC_NAME_BYTES 32     /* "int8", "ec:1" */
 #define COVEY_STRATEGY_TEXT_BYTES 192 /* a chain of aggregation in words */
-#define COVEY_PATH_BYTES 192       /* of a CoAP resource, without query */
-#define COVEY_FILE_PATH_BYTES 1024 /* of a file */
+#define COVEY_PATH_BYTES 192          /* of a CoAP resource, without query */
+#define COVEY_FILE_PATH_BYTES 1024    /* of a file */
 
 /* models */
 #define COVEY_MODEL_OPS 256

@@ -51,8 +51,8 @@ COVEY_MUST_CHECK enum covey_status covey_layout_add(struct covey_layout *layout,
                                                     enum covey_role role, enum covey_scope scope,
                                                     struct covey_error *err);
 
-/* Adds a control variate beside every tensor of the update part so far: a buffer "control:NAME" of its shape. What
- * add says of them. Before finish, after all other tensors. */
+/* Adds a control variate beside every tensor of the update part so far: a buffer "control:NAME" of its shape.
+ * What add says of them. Before finish, after all other tensors. */
 COVEY_MUST_CHECK enum covey_status covey_layout_add_controls(struct covey_layout *layout,
                                                              struct covey_error *err);
 

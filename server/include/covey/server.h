@@ -68,8 +68,8 @@ struct covey_federation_options {
     const struct covey_layout *layout; /* the same */
     const float *initial;              /* (layout->shared_count), of P0; borrowed for create */
     struct covey_recipe recipe;
-    char codec[COVEY_CODEC_NAME_BYTES];    /* of updates */
-    char downlink[COVEY_CODEC_NAME_BYTES]; /* Q of the published line */
+    char codec[COVEY_CODEC_NAME_BYTES];       /* of updates */
+    char downlink[COVEY_CODEC_NAME_BYTES];    /* Q of the published line */
     char strategy[COVEY_STRATEGY_TEXT_BYTES]; /* covey/chain.h */
     double server_rate; /* of the server's own step; 1 = plain averaging; 0 reads as 1 */
     double weight_cap;  /* examples that one update may count for; 0 = COVEY_UPDATE_EXAMPLES */

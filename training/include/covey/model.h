@@ -70,8 +70,8 @@ COVEY_MUST_CHECK enum covey_status covey_model_layout(const struct covey_model_d
  * the other tensors: He uniform (bound sqrt(6 / fan in); He et al. 2015, eq. 10) for dense and conv2d that a
  * relu or relu6 follows, Glorot uniform (bound sqrt(6 / (fan in + fan out)); Glorot and Bengio 2010, eq. 16)
  * for the others, uniform within 1 / sqrt(units) for gru weights, uniform within 0.05 for embeddings, 1 for
- * the scale of norms and running variances, 0 for biases, running means and control variates. Only exact arithmetic and sqrt:
- * the same bits on every machine. params: layout->count values, overwritten. */
+ * the scale of norms and running variances, 0 for biases, running means and control variates. Only exact
+ * arithmetic and sqrt: the same bits on every machine. params: layout->count values, overwritten. */
 COVEY_MUST_CHECK enum covey_status covey_model_initialise(const struct covey_model_description *model,
                                                           const struct covey_layout *layout, uint64_t seed,
                                                           float *params, struct covey_error *err);
