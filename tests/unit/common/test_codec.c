@@ -388,7 +388,10 @@ Test(codec, seeking_gives_what_reading_gives)
         struct stream stream = encode(covey_codec_name(c), x, COUNT, 5, whole);
         struct covey_decoder decoder;
         cr_assert_eq(covey_decoder_init(&decoder, view(&stream), COUNT, NULL), COVEY_OK);
-        cr_expect_eq(strncmp(decoder.codec.name, covey_codec_name(c), strcspn(covey_codec_name(c), ":")), 0);
+        /* what auto makes of values that are all alike is a stream of ec */
+        const char *name = strncmp(covey_codec_name(c), "auto:", 5) == 0 ? "ec:" : covey_codec_name(c);
+        cr_expect_eq(strncmp(decoder.codec.name, name, strcspn(name, ":")), 0, "%s of %s", decoder.codec.name,
+                     covey_codec_name(c));
         for (size_t k = COUNT / decoder.chunk_values + 1; k-- > 0;) {
             size_t at = k * decoder.chunk_values, decoded = 0;
             cr_assert_eq(covey_decoder_seek(&decoder, at), COVEY_OK);
