@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "columns.h"
+#include "covey/linalg.h"
 #include "span.h"
 
 /* x = [[1,2,3],[4,5,6],[7,8,9]]: the input of ByzFL's documentation. */
@@ -115,6 +116,26 @@ Test(span, centred_clipping_follows_its_equation)
             value += weights[i] * x[i][k];
         cr_expect(fabs(value - v[k]) <= 1e-12, "coordinate %d: %.15g, expected %.15g", k, value, v[k]);
     }
+}
+
+/* The products that all of these begin with: the fast kernel against the plain one. */
+Test(span, products_are_those_of_the_plain_kernel)
+{
+    enum { N = 13, K = 700, LD = 720 };
+    static double a[N * LD], fast[N * N], plain[N * N];
+    uint32_t state = 3;
+    for (size_t i = 0; i < N * LD; i++) {
+        state = state * 1664525u + 1013904223u;
+        a[i] = (double)(int32_t)state * 0x1p-31;
+    }
+    for (int twice = 0; twice < 2; twice++) { /* it adds */
+        covey_gram(N, K, a, LD, fast, N);
+        covey_gram_plain(N, K, a, LD, plain, N);
+    }
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j <= i; j++)
+            cr_expect(fabs(fast[i * N + j] - plain[i * N + j]) <= 1e-9, "(%zu, %zu): %.17g, plain %.17g", i,
+                      j, fast[i * N + j], plain[i * N + j]);
 }
 
 /* ---- columns ---- */
