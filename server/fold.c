@@ -149,7 +149,9 @@ static enum covey_status fold_recorded(void *user, const struct covey_ledger_upd
         return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has no slot %u", recorded->round,
                           recorded->slot);
     COVEY_TRY(covey_update_decode(recorded->body, &update, err));
-    const struct covey_contribution contribution = {update.stream, (double)update.examples, recorded->slot};
+    const struct covey_contribution contribution = {
+        update.stream, (double)update.examples,
+        covey_registry_id(refold->federation->server->registry, cohort->slots[recorded->slot].device)};
     struct covey_verdict verdict;
     COVEY_TRY(covey_aggregation_add(refold->aggregation, &contribution, 1, &verdict, err));
     if (verdict.status != COVEY_OK)

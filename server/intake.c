@@ -286,7 +286,8 @@ static void prepare_record(struct upload *upload, const struct covey_update *upd
     upload->item.federation = federation;
     upload->item.slot = upload->slot;
     upload->item.contribution =
-        (struct covey_contribution){update->stream, (double)update->examples, upload->slot};
+        (struct covey_contribution){update->stream, (double)update->examples,
+                                    covey_registry_id(federation->server->registry, upload->place)};
     upload->item.release = release_item;
 }
 

@@ -61,8 +61,8 @@ struct covey_aggregation_plan {
 struct covey_contribution {
     struct covey_bytes stream;
     double weight;  /* examples, perhaps times staleness or loss^q; finite and > 0 */
-    uint64_t place; /* its own in the round, the cohort's slot: rules that compare updates look at them in
-                       this order, whenever they came */
+    uint64_t place; /* its own in the round, from the device's id: rules that compare updates look at them in
+                       this order, whenever and by whatever way they came */
 };
 
 /* What became of one update. status OK: it is in the sum. Otherwise it is not, and error says why. */
