@@ -27,6 +27,7 @@ int command_device(const struct command *command, int argc, char **argv);
 int command_devices(const struct command *command, int argc, char **argv);
 int command_revoke(const struct command *command, int argc, char **argv);
 int command_model(const struct command *command, int argc, char **argv);
+int command_strategies(const struct command *command, int argc, char **argv);
 int command_federation(const struct command *command, int argc, char **argv);
 
 /* ---- what they share (server_main.c) ---- */

@@ -60,6 +60,8 @@ static const struct command commands[] = {
     {"federation", "check DIR [--json]",
      "check the configuration, models and evaluation data without serving",
      "  --json             one object a line\n", command_federation},
+    {"strategies", "[--json]", "list how updates can be aggregated: rules, parameters, sources, exclusions",
+     "  --json             one object a line\n", command_strategies},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

@@ -1,0 +1,132 @@
+/* covey-server strategies: what `strategy` of a federation can be, from the same tables that read it. */
+#include "command.h"
+
+#include <stdio.h>
+
+#include "covey/chain.h"
+#include "covey/strategy.h"
+
+static const char *const needs[] = {
+    [COVEY_NEEDS_SUM] = "sum", [COVEY_NEEDS_INDIVIDUAL] = "individual updates"};
+static const char *const inspects[] = {[COVEY_INSPECTS_NOTHING] = "nothing",
+                                       [COVEY_INSPECTS_NORM] = "norm",
+                                       [COVEY_INSPECTS_EVERYTHING] = "everything"};
+
+/* What it cannot stand beside, in words. */
+static const char *excludes(const struct covey_strategy *strategy)
+{
+    if (strategy->needs == COVEY_NEEDS_INDIVIDUAL)
+        return "partial sums and secure sums: it needs every update by itself";
+    if (strategy->always_clips)
+        return "secure sums: it needs every update's norm; mix and hostile: it never sees updates together";
+    return "mix and hostile: it never sees updates together; with clip also secure sums";
+}
+
+/* "2f+1": fewest updates of a round. */
+static void write_least(const struct covey_strategy *strategy, char *out, size_t out_bytes)
+{
+    struct covey_chain chain = {.strategy = strategy};
+    const unsigned long long none = strategy->updates_min == NULL ? 1 : strategy->updates_min(&chain);
+    chain.hostile = 1;
+    const unsigned long long one = strategy->updates_min == NULL ? 1 : strategy->updates_min(&chain);
+    if (one == none)
+        (void)snprintf(out, out_bytes, "%llu", none);
+    else
+        (void)snprintf(out, out_bytes, "%lluf+%llu", one - none, none);
+}
+
+static bool takes(const struct covey_strategy *strategy, const struct covey_chain_parameter *parameter)
+{
+    return (strategy->takes & parameter->taken) != 0;
+}
+
+static void add_parameter(struct covey_json *json, const struct covey_chain_parameter *parameter)
+{
+    covey_json_open(json, NULL, '{');
+    covey_json_text(json, "key", parameter->key);
+    covey_json_text(json, "summary", parameter->summary);
+    if (parameter->choices != NULL) {
+        covey_json_text(json, "default", parameter->choices[(size_t)parameter->initial]);
+        covey_json_open(json, "choices", '[');
+        for (size_t i = 0; parameter->choices[i] != NULL; i++)
+            covey_json_text(json, NULL, parameter->choices[i]);
+        covey_json_close(json, ']');
+    } else {
+        covey_json_real(json, "default", parameter->initial);
+        covey_json_real(json, "minimum", parameter->minimum);
+        covey_json_real(json, "maximum", parameter->maximum);
+    }
+    covey_json_close(json, '}');
+}
+
+static int print_json(const struct covey_strategy *strategy)
+{
+    char text[8192], least[32];
+    struct covey_json json;
+    write_least(strategy, least, sizeof least);
+    covey_json_init(&json, text, sizeof text);
+    covey_json_open(&json, NULL, '{');
+    covey_json_text(&json, "strategy", strategy->name);
+    covey_json_text(&json, "summary", strategy->summary);
+    covey_json_text(&json, "source", strategy->source);
+    covey_json_text(&json, "needs", needs[strategy->needs]);
+    covey_json_text(&json, "inspects", inspects[strategy->inspects]);
+    covey_json_text(&json, "updates_min", least);
+    covey_json_text(&json, "excludes", excludes(strategy));
+    covey_json_open(&json, "parameters", '[');
+    for (size_t i = 0; covey_chain_parameter_at(i) != NULL; i++)
+        if (takes(strategy, covey_chain_parameter_at(i)))
+            add_parameter(&json, covey_chain_parameter_at(i));
+    covey_json_close(&json, ']');
+    covey_json_close(&json, '}');
+    return command_print(&json);
+}
+
+static void print_parameter(const struct covey_chain_parameter *parameter)
+{
+    printf("    %-14s %s", parameter->key, parameter->summary);
+    if (parameter->choices != NULL) {
+        printf(" (");
+        for (size_t i = 0; parameter->choices[i] != NULL; i++)
+            printf("%s%s", i > 0 ? ", " : "", parameter->choices[i]);
+        printf("; %s)\n", parameter->choices[(size_t)parameter->initial]);
+    } else {
+        printf(" (%g to %g; %g)\n", parameter->minimum, parameter->maximum, parameter->initial);
+    }
+}
+
+static void print_text(const struct covey_strategy *strategy)
+{
+    char least[32];
+    write_least(strategy, least, sizeof least);
+    printf("%s: %s (%s)\n    needs %s, inspects %s, at least %s updates a round\n    not with %s\n    takes",
+           strategy->name, strategy->summary, strategy->source, needs[strategy->needs],
+           inspects[strategy->inspects], least, excludes(strategy));
+    for (size_t i = 0; covey_chain_parameter_at(i) != NULL; i++)
+        if (takes(strategy, covey_chain_parameter_at(i)))
+            printf(" %s", covey_chain_parameter_at(i)->key);
+    printf("\n");
+}
+
+int command_strategies(const struct command *command, int argc, char **argv)
+{
+    bool as_json = false;
+    int result = EXIT_DONE;
+    if (!command_only_json(command, argc, argv, &as_json, &result))
+        return result;
+    if (!command_has(argc, 0))
+        return command_misused(command, "it takes no arguments");
+    for (size_t i = 0; covey_strategy_at(i) != NULL && result == EXIT_DONE; i++) {
+        if (as_json)
+            result = print_json(covey_strategy_at(i));
+        else
+            print_text(covey_strategy_at(i));
+    }
+    if (as_json)
+        return result;
+    printf("\nparameters (possible values; default):\n");
+    for (size_t i = 0; covey_chain_parameter_at(i) != NULL; i++)
+        print_parameter(covey_chain_parameter_at(i));
+    printf("\nstrategy: centred-clipping hostile=5 mix=bucketing    in server.yaml; docs/strategies.md\n");
+    return EXIT_DONE;
+}
