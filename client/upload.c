@@ -11,49 +11,49 @@ size_t covey_upload_room_bytes(const struct covey_codec *codec, size_t update_co
     return COVEY_UPDATE_HEAD_BYTES + covey_codec_bound(codec, update_count);
 }
 
-/* delta = local - base, in place. local, base: (n) */
-static void take_delta(const float *base, float *local, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        local[i] = local[i] - base[i];
-}
-
-/* What was not sent before goes along now (Seide et al. 2014, section 3; Karimireddy et al. 2019, algorithm
- * 1). */
-static void add_residual(float *delta, const float *residual, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        delta[i] = delta[i] + residual[i];
-}
-
+#define PIECE_VALUES 2048 /* that stay in the cache from the first thing done with them to the last */
 #define NORM_LANES 8
 
-/* Sum of squares, in lanes that do not wait for each other; always added in the same order. */
-static double sum_squares(const float *x, size_t n)
+/* In lanes that do not wait for each other. n: a multiple of NORM_LANES. */
+static void add_squares(const float *x, size_t n, double lanes[NORM_LANES])
 {
-    double lanes[NORM_LANES] = {0}, sum = 0;
-    size_t i = 0;
-    for (; i + NORM_LANES <= n; i += NORM_LANES)
+    for (size_t i = 0; i < n; i += NORM_LANES)
         for (size_t lane = 0; lane < NORM_LANES; lane++)
             lanes[lane] += (double)x[i + lane] * (double)x[i + lane];
-    for (size_t lane = 0; lane < NORM_LANES; lane++)
-        sum += lanes[lane];
-    for (; i < n; i++)
-        sum += (double)x[i] * (double)x[i];
-    return sum;
 }
 
-/* Scales delta down to an L2 norm of limit (0: leaves it); returns the norm that it had. */
-static double clip(float *delta, size_t n, double limit, float *factor)
+/* delta = local - base, in place, plus the residual (NULL: none): what was not sent before goes along now
+ * (Seide et al. 2014, section 3; Karimireddy et al. 2019, algorithm 1). Returns its L2 norm, always summed in
+ * the same order. base, residual, local: (n) */
+static double take_delta(const float *base, const float *residual, float *local, size_t n)
 {
-    double norm = sqrt(sum_squares(delta, n));
-    *factor = 1;
-    if (limit > 0 && norm > limit) {
-        *factor = (float)(limit / norm);
-        for (size_t i = 0; i < n; i++)
-            delta[i] = delta[i] * *factor;
+    _Static_assert(PIECE_VALUES % NORM_LANES == 0, "only the end of the last piece is no whole row of lanes");
+    double lanes[NORM_LANES] = {0}, sum = 0;
+    const size_t whole = n - n % NORM_LANES;
+    for (size_t at = 0; at < n; at += PIECE_VALUES) {
+        const size_t end = n - at < PIECE_VALUES ? n : at + PIECE_VALUES;
+        for (size_t i = at; i < end; i++)
+            local[i] = local[i] - base[i];
+        for (size_t i = at; residual != NULL && i < end; i++)
+            local[i] = local[i] + residual[i];
+        add_squares(local + at, (end < whole ? end : whole) - at, lanes);
     }
-    return norm;
+    for (size_t lane = 0; lane < NORM_LANES; lane++)
+        sum += lanes[lane];
+    for (size_t i = whole; i < n; i++)
+        sum += (double)local[i] * (double)local[i];
+    return sqrt(sum);
+}
+
+/* Scales delta, whose L2 norm is known, down to limit (0: leaves it). */
+static void clip(float *delta, size_t n, double norm, double limit, float *factor)
+{
+    *factor = 1;
+    if (!(limit > 0 && norm > limit))
+        return;
+    *factor = (float)(limit / norm);
+    for (size_t i = 0; i < n; i++)
+        delta[i] = delta[i] * *factor;
 }
 
 /* Codes delta behind the head's place. residual becomes delta - decoded: what the codec keeps back. */
@@ -113,10 +113,8 @@ enum covey_status covey_upload_encode(const struct covey_upload_job *job, struct
     size_t n = job->layout->update_count;
     if (job->room_bytes < covey_upload_room_bytes(job->codec, n))
         return covey_fail(err, COVEY_LIMIT, "no room for an update of %zu values", n);
-    take_delta(job->base, job->local, n);
-    if (job->residual != NULL)
-        add_residual(job->local, job->residual, n);
-    encoded.norm = clip(job->local, n, job->clip_norm, &encoded.clipped);
+    encoded.norm = take_delta(job->base, job->residual, job->local, n);
+    clip(job->local, n, encoded.norm, job->clip_norm, &encoded.clipped);
     if (!isfinite(encoded.norm))
         return covey_fail(err, COVEY_NOT_FINITE,
                           "training diverged: the update is not finite; a smaller learning rate?");
