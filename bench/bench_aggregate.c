@@ -1,4 +1,5 @@
-/* covey-bench aggregate --rule NAME --clients N --dim D --codec C --threads T [--at-once K] [--runs R]
+/* covey-bench aggregate --rule "NAME [key=value]..." --clients N --dim D --codec C --threads T [--at-once K]
+ * [--runs R]
  * [--json]
  *
  * One round: begin, N updates in calls of K, finish; median of the runs. 32 different streams are made before
@@ -9,11 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "covey/codec.h"
 #include "covey/fold_pool.h"
 #include "covey/json.h"
 #include "covey/limits.h"
+#include "covey/linalg.h"
 #include "covey/strategy.h"
 #include "measure.h"
 #include "vector_source.h"
@@ -33,7 +36,7 @@ struct trial {
     size_t dim, at_once;
     uint8_t *streams[STREAMS];
     size_t stream_bytes[STREAMS];
-    double seconds, copy_bytes_per_s;
+    double seconds, cpu_seconds, copy_bytes_per_s;
 };
 
 static enum covey_status make_streams(struct trial *trial, struct covey_error *err)
@@ -124,12 +127,22 @@ static enum covey_status measure_copy(struct trial *trial, struct covey_error *e
     return status;
 }
 
+/* Of all threads. */
+static double cpu_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
 static enum covey_status run(struct trial *trial, struct covey_error *err)
 {
     double seconds[RUNS_MAX];
     COVEY_TRY(make_streams(trial, err));
+    const double cpu_from_s = cpu_s();
     for (uint64_t i = 0; i < trial->runs; i++)
         COVEY_TRY(run_round(trial, &seconds[i], err));
+    trial->cpu_seconds = (cpu_s() - cpu_from_s) / (double)trial->runs;
     trial->seconds = bench_median(seconds, trial->runs);
     return COVEY_OK;
 }
@@ -158,6 +171,7 @@ static void print(const struct trial *trial, uint64_t peak_rss_bytes, int as_jso
     covey_json_text(&json, "codec", trial->codec.name);
     covey_json_int(&json, "threads", trial->threads);
     covey_json_real(&json, "seconds", trial->seconds);
+    covey_json_real(&json, "cpu_seconds", trial->cpu_seconds);
     covey_json_real(&json, "updates_per_s", clients / trial->seconds);
     covey_json_real(&json, "params_per_s", clients * dim / trial->seconds);
     covey_json_real(&json, "bandwidth_share", share);
@@ -195,6 +209,7 @@ int bench_aggregate(int argc, char **argv)
     struct covey_error err = {0};
     if (read_options(&trial, argc, argv) != 0)
         return 2;
+    covey_linalg_start();
     enum covey_status status = run(&trial, &err);
     const uint64_t peak_rss_bytes = bench_peak_rss_bytes(); /* before the copy's own buffers */
     if (status == COVEY_OK)
