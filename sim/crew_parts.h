@@ -48,6 +48,9 @@ struct covey_crew {
     struct covey_error trouble; /* the first job that failed otherwise than by diverging */
 
     struct covey_crew_round round;
+    const struct covey_crew_job *twin; /* of sybils: the job that all of them do */
+    float *spied; /* (update_count) the delta that hostile devices send, when has_spied; owned */
+    bool has_spied;
     atomic_size_t held_bytes;
     FILE *spill;
     atomic_ullong spill_bytes;
@@ -57,6 +60,12 @@ double covey_worker_cpu_s(void); /* of the calling thread */
 
 COVEY_MUST_CHECK enum covey_status covey_worker_equip(struct covey_worker *worker, struct covey_error *err);
 void covey_worker_unequip(struct covey_worker *worker);
+
+/* The device's own part of a job, without anything that stays: worker->local is the trained model. */
+COVEY_MUST_CHECK enum covey_status covey_worker_train(struct covey_worker *worker,
+                                                      const struct covey_crew_job *job,
+                                                      struct covey_training_result *result,
+                                                      struct covey_error *err);
 
 /* One job from beginning to end; its state is the crew's business. */
 void covey_worker_run(struct covey_worker *worker, struct covey_crew_job *job);

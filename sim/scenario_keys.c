@@ -24,7 +24,9 @@ static const char *const partitions[] = {"iid",     "shards", "dirichlet", "diri
                                          "natural", "files",  "drawn",     NULL};
 static const char *const availabilities[] = {"always", "day-night", "charging", "trace", NULL};
 static const char *const networks[] = {"table", "exact", NULL};
-static const char *const attacks[] = {"none", "label-flip", "sign-flip", "noise", NULL};
+static const char *const attacks[] = {
+    "none",  "label-flip", "sign-flip", "noise", "bit-flip", "model-replacement", "nan", "stale",
+    "sybil", "mimic",      "alie",      "ipm",   NULL};
 static const char *const feedbacks[] = {"on", "off", NULL};
 static const char *const ranges[] = {"scale", "refuse", NULL};
 

@@ -148,6 +148,7 @@ void covey_crew_destroy(struct covey_crew *crew)
     if (crew->spill != NULL)
         (void)fclose(crew->spill);
     free(crew->workers);
+    free(crew->spied);
     (void)pthread_cond_destroy(&crew->more);
     (void)pthread_cond_destroy(&crew->done);
     (void)pthread_mutex_destroy(&crew->mutex);
@@ -262,7 +263,8 @@ enum covey_status covey_crew_fold(struct covey_crew *crew, struct covey_crew_job
     if (status == COVEY_OK)
         status = covey_update_decode((struct covey_bytes){job->message, job->message_bytes}, &update, err);
     if (status == COVEY_OK) {
-        const struct covey_contribution contribution = {update.stream, (double)update.examples, job->slot};
+        const struct covey_contribution contribution = {update.stream, (double)update.examples,
+                                                        crew->config.fleet->ids[job->device]};
         status = covey_aggregation_add(crew->round.aggregation, &contribution, 1, &verdict, err);
     }
     let_go(crew, job);

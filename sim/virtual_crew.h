@@ -23,6 +23,7 @@
 
 #define COVEY_CREW_FOLD_BATCH 8          /* updates that a worker keeps back, to fold them in one pass: */
 #define COVEY_CREW_KEPT_BYTES (8u << 20) /* fewer where they are more bytes than these; one always may be */
+#define COVEY_SPY_BYTES (4ull << 30)     /* of honest deltas that hostile devices look at */
 #define COVEY_CREW_HELD_BYTES                                                                                \
     (128u << 20) /* of encoded updates that wait for their arrival; more: to the disk */
 
@@ -80,6 +81,12 @@ COVEY_MUST_CHECK enum covey_status covey_crew_create(const struct covey_crew_con
                                                      struct covey_crew **out, struct covey_error *err);
 void covey_crew_destroy(struct covey_crew *crew); /* NULL is legal */
 
+/* Before a round begins, with attacks that look at it: what hostile devices will send. jobs: (count), as for
+ * begin. */
+COVEY_MUST_CHECK enum covey_status covey_crew_spy(struct covey_crew *crew,
+                                                  const struct covey_crew_round *round,
+                                                  const struct covey_crew_job *jobs, uint32_t count,
+                                                  struct covey_error *err);
 /* jobs: (count), in order of trained_ms, borrowed until end. Threads begin at once. */
 void covey_crew_begin(struct covey_crew *crew, const struct covey_crew_round *round,
                       struct covey_crew_job *jobs, uint32_t count);

@@ -151,6 +151,7 @@ static enum covey_status open_round(struct covey_simulation *sim, const struct c
         .deadline_ms = sim->context.deadline_ms,
         .certain = action->goal >= choose,
         .sequence = sim->server.sequence};
+    COVEY_TRY(covey_crew_spy(sim->crew, &round, sim->jobs, choose, err));
     covey_crew_begin(sim->crew, &round, sim->jobs, choose);
     return covey_simulation_share_jobs(sim, err);
 }

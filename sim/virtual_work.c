@@ -127,26 +127,50 @@ static void remember(struct covey_worker *worker, const struct covey_crew_job *j
            crew->personal_count * sizeof *draft);
 }
 
-static enum covey_status train(struct covey_worker *worker, struct covey_crew_job *job,
-                               struct covey_training_result *result, struct covey_error *err)
+/* Whose examples and seed: with sybils one device's, whatever the name. */
+static uint32_t actor_of(const struct covey_worker *worker, const struct covey_crew_job *job)
+{
+    return job->hostile && worker->crew->twin != NULL ? worker->crew->twin->device : job->device;
+}
+
+enum covey_status covey_worker_train(struct covey_worker *worker, const struct covey_crew_job *job,
+                                     struct covey_training_result *result, struct covey_error *err)
 {
     const struct covey_crew *crew = worker->crew;
     const struct covey_virtual_fleet *fleet = crew->config.fleet;
+    const bool stale = job->hostile && fleet->scenario->attack.kind == COVEY_ATTACK_STALE;
+    const uint32_t actor = actor_of(worker, job);
+    const float *start = stale ? fleet->initial : crew->round.published;
     const struct covey_training_run run = {
-        .device = fleet->ids[job->device], .round = job->plan->round, .seed = job->plan->recipe.seed};
+        .device = fleet->ids[actor], .round = stale ? 1 : job->plan->round, .seed = job->plan->recipe.seed};
     struct covey_dataset dataset;
-    covey_virtual_fleet_share(fleet, job->device, job->hostile, worker->share, &dataset);
-    memcpy(worker->local, crew->round.published, crew->count * sizeof *worker->local);
+    covey_virtual_fleet_share(fleet, actor, job->hostile, worker->share, &dataset);
+    memcpy(worker->local, start, crew->count * sizeof *worker->local);
     COVEY_TRY(begin_personal(worker, job, err));
+    if (stale)
+        memcpy(worker->local, start, fleet->layout.shared_count * sizeof *worker->local);
     recall(worker, job);
     const double from_s = covey_worker_cpu_s();
     const enum covey_status status =
         covey_trainer_run(worker->trainer, worker->local, &dataset, &job->plan->recipe, &run, result, err);
     worker->training_s += covey_worker_cpu_s() - from_s;
+    for (size_t i = 0; stale && i < crew->update_count; i++)
+        worker->local[i] = crew->round.published[i] + (worker->local[i] - start[i]);
+    return status;
+}
+
+static enum covey_status train(struct covey_worker *worker, struct covey_crew_job *job,
+                               struct covey_training_result *result, struct covey_error *err)
+{
+    const struct covey_crew *crew = worker->crew;
+    const enum covey_status status = covey_worker_train(worker, job, result, err);
     result->ms = job->training_ms;
-    if (status == COVEY_OK && job->hostile)
-        covey_attack_model(fleet->scenario, job->device, job->plan->round, crew->round.published,
-                           worker->local, crew->update_count);
+    if (status != COVEY_OK || !job->hostile)
+        return status;
+    covey_attack_model(crew->config.fleet->scenario, job->device, job->plan->round, crew->round.published,
+                       worker->local, crew->update_count);
+    for (size_t i = 0; crew->has_spied && i < crew->update_count; i++)
+        worker->local[i] = crew->round.published[i] + crew->spied[i];
     return status;
 }
 
@@ -205,8 +229,8 @@ static void deliver(struct covey_worker *worker, struct covey_crew_job *job, str
         return;
     if (round->certain && !job->foreign && !job->upload.failed && job->sent_ms < round->deadline_ms &&
         job->sent_ms < job->vanish_ms) {
-        worker->kept[worker->kept_count++] =
-            (struct covey_contribution){update.stream, (double)update.examples, job->slot};
+        worker->kept[worker->kept_count++] = (struct covey_contribution){
+            update.stream, (double)update.examples, crew->config.fleet->ids[job->device]};
         job->folded = true;
         if (worker->kept_count == crew->batch)
             covey_worker_fold(worker);
@@ -238,6 +262,9 @@ void covey_worker_run(struct covey_worker *worker, struct covey_crew_job *job)
         note_trouble(worker->crew, job->status, &err);
         return;
     }
+    if (job->hostile)
+        covey_attack_bytes(worker->crew->config.fleet->scenario, worker->crew->update_count,
+                           (uint8_t *)(uintptr_t)encoded.message.data, encoded.message.size);
     remember(worker, job);
     job->message_bytes = encoded.message.size;
     job->stream_bytes = encoded.stream_bytes;
