@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills devices and the server of a running federation, at any moment, and looks whether everything goes on.
 
-    kill_processes.py BIN_DIR WORK_DIR [--kills N] [--seed S] [--who device|server|both]
+    kill_processes.py BIN_DIR WORK_DIR [--kills N] [--seed S] [--who device|server|both] [--strategy LINE]
 
 Separate processes over CoAP/DTLS on this host, a tiny model and data made here. What must hold:
   device  a device that is killed leaves the round to end by its deadline; started again it joins a later round
@@ -56,7 +56,7 @@ def free_port():
 class Federation:
     """One server and its devices; every process is in self.running, and is ended by close()."""
 
-    def __init__(self, bin_dir, work, seed, rounds, everybody=False):
+    def __init__(self, bin_dir, work, seed, rounds, everybody=False, strategy="fedavg"):
         """everybody: no round goes on without all devices, however long that takes."""
         self.bin, self.work, self.running = bin_dir, work, {}
         rng = random.Random(seed)
@@ -75,6 +75,7 @@ federations:
   - name: tiny
     model: {self.path("server/tiny.yaml")}
     codec: int8
+    strategy: {strategy}
     train: {{epochs: 2, batch: 10, learning_rate: 0.05}}
     selection: {{fraction: 1, minimum_devices: {least}}}
     round: {{deadline_s: {deadline_s}, minimum_updates: 1, pause_s: {pause_s}, heartbeat_s: 2, retry_s: 1}}
@@ -229,7 +230,8 @@ def check_undisturbed(federation, options):
     disturbed = models(federation)
     last = max(disturbed)
     federation.close()
-    calm = Federation(federation.bin, federation.path("undisturbed"), options.seed, last, everybody=True)
+    calm = Federation(federation.bin, federation.path("undisturbed"), options.seed, last, everybody=True,
+                      strategy=options.strategy)
     try:
         calm.start("server")
         for name in calm.names():
@@ -276,12 +278,13 @@ def main():
     parser.add_argument("work_dir")
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--strategy", default="fedavg", help="a line of words: docs/strategies.md")
     parser.add_argument("--who", choices=["device", "server", "both"], required=True)
     options = parser.parse_args()
     rng = random.Random(options.seed)
     everybody = options.who == "both"
     federation = Federation(os.path.abspath(options.bin_dir), os.path.abspath(options.work_dir), options.seed, 1000000,
-                            everybody)
+                            everybody, options.strategy)
     try:
         {"device": kill_devices, "server": kill_server, "both": kill_both}[options.who](federation, rng, options.kills)
         rounds = federation.rounds()

@@ -13,6 +13,11 @@ if(NOT COVEY_SANITIZE STREQUAL "thread" AND NOT CMAKE_CROSSCOMPILING)
             ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/${name})
         set_tests_properties(${name} PROPERTIES LABELS fault TIMEOUT 3600)
     endforeach()
+    # What a strategy keeps goes on exactly: the models are those of an undisturbed run.
+    add_test(NAME kill_both_kept COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_processes.py
+        ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/kill_both_kept --who both --kills 6
+        --strategy "centred-clipping hostile=1 clip=quantile mix=nearest")
+    set_tests_properties(kill_both_kept PROPERTIES LABELS fault TIMEOUT 3600)
     foreach(who IN ITEMS device server both)
         foreach(tier IN ITEMS short long)
             set(kills 2)
