@@ -123,6 +123,13 @@ void covey_outcome_fields_clear(const struct covey_outcome_field *fields, void *
 
 /* ---- writing ---- */
 
+/* All zero where there is none: of a round that was not judged. */
+static bool has_hash(const struct covey_outcome_field *field, const void *from)
+{
+    static const struct covey_hash none;
+    return memcmp((const char *)from + field->offset, &none, sizeof none) != 0;
+}
+
 static void write_field(struct covey_json *json, const struct covey_outcome_field *field, const void *from)
 {
     char hash[COVEY_HASH_TEXT_BYTES];
@@ -139,7 +146,7 @@ static void write_field(struct covey_json *json, const struct covey_outcome_fiel
         break;
     case COVEY_OUTCOME_HASH:
         covey_hex_write((const char *)from + field->offset, COVEY_HASH_BYTES, hash);
-        covey_json_text(json, field->key, hash);
+        covey_json_text(json, field->key, has_hash(field, from) ? hash : NULL);
         break;
     case COVEY_OUTCOME_TEXT:
         covey_json_text(json, field->key, (const char *)from + field->offset);
@@ -176,7 +183,7 @@ static void write_cell(FILE *out, const struct covey_outcome_field *field, const
         break;
     case COVEY_OUTCOME_HASH:
         covey_hex_write((const char *)from + field->offset, COVEY_HASH_BYTES, hash);
-        (void)fputs(hash, out);
+        (void)fputs(has_hash(field, from) ? hash : "", out);
         break;
     case COVEY_OUTCOME_TEXT:
         break;
@@ -247,6 +254,8 @@ static enum covey_status read_text(const struct covey_outcome_field *field,
                                    const struct covey_json_value *value, char *place, struct covey_error *err)
 {
     struct covey_hash hash;
+    if (value->kind == COVEY_JSON_NULL && field->kind == COVEY_OUTCOME_HASH)
+        return COVEY_OK;
     if (value->kind != COVEY_JSON_TEXT)
         return covey_fail(err, COVEY_CORRUPT, "'%s' must be a text", field->key);
     if (field->kind == COVEY_OUTCOME_TEXT) {

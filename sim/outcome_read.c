@@ -160,7 +160,8 @@ static void sum_up(const struct covey_outcome_run *run, struct covey_sim_summary
         const struct covey_sim_round *round = &run->rounds[i];
         out->rounds = round->round;
         out->abandoned += round->abandoned ? 1 : 0;
-        out->model = round->model;
+        if (!covey_hash_equal(&round->model, &(struct covey_hash){0})) /* of judged rounds */
+            out->model = round->model;
         out->accuracy = isnan(round->metric) ? out->accuracy : round->metric;
         out->best = isnan(round->best) ? out->best : round->best;
         out->updates += round->updates;

@@ -79,9 +79,12 @@ static double off(double real, double other)
 
 static bool same_models(const struct real_outcome *a, const struct real_outcome *b)
 {
-    bool same = a->round_count == b->round_count && a->round_count > 0;
+    const struct covey_hash unknown = {0}; /* of rounds that were not judged */
+    bool same = a->round_count == b->round_count && a->round_count > 0 &&
+                covey_hash_equal(&a->summary.model, &b->summary.model);
     for (uint32_t i = 0; same && i < a->round_count; i++)
-        same = covey_hash_equal(&a->rounds[i].model, &b->rounds[i].model);
+        same = covey_hash_equal(&b->rounds[i].model, &unknown) ||
+               covey_hash_equal(&a->rounds[i].model, &b->rounds[i].model);
     return same;
 }
 
@@ -126,7 +129,7 @@ static void print_table(FILE *out, const struct real_outcome *real, const struct
     print_hash(out, "model, real", &real->summary.model);
     print_hash(out, "model, virtual", &other->summary.model);
     (void)fprintf(out, "%s\n",
-                  equal ? "the same model after every round, bit for bit" : "THE MODELS ARE NOT THE SAME");
+                  equal ? "the same model after every round that is judged, bit for bit" : "THE MODELS ARE NOT THE SAME");
 }
 
 /* ------------------------------------------------------------------ for programs */

@@ -51,7 +51,7 @@ static enum covey_status summarise(struct covey_simulation *sim, struct covey_si
     covey_virtual_tally_summary(&sim->tally, sim->world, (double)sim->clock.now_ms / 1000, out);
     (void)snprintf(out->scenario, sizeof out->scenario, "%s", sim->scenario->name);
     out->scenario_hash = sim->scenario->hash;
-    out->model = sim->server.model;
+    COVEY_TRY(covey_virtual_server_hash(&sim->server, &out->model));
     covey_linalg_describe(out->blas, sizeof out->blas);
     covey_virtual_tally_cpu(out->cpu, sizeof out->cpu);
     covey_server_round_view(sim->server.machine, &view);

@@ -273,7 +273,6 @@ static enum covey_status close_round(struct covey_simulation *sim, const struct 
         COVEY_TRY(covey_virtual_server_close(&sim->server, err));
         sim->judged = false;
     }
-    row->model = sim->server.model;
     row->virtual_s = (double)sim->clock.now_ms / 1000;
     return COVEY_OK;
 }
@@ -314,6 +313,7 @@ static enum covey_status settle_round(struct covey_simulation *sim, struct covey
     step_server(sim, &(struct covey_round_event){.kind = COVEY_EVENT_STORED, .round = row->round}, &actions);
     note_end(sim, &actions);
     if (wants_judging(sim)) {
+        COVEY_TRY(covey_virtual_server_hash(&sim->server, &row->model));
         COVEY_TRY(covey_simulation_judge(sim, err));
         row->loss = sim->judged ? sim->loss : (double)NAN;
         row->metric = sim->judged ? sim->metric : (double)NAN;

@@ -161,8 +161,15 @@ enum covey_status covey_virtual_server_show(struct covey_virtual_server *server,
     COVEY_TRY(covey_codec_parse("raw32", &raw, err));
     server->full_bytes = covey_codec_bound(&raw, count);
     server->delta_bytes = delta_bytes <= server->full_bytes ? delta_bytes : 0;
-    COVEY_TRY(covey_hash_floats(server->published, count, &server->model));
+    uint8_t name[sizeof server->sequence];
+    memcpy(name, &server->sequence, sizeof name);
+    COVEY_TRY(covey_hash_bytes((struct covey_bytes){name, sizeof name}, &server->model));
     return measure_manifest(server, err);
+}
+
+enum covey_status covey_virtual_server_hash(const struct covey_virtual_server *server, struct covey_hash *out)
+{
+    return covey_hash_floats(server->published, server->fleet->layout.shared_count, out);
 }
 
 enum covey_status covey_virtual_server_begin(const struct covey_virtual_server *server,

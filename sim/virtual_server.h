@@ -29,7 +29,7 @@ struct covey_virtual_server {
     uint64_t sequence;
     float *published; /* P: (layout.count), the personal part initial */
     float *weights;   /* W: (shared_count) */
-    struct covey_hash model;
+    struct covey_hash model; /* stands for its hash in messages: as long, and another for each model */
     bool has_exponents;
     int16_t exponents[COVEY_MODEL_TENSORS];
     struct covey_round_state state;                   /* kept with the current model */
@@ -67,7 +67,11 @@ COVEY_MUST_CHECK enum covey_status covey_virtual_server_close(struct covey_virtu
                                                               struct covey_error *err);
 void covey_virtual_server_abandon(struct covey_virtual_server *server);
 
-/* After published was put in place by other means (a checkpoint): its hash and sizes. */
+/* SHA-256 of the published values, as a manifest signs it: one core's milliseconds for each megabyte. */
+COVEY_MUST_CHECK enum covey_status covey_virtual_server_hash(const struct covey_virtual_server *server,
+                                                             struct covey_hash *out);
+
+/* After published was put in place by other means (a checkpoint): its name and sizes. */
 COVEY_MUST_CHECK enum covey_status covey_virtual_server_show(struct covey_virtual_server *server,
                                                              uint64_t delta_bytes, struct covey_error *err);
 

@@ -137,6 +137,7 @@ Test(outcome, the_summary_begins_as_promised)
     (void)strcpy(summary.cpu, "some processor");
     summary.rounds = 3;
     summary.accuracy = .5;
+    summary.model.bytes[0] = 1;
     summary.updates_per_s = 1234.5;
     cr_assert_eq(covey_outcome_create(folder, 0, &outcome, &err), COVEY_OK, "%s", err.text);
     cr_assert_eq(covey_outcome_summary(outcome, &summary, &err), COVEY_OK, "%s", err.text);
