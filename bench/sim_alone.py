@@ -38,7 +38,7 @@ def parse():
     parser.add_argument("--own-cost", action="store_true", help="that alone")
     parser.add_argument("--scaling", action="store_true", help="that alone")
     parser.add_argument("--scenario", default=f"{REPO}/examples/scenarios/mcmahan-2nn-iid.yaml", help="of --scaling")
-    parser.add_argument("--rounds", type=int, help="default: 20 for the own cost, what the scenario says for scaling")
+    parser.add_argument("--rounds", type=int, help="default: 60 for the own cost, what the scenario says for scaling")
     parser.add_argument("--alternations", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="an object a line")
     return parser.parse_args()
@@ -66,7 +66,7 @@ def measure_own_cost(options):
             for codec in runs:
                 path = os.path.join(folder, f"{codec}.yaml")
                 with open(path, "w") as file:
-                    file.write(OWN_COST.format(codec=codec, rounds=options.rounds or 20))
+                    file.write(OWN_COST.format(codec=codec, rounds=options.rounds or 60))
                 run = simulate(options, path, 1)
                 runs[codec].append(run)
                 print(f"own cost {turn + 1}/{options.alternations} {codec}: {run['other_cpu_s']:.3f} s beside "

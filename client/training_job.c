@@ -185,6 +185,7 @@ static enum covey_status encode(struct covey_training_job *job, struct covey_err
                                             .model = &model->facts.model,
                                             .base = model->params,
                                             .local = model->local,
+                                            .kept = job->feedback ? job->residual : NULL,
                                             .residual = job->feedback ? job->residual : NULL,
                                             .clip_norm = job->config->clip_norm,
                                             .device = job->device,

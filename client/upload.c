@@ -113,7 +113,7 @@ enum covey_status covey_upload_encode(const struct covey_upload_job *job, struct
     size_t n = job->layout->update_count;
     if (job->room_bytes < covey_upload_room_bytes(job->codec, n))
         return covey_fail(err, COVEY_LIMIT, "no room for an update of %zu values", n);
-    encoded.norm = take_delta(job->base, job->residual, job->local, n);
+    encoded.norm = take_delta(job->base, job->kept, job->local, n);
     clip(job->local, n, encoded.norm, job->clip_norm, &encoded.clipped);
     if (!isfinite(encoded.norm))
         return covey_fail(err, COVEY_NOT_FINITE,

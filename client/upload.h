@@ -19,7 +19,10 @@ struct covey_upload_job {
     const struct covey_hash *model; /* hash of base */
     const float *base;              /* P: (layout->update_count) are read */
     float *local;                   /* trained: (layout->update_count); overwritten */
-    float *residual;  /* (layout->update_count): in the old one, out the new one; NULL: no feedback */
+    /* (layout->update_count): what was not sent before, and what will not be now; they may be one. NULL: there is
+     * none, and no feedback. */
+    const float *kept;
+    float *residual;
     double clip_norm; /* 0 = none */
     uint64_t device;
     const struct covey_training_result *training;

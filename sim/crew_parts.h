@@ -14,7 +14,8 @@ struct covey_worker {
     pthread_t thread;
     bool started;
     struct covey_trainer *trainer, *judge; /* made by the thread that uses them */
-    float *local, *residual;
+    float *local;
+    const float *kept_back; /* residual of the job's device from earlier rounds; NULL: none */
     void *scratch;
     uint32_t *share;
     uint8_t *rooms[COVEY_CREW_FOLD_BATCH];

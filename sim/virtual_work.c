@@ -37,8 +37,6 @@ enum covey_status covey_worker_equip(struct covey_worker *worker, struct covey_e
     COVEY_TRY(covey_trainer_create(fleet->model, &training, &worker->trainer, err));
     COVEY_TRY(covey_trainer_create(fleet->model, &judging, &worker->judge, err));
     COVEY_TRY(take_aligned((void **)&worker->local, crew->count * sizeof(float), err));
-    if (crew->feedback)
-        COVEY_TRY(take_aligned((void **)&worker->residual, crew->update_count * sizeof(float), err));
     COVEY_TRY(take_aligned(&worker->scratch, crew->scratch_bytes, err));
     COVEY_TRY(take_aligned((void **)&worker->share, (size_t)training.examples * sizeof(uint32_t), err));
     for (uint32_t i = 0; i < crew->batch; i++)
@@ -51,7 +49,6 @@ void covey_worker_unequip(struct covey_worker *worker)
     covey_trainer_destroy(worker->trainer);
     covey_trainer_destroy(worker->judge);
     free(worker->local);
-    free(worker->residual);
     free(worker->scratch);
     free(worker->share);
     for (uint32_t i = 0; i < COVEY_CREW_FOLD_BATCH; i++)
@@ -91,7 +88,7 @@ static enum covey_status begin_personal(struct covey_worker *worker, const struc
     return COVEY_OK;
 }
 
-/* What the device kept from earlier rounds, into local's personal part and residual. */
+/* What the device kept from earlier rounds: into local's personal part, and where its residual lies. */
 static void recall(struct covey_worker *worker, const struct covey_crew_job *job)
 {
     const struct covey_crew *crew = worker->crew;
@@ -104,12 +101,16 @@ static void recall(struct covey_worker *worker, const struct covey_crew_job *job
     if (kept != NULL && crew->personal_count > 0)
         memcpy(worker->local + crew->count - crew->personal_count, kept + residuals,
                crew->personal_count * sizeof *kept);
-    if (!crew->feedback)
-        return;
-    if (kept != NULL && crew->round.sequence - sequence <= (uint64_t)scenario->feedback_rounds)
-        memcpy(worker->residual, kept, residuals * sizeof *kept);
-    else
-        memset(worker->residual, 0, residuals * sizeof *kept);
+    const bool fresh = kept != NULL && crew->feedback &&
+                       crew->round.sequence - sequence <= (uint64_t)scenario->feedback_rounds;
+    worker->kept_back = fresh ? kept : NULL;
+}
+
+/* Where the device's new residual goes: what is kept, once the update is taken. */
+static float *residual_of(const struct covey_worker *worker, const struct covey_crew_job *job)
+{
+    const struct covey_crew *crew = worker->crew;
+    return crew->feedback ? covey_personal_store_draft(crew->config.store, job->device) : NULL;
 }
 
 /* personal: as trained; local's was overwritten only in the update part. */
@@ -119,10 +120,8 @@ static void remember(struct covey_worker *worker, const struct covey_crew_job *j
     float *draft =
         crew->config.store == NULL ? NULL : covey_personal_store_draft(crew->config.store, job->device);
     const size_t residuals = crew->feedback ? crew->update_count : 0;
-    if (draft == NULL)
+    if (draft == NULL || crew->personal_count == 0)
         return;
-    if (crew->feedback)
-        memcpy(draft, worker->residual, residuals * sizeof *draft);
     memcpy(draft + residuals, worker->local + crew->count - crew->personal_count,
            crew->personal_count * sizeof *draft);
 }
@@ -185,7 +184,8 @@ static enum covey_status encode(struct covey_worker *worker, const struct covey_
                                             .model = crew->round.model,
                                             .base = crew->round.published,
                                             .local = worker->local,
-                                            .residual = crew->feedback ? worker->residual : NULL,
+                                            .kept = worker->kept_back,
+                                            .residual = residual_of(worker, job),
                                             .clip_norm = crew->config.fleet->scenario->clip_norm,
                                             .device = crew->config.fleet->ids[job->device],
                                             .training = result,

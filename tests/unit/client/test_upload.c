@@ -111,7 +111,7 @@ Test(upload, error_feedback_loses_nothing)
         if (c > 0)
             tear_down();
         set_up(codecs[c]);
-        bench.job.residual = bench.residual;
+        bench.job.kept = bench.job.residual = bench.residual;
         for (uint32_t round = 0; round < 20; round++) {
             float values[COUNT], before[COUNT];
             bench.plan.round = round;
