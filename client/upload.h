@@ -19,8 +19,8 @@ struct covey_upload_job {
     const struct covey_hash *model; /* hash of base */
     const float *base;              /* P: (layout->update_count) are read */
     float *local;                   /* trained: (layout->update_count); overwritten */
-    /* (layout->update_count): what was not sent before, and what will not be now; they may be one. NULL: there is
-     * none, and no feedback. */
+    /* (layout->update_count): what was not sent before, and what will not be now; they may be one. NULL:
+     * there is none, and no feedback. */
     const float *kept;
     float *residual;
     double clip_norm; /* 0 = none */

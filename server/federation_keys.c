@@ -10,6 +10,7 @@
 /* the first word of each is what a left-out key means */
 static const char *const optimisers[] = {"sgd", "momentum", "adam", NULL};
 static const char *const schedules[] = {"constant", "step", "cosine", "warmup", NULL};
+static const char *const algorithms[] = {"plain", "client-momentum", NULL};
 static const char *const policies[] = {"random",          "examples", "round-robin",
                                        "power-of-choice", "utility",  NULL};
 static const char *const watched[] = {"metric", "loss", NULL};
@@ -33,6 +34,13 @@ const struct covey_field covey_keys_train_fields[] = {
     {.key = "schedule_factor", REAL, AT(train, schedule_factor), .maximum = 1},
     {.key = "schedule_period", INT, AT(train, schedule_period), .maximum = COVEY_ROUNDS},
     {.key = "proximal_mu", REAL, AT(train, proximal_mu), .maximum = 1000},
+    {.key = "algorithm", CHOICE, AT(train, algorithm), .choices = algorithms, .sparse = true},
+    {.key = "strength",
+     REAL,
+     AT(train, strength),
+     .maximum = 1000,
+     .sparse = true,
+     .hint = "of the algorithm"},
     {.key = NULL}};
 const struct covey_field covey_keys_selection_fields[] = {
     {.key = "fraction", REAL, AT(selection, fraction), .minimum = 1e-6, .maximum = 1},
@@ -99,6 +107,7 @@ void covey_keys_recipe(const struct covey_train_keys *train, uint64_t seed, stru
 {
     const bool adam = train->optimiser == COVEY_OPTIMISER_ADAM;
     const bool moves = train->optimiser != COVEY_OPTIMISER_SGD;
+    static const double strengths[] = {0, .9};
     *out = (struct covey_recipe){
         .epochs = train->epochs == 0 && train->steps == 0 ? 1 : (uint32_t)train->epochs,
         .steps = (uint32_t)train->steps,
@@ -116,5 +125,7 @@ void covey_keys_recipe(const struct covey_train_keys *train, uint64_t seed, stru
         .schedule_period = (uint32_t)train->schedule_period,
         .proximal_mu = (float)train->proximal_mu,
         .seed = seed,
+        .algorithm = (enum covey_local_algorithm)train->algorithm,
+        .strength = real_or(train->strength, strengths[train->algorithm]),
     };
 }

@@ -16,6 +16,7 @@ struct covey_worker {
     struct covey_trainer *trainer, *judge; /* made by the thread that uses them */
     float *local;
     const float *kept_back; /* residual of the job's device from earlier rounds; NULL: none */
+    float *memory;          /* of the recipe's algorithm (client/local_step.h) */
     void *scratch;
     uint32_t *share;
     uint8_t *rooms[COVEY_CREW_FOLD_BATCH];
@@ -30,7 +31,7 @@ enum mode { MODE_IDLE, MODE_JOBS, MODE_EACH };
 
 struct covey_crew {
     struct covey_crew_config config;
-    size_t update_count, count, personal_count;
+    size_t update_count, count, personal_count, memory_count;
     size_t room_bytes, scratch_bytes;
     uint32_t batch; /* rooms of a worker */
     bool feedback;
@@ -52,9 +53,22 @@ struct covey_crew {
     const struct covey_crew_job *twin; /* of sybils: the job that all of them do */
     float *spied; /* (update_count) the delta that hostile devices send, when has_spied; owned */
     bool has_spied;
+    struct covey_seen *seen; /* (seen_count) what honest devices made when they were spied on; owned */
+    float *seen_values;      /* theirs; owned */
+    uint32_t seen_count;
     atomic_size_t held_bytes;
     FILE *spill;
     atomic_ullong spill_bytes;
+};
+
+/* An honest device's training, done once for the spies and taken up when its moment comes. */
+struct covey_seen {
+    const struct covey_crew_job *job;
+    enum covey_status status;
+    struct covey_error err;
+    struct covey_training_result result;
+    float *local;  /* (count) as trained */
+    float *memory; /* (memory_count) */
 };
 
 double covey_worker_cpu_s(void); /* of the calling thread */
@@ -62,7 +76,8 @@ double covey_worker_cpu_s(void); /* of the calling thread */
 COVEY_MUST_CHECK enum covey_status covey_worker_equip(struct covey_worker *worker, struct covey_error *err);
 void covey_worker_unequip(struct covey_worker *worker);
 
-/* The device's own part of a job, without anything that stays: worker->local is the trained model. */
+/* The device's own part of a job, without anything that stays: worker->local is the trained model,
+ * worker->memory what its algorithm keeps. */
 COVEY_MUST_CHECK enum covey_status covey_worker_train(struct covey_worker *worker,
                                                       const struct covey_crew_job *job,
                                                       struct covey_training_result *result,

@@ -129,7 +129,8 @@ static void print_table(FILE *out, const struct real_outcome *real, const struct
     print_hash(out, "model, real", &real->summary.model);
     print_hash(out, "model, virtual", &other->summary.model);
     (void)fprintf(out, "%s\n",
-                  equal ? "the same model after every round that is judged, bit for bit" : "THE MODELS ARE NOT THE SAME");
+                  equal ? "the same model after every round that is judged, bit for bit"
+                        : "THE MODELS ARE NOT THE SAME");
 }
 
 /* ------------------------------------------------------------------ for programs */

@@ -6,9 +6,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "covey/client_config.h"
+#include "attack.h"
 #include "checkpoint.h"
+#include "covey/client_config.h"
 #include "covey/linalg.h"
+#include "local_step.h"
 
 #define CHECKPOINT_S 60.0 /* of wall clock, between two */
 
@@ -60,7 +62,8 @@ static enum covey_status make_store(struct covey_simulation *sim, struct covey_e
     const struct covey_layout *layout = &sim->fleet.layout;
     const bool feedback =
         sim->scenario->feedback == COVEY_FEEDBACK_ON && strcmp(sim->server.codec.name, "raw32") != 0;
-    const size_t values = (feedback ? layout->update_count : 0) + layout->count - layout->shared_count;
+    const size_t values = (feedback ? layout->update_count : 0) + layout->count - layout->shared_count +
+                          covey_local_memory_count(&sim->server.recipe, layout);
     const struct covey_round_rules *rules = &sim->server.rules;
     const uint32_t devices = sim->fleet.devices;
     const double cohort =
@@ -70,6 +73,9 @@ static enum covey_status make_store(struct covey_simulation *sim, struct covey_e
     const double seen = rules->stop_rounds != 0 ? cohort * (double)rules->stop_rounds : (double)devices;
     if (values == 0)
         return COVEY_OK;
+    if (sim->options.ranks != NULL && covey_attack_spies(sim->scenario))
+        return covey_fail(err, COVEY_UNSUPPORTED,
+                          "what devices keep lies with several processes: attackers cannot see it");
     if (sim->options.ranks != NULL && sim->options.resume)
         return covey_fail(err, COVEY_UNSUPPORTED,
                           "what devices keep lies with several processes: such a run cannot be resumed");

@@ -6,6 +6,7 @@
 
 #include "covey/client_config.h"
 #include "crew_parts.h"
+#include "local_step.h"
 #include "upload.h"
 
 /* ------------------------------------------------------------------ threads */
@@ -101,6 +102,7 @@ enum covey_status covey_crew_create(const struct covey_crew_config *config, stru
     crew->count = layout->count;
     crew->update_count = layout->update_count;
     crew->personal_count = layout->count - layout->shared_count;
+    crew->memory_count = config->store == NULL ? 0 : covey_local_memory_count(config->recipe, layout);
     crew->feedback = config->store != NULL && config->fleet->scenario->feedback == COVEY_FEEDBACK_ON &&
                      strcmp(config->codec->name, "raw32") != 0;
     crew->room_bytes = covey_upload_room_bytes(config->codec, layout->update_count);
@@ -149,6 +151,8 @@ void covey_crew_destroy(struct covey_crew *crew)
         (void)fclose(crew->spill);
     free(crew->workers);
     free(crew->spied);
+    free(crew->seen);
+    free(crew->seen_values);
     (void)pthread_cond_destroy(&crew->more);
     (void)pthread_cond_destroy(&crew->done);
     (void)pthread_mutex_destroy(&crew->mutex);

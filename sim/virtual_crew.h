@@ -37,8 +37,9 @@ struct covey_crew_job {
     uint32_t training_ms;          /* virtual, for the update's head */
     uint64_t vanish_ms;            /* UINT64_MAX: it does not */
     bool hostile;
-    bool foreign; /* another rank's: that one's sum takes it in */
-    bool queued;  /* may run before it is awaited: trained_ms is certain */
+    bool foreign;  /* another rank's: that one's sum takes it in */
+    bool queued;   /* may run before it is awaited: trained_ms is certain */
+    uint32_t seen; /* by spies: place + 1 of what it made then; 0: not trained yet */
 
     /* result, when DONE */
     enum covey_crew_state state;
@@ -82,10 +83,10 @@ COVEY_MUST_CHECK enum covey_status covey_crew_create(const struct covey_crew_con
 void covey_crew_destroy(struct covey_crew *crew); /* NULL is legal */
 
 /* Before a round begins, with attacks that look at it: what hostile devices will send. jobs: (count), as for
- * begin. */
+ * begin; honest ones are trained here and not again. */
 COVEY_MUST_CHECK enum covey_status covey_crew_spy(struct covey_crew *crew,
                                                   const struct covey_crew_round *round,
-                                                  const struct covey_crew_job *jobs, uint32_t count,
+                                                  struct covey_crew_job *jobs, uint32_t count,
                                                   struct covey_error *err);
 /* jobs: (count), in order of trained_ms, borrowed until end. Threads begin at once. */
 void covey_crew_begin(struct covey_crew *crew, const struct covey_crew_round *round,

@@ -282,7 +282,9 @@ static bool wants_judging(const struct covey_simulation *sim)
     struct covey_round_view view;
     covey_server_round_view(sim->server.machine, &view);
     const int64_t every = sim->scenario->evaluate_every > 0 ? sim->scenario->evaluate_every : 1;
-    return view.completed % (uint64_t)every == 0 || view.completed == sim->server.rules.stop_rounds;
+    const int64_t from = sim->scenario->evaluate_from;
+    return view.completed % (uint64_t)every == 0 || (from > 0 && view.completed >= (uint64_t)from) ||
+           view.completed == sim->server.rules.stop_rounds;
 }
 
 static enum covey_status report_round(struct covey_simulation *sim, struct covey_sim_round *row,

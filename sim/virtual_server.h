@@ -27,8 +27,8 @@ struct covey_virtual_server {
 
     /* the current model */
     uint64_t sequence;
-    float *published; /* P: (layout.count), the personal part initial */
-    float *weights;   /* W: (shared_count) */
+    float *published;        /* P: (layout.count), the personal part initial */
+    float *weights;          /* W: (shared_count) */
     struct covey_hash model; /* stands for its hash in messages: as long, and another for each model */
     bool has_exponents;
     int16_t exponents[COVEY_MODEL_TENSORS];

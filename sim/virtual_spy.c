@@ -1,82 +1,93 @@
-/* Hostile devices that see what the honest ones of the round make: those are trained once before the round,
- * and what comes of it is turned into the one delta that all hostile devices send. */
-#include <stdatomic.h>
+/* Hostile devices that see what the honest ones of the round make: those are trained before the round, what
+ * comes of it is turned into the one delta that all hostile devices send, and kept, so that nobody is trained
+ * twice. */
 #include <stdlib.h>
 
+#include "attack.h"
 #include "crew_parts.h"
 
-struct spying {
-    struct covey_crew *crew;
-    const struct covey_crew_job **honest; /* (count) by slot */
-    uint32_t count;
-    float *deltas; /* (count, update_count) */
-    bool *failed;
-};
+#define TILE 4096 /* coordinates whose deltas are looked at together */
 
 static void spy_one(void *user, uint32_t worker_index, uint32_t index)
 {
-    struct spying *spying = user;
-    struct covey_crew *crew = spying->crew;
+    struct covey_crew *crew = user;
     struct covey_worker *worker = &crew->workers[worker_index];
-    struct covey_training_result result;
-    struct covey_error err = {0};
-    float *delta = spying->deltas + (size_t)index * crew->update_count;
-    spying->failed[index] = covey_worker_train(worker, spying->honest[index], &result, &err) != COVEY_OK;
-    for (size_t i = 0; i < crew->update_count; i++)
-        delta[i] = worker->local[i] - crew->round.published[i];
+    struct covey_seen *seen = &crew->seen[index];
+    seen->status = covey_worker_train(worker, seen->job, &seen->result, &seen->err);
+    for (size_t i = 0; i < crew->count; i++)
+        seen->local[i] = worker->local[i];
+    for (size_t i = 0; i < crew->memory_count; i++)
+        seen->memory[i] = worker->memory[i];
 }
 
 static int by_slot(const void *a, const void *b)
 {
-    const struct covey_crew_job *const *x = a, *const *y = b;
-    return (*x)->slot < (*y)->slot ? -1 : (*x)->slot > (*y)->slot;
+    const struct covey_seen *x = a, *y = b;
+    return x->job->slot < y->job->slot ? -1 : x->job->slot > y->job->slot;
 }
 
-/* Rows of devices that diverged are passed over. */
-static size_t close_ranks(struct spying *spying)
+/* Room for what the honest of the cohort make. */
+static enum covey_status make_room(struct covey_crew *crew, const struct covey_crew_job *jobs, uint32_t count,
+                                   struct covey_error *err)
 {
-    const size_t width = spying->crew->update_count;
-    size_t kept = 0;
-    for (uint32_t i = 0; i < spying->count; i++) {
-        if (spying->failed[i])
-            continue;
-        for (size_t j = 0; kept != i && j < width; j++)
-            spying->deltas[kept * width + j] = spying->deltas[(size_t)i * width + j];
-        kept++;
-    }
-    return kept;
-}
-
-static enum covey_status spy(struct spying *spying, struct covey_error *err)
-{
-    struct covey_crew *crew = spying->crew;
-    const struct covey_scenario *scenario = crew->config.fleet->scenario;
-    if (spying->count == 0)
-        return COVEY_OK;
-    qsort(spying->honest, spying->count, sizeof *spying->honest, by_slot);
-    if ((uint64_t)spying->count * crew->update_count * sizeof(float) > COVEY_SPY_BYTES)
+    const size_t width = crew->count + crew->memory_count;
+    crew->seen_count = 0;
+    free(crew->seen);
+    free(crew->seen_values);
+    crew->seen_values = NULL;
+    crew->seen = calloc(count > 0 ? count : 1, sizeof *crew->seen);
+    if (crew->seen == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", count);
+    for (uint32_t i = 0; i < count; i++)
+        if (!jobs[i].hostile)
+            crew->seen[crew->seen_count++].job = &jobs[i];
+    if ((uint64_t)crew->seen_count * width * sizeof(float) > COVEY_SPY_BYTES)
         return covey_fail(err, COVEY_LIMIT,
-                          "attack: %u honest devices a round are too many to be seen at once", spying->count);
-    spying->deltas = malloc((size_t)spying->count * crew->update_count * sizeof(float));
-    spying->failed = calloc(spying->count, sizeof *spying->failed);
+                          "attack: %u honest devices a round are too many to be seen at once",
+                          crew->seen_count);
+    qsort(crew->seen, crew->seen_count, sizeof *crew->seen, by_slot);
+    crew->seen_values = malloc(crew->seen_count * width * sizeof(float) + 1);
     if (crew->spied == NULL)
         crew->spied = malloc(crew->update_count * sizeof(float));
-    if (spying->deltas == NULL || spying->failed == NULL || crew->spied == NULL)
-        return covey_fail(err, COVEY_NO_MEMORY, "no memory to see what %u devices make", spying->count);
-    covey_crew_each(crew, spying->count, spy_one, spying);
-    const size_t rows = close_ranks(spying);
-    crew->has_spied = rows > 0;
-    if (crew->has_spied)
-        covey_attack_craft(scenario->attack.kind, scenario->attack.strength, spying->deltas, rows,
-                           crew->update_count, crew->spied);
+    if (crew->seen_values == NULL || crew->spied == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory to see what %u devices make", crew->seen_count);
+    for (uint32_t i = 0; i < crew->seen_count; i++) {
+        crew->seen[i].local = crew->seen_values + i * width;
+        crew->seen[i].memory = crew->seen[i].local + crew->count;
+    }
+    return COVEY_OK;
+}
+
+/* Tile by tile: deltas (rows, tile) -> spied. Devices that diverged are passed over. */
+static enum covey_status craft(struct covey_crew *crew, struct covey_error *err)
+{
+    const struct covey_scenario *scenario = crew->config.fleet->scenario;
+    float *deltas = malloc((size_t)crew->seen_count * TILE * sizeof *deltas + 1);
+    if (deltas == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory to see what %u devices make", crew->seen_count);
+    for (size_t from = 0; from < crew->update_count; from += TILE) {
+        const size_t tile = crew->update_count - from < TILE ? crew->update_count - from : TILE;
+        size_t rows = 0;
+        for (uint32_t i = 0; i < crew->seen_count; i++) {
+            if (crew->seen[i].status != COVEY_OK)
+                continue;
+            for (size_t j = 0; j < tile; j++)
+                deltas[rows * tile + j] = crew->seen[i].local[from + j] - crew->round.published[from + j];
+            rows++;
+        }
+        crew->has_spied = rows > 0;
+        if (rows > 0)
+            covey_attack_craft(scenario->attack.kind, scenario->attack.strength, deltas, rows, tile,
+                               crew->spied + from);
+    }
+    free(deltas);
     return COVEY_OK;
 }
 
 enum covey_status covey_crew_spy(struct covey_crew *crew, const struct covey_crew_round *round,
-                                 const struct covey_crew_job *jobs, uint32_t count, struct covey_error *err)
+                                 struct covey_crew_job *jobs, uint32_t count, struct covey_error *err)
 {
     const struct covey_scenario *scenario = crew->config.fleet->scenario;
-    struct spying spying = {.crew = crew};
     crew->twin = NULL;
     crew->has_spied = false;
     for (uint32_t i = 0; i < count && scenario->attack.kind == COVEY_ATTACK_SYBIL; i++)
@@ -85,15 +96,9 @@ enum covey_status covey_crew_spy(struct covey_crew *crew, const struct covey_cre
     if (!covey_attack_spies(scenario))
         return COVEY_OK;
     crew->round = *round;
-    spying.honest = calloc(count, sizeof *spying.honest);
-    if (spying.honest == NULL)
-        return covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", count);
-    for (uint32_t i = 0; i < count; i++)
-        if (!jobs[i].hostile)
-            spying.honest[spying.count++] = &jobs[i];
-    const enum covey_status status = spy(&spying, err);
-    free(spying.honest);
-    free(spying.deltas);
-    free(spying.failed);
-    return status;
+    COVEY_TRY(make_room(crew, jobs, count, err));
+    covey_crew_each(crew, crew->seen_count, spy_one, crew);
+    for (uint32_t i = 0; i < crew->seen_count; i++)
+        jobs[crew->seen[i].job - jobs].seen = i + 1;
+    return craft(crew, err);
 }

@@ -6,6 +6,7 @@
 
 #include "covey/arena.h"
 #include "crew_parts.h"
+#include "local_step.h"
 #include "upload.h"
 #include "virtual_link.h"
 
@@ -37,6 +38,7 @@ enum covey_status covey_worker_equip(struct covey_worker *worker, struct covey_e
     COVEY_TRY(covey_trainer_create(fleet->model, &training, &worker->trainer, err));
     COVEY_TRY(covey_trainer_create(fleet->model, &judging, &worker->judge, err));
     COVEY_TRY(take_aligned((void **)&worker->local, crew->count * sizeof(float), err));
+    COVEY_TRY(take_aligned((void **)&worker->memory, crew->memory_count * sizeof(float), err));
     COVEY_TRY(take_aligned(&worker->scratch, crew->scratch_bytes, err));
     COVEY_TRY(take_aligned((void **)&worker->share, (size_t)training.examples * sizeof(uint32_t), err));
     for (uint32_t i = 0; i < crew->batch; i++)
@@ -49,6 +51,7 @@ void covey_worker_unequip(struct covey_worker *worker)
     covey_trainer_destroy(worker->trainer);
     covey_trainer_destroy(worker->judge);
     free(worker->local);
+    free(worker->memory);
     free(worker->scratch);
     free(worker->share);
     for (uint32_t i = 0; i < COVEY_CREW_FOLD_BATCH; i++)
@@ -88,8 +91,9 @@ static enum covey_status begin_personal(struct covey_worker *worker, const struc
     return COVEY_OK;
 }
 
-/* What the device kept from earlier rounds: into local's personal part, and where its residual lies. */
-static void recall(struct covey_worker *worker, const struct covey_crew_job *job)
+/* What the device kept from earlier rounds: into local's personal part and memory, and where its residual
+ * lies. A place of the store holds residual, personal values, memory. False: it kept nothing yet. */
+static bool recall(struct covey_worker *worker, const struct covey_crew_job *job)
 {
     const struct covey_crew *crew = worker->crew;
     const struct covey_scenario *scenario = crew->config.fleet->scenario;
@@ -101,9 +105,12 @@ static void recall(struct covey_worker *worker, const struct covey_crew_job *job
     if (kept != NULL && crew->personal_count > 0)
         memcpy(worker->local + crew->count - crew->personal_count, kept + residuals,
                crew->personal_count * sizeof *kept);
+    if (kept != NULL && crew->memory_count > 0)
+        memcpy(worker->memory, kept + residuals + crew->personal_count, crew->memory_count * sizeof *kept);
     const bool fresh = kept != NULL && crew->feedback &&
                        crew->round.sequence - sequence <= (uint64_t)scenario->feedback_rounds;
     worker->kept_back = fresh ? kept : NULL;
+    return kept != NULL;
 }
 
 /* Where the device's new residual goes: what is kept, once the update is taken. */
@@ -120,10 +127,13 @@ static void remember(struct covey_worker *worker, const struct covey_crew_job *j
     float *draft =
         crew->config.store == NULL ? NULL : covey_personal_store_draft(crew->config.store, job->device);
     const size_t residuals = crew->feedback ? crew->update_count : 0;
-    if (draft == NULL || crew->personal_count == 0)
+    if (draft == NULL)
         return;
-    memcpy(draft + residuals, worker->local + crew->count - crew->personal_count,
-           crew->personal_count * sizeof *draft);
+    if (crew->personal_count > 0)
+        memcpy(draft + residuals, worker->local + crew->count - crew->personal_count,
+               crew->personal_count * sizeof *draft);
+    if (crew->memory_count > 0)
+        memcpy(draft + residuals + crew->personal_count, worker->memory, crew->memory_count * sizeof *draft);
 }
 
 /* Whose examples and seed: with sybils one device's, whatever the name. */
@@ -148,21 +158,45 @@ enum covey_status covey_worker_train(struct covey_worker *worker, const struct c
     COVEY_TRY(begin_personal(worker, job, err));
     if (stale)
         memcpy(worker->local, start, fleet->layout.shared_count * sizeof *worker->local);
-    recall(worker, job);
+    const bool fresh = !recall(worker, job);
+    const struct covey_local_step step = {.trainer = worker->trainer,
+                                          .layout = &fleet->layout,
+                                          .dataset = &dataset,
+                                          .recipe = &job->plan->recipe,
+                                          .base = start,
+                                          .local = worker->local,
+                                          .memory = worker->memory,
+                                          .fresh = fresh};
     const double from_s = covey_worker_cpu_s();
-    const enum covey_status status =
-        covey_trainer_run(worker->trainer, worker->local, &dataset, &job->plan->recipe, &run, result, err);
+    const enum covey_status status = covey_local_step_run(&step, &run, result, err);
     worker->training_s += covey_worker_cpu_s() - from_s;
     for (size_t i = 0; stale && i < crew->update_count; i++)
         worker->local[i] = crew->round.published[i] + (worker->local[i] - start[i]);
     return status;
 }
 
+/* What it made when it was spied on. */
+static enum covey_status take_up(struct covey_worker *worker, const struct covey_crew_job *job,
+                                 struct covey_training_result *result, struct covey_error *err)
+{
+    const struct covey_crew *crew = worker->crew;
+    const struct covey_seen *seen = &crew->seen[job->seen - 1];
+    if (seen->status != COVEY_OK)
+        return covey_fail(err, seen->status, "%s", seen->err.text);
+    (void)recall(worker, job);
+    memcpy(worker->local, seen->local, crew->count * sizeof *worker->local);
+    if (crew->memory_count > 0)
+        memcpy(worker->memory, seen->memory, crew->memory_count * sizeof *worker->memory);
+    *result = seen->result;
+    return COVEY_OK;
+}
+
 static enum covey_status train(struct covey_worker *worker, struct covey_crew_job *job,
                                struct covey_training_result *result, struct covey_error *err)
 {
     const struct covey_crew *crew = worker->crew;
-    const enum covey_status status = covey_worker_train(worker, job, result, err);
+    const enum covey_status status =
+        job->seen > 0 ? take_up(worker, job, result, err) : covey_worker_train(worker, job, result, err);
     result->ms = job->training_ms;
     if (status != COVEY_OK || !job->hostile)
         return status;

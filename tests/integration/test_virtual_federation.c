@@ -188,6 +188,7 @@ Test(virtual_federation, ends_with_the_model_of_the_real_one, .timeout = 300)
         {"codec=int4", "downlink=int8", "error_feedback=on", "clip_norm=.5"},
         {"codec=raw32", "downlink=raw32", "server_rate=.5", "seed=5"},
         {"codec=int8", "downlink=raw32", "model=personal.yaml", "error_feedback=on"},
+        {"codec=int8", "train.algorithm=client-momentum", "train.strength=.5", "error_feedback=on"},
     };
     struct little_fleet fleet;
     struct covey_error err = {0};

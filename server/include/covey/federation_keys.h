@@ -20,6 +20,8 @@ struct covey_train_keys {
     double schedule_factor;
     int64_t schedule_period;
     double proximal_mu;
+    int64_t algorithm; /* enum covey_local_algorithm */
+    double strength;
 };
 
 struct covey_selection_keys {

@@ -46,6 +46,15 @@ static const struct {
     {"chosen by use",
      {"selection.policy=utility", "selection.pace_s=2", "links=[{class: wifi}, {class: nb-iot}]"},
      3},
+    {"client momentum",
+     {"train={steps: 3, batch: 4, learning_rate: .05, algorithm: client-momentum, strength: .9}",
+      "codec=int8", "error_feedback=on", "store_bytes=100000000", "model=personal.yaml"},
+     5},
+    {"spies and client momentum",
+     {"train={steps: 3, batch: 4, learning_rate: .05, algorithm: client-momentum, strength: .9}",
+      "attack={kind: alie, share: .3, strength: 1}", "codec=int8", "store_bytes=100000000",
+      "churn.drop_rate=.2"},
+     5},
     {"hostile", {"attack={kind: sign-flip, share: .3, strength: 2}", "norm_limit=.5"}, 2},
 };
 
