@@ -98,6 +98,14 @@ static enum covey_status check_float(const struct covey_field *field, float valu
     return COVEY_OK;
 }
 
+static enum covey_status check_real(const struct covey_field *field, double value, enum covey_status status,
+                                    struct covey_error *err)
+{
+    if (!isfinite(value) || value < 0)
+        return covey_fail(err, status, "%s: %g is no finite number of 0 or more", field->name, value);
+    return COVEY_OK;
+}
+
 static enum covey_status check_signed(const struct covey_field *field, int64_t value,
                                       enum covey_status status, struct covey_error *err)
 {
@@ -193,6 +201,7 @@ static enum covey_status write_value(struct covey_cbor_writer *writer, const str
     uint64_t number;
     int64_t integer;
     float real;
+    double wide;
     struct covey_bytes view;
     enum covey_status status;
     switch (field->type) {
@@ -211,6 +220,11 @@ static enum covey_status write_value(struct covey_cbor_writer *writer, const str
         memcpy(&real, at, sizeof real);
         COVEY_TRY(check_float(field, real, COVEY_INVALID, err));
         covey_cbor_put_float(writer, (double)real);
+        return COVEY_OK;
+    case COVEY_FIELD_REAL:
+        memcpy(&wide, at, sizeof wide);
+        COVEY_TRY(check_real(field, wide, COVEY_INVALID, err));
+        covey_cbor_put_float(writer, wide);
         return COVEY_OK;
     case COVEY_FIELD_TEXT:
         return write_text(writer, field->name, (const char *)at, field->size, err);
@@ -353,6 +367,16 @@ static enum covey_status read_float(struct covey_cbor_reader *reader, const stru
     return COVEY_OK;
 }
 
+static enum covey_status read_real(struct covey_cbor_reader *reader, const struct covey_field *field,
+                                   uint8_t *at)
+{
+    struct covey_cbor_item item;
+    COVEY_TRY(expect(reader, field, COVEY_CBOR_FLOAT, &item));
+    COVEY_TRY(check_real(field, item.number, COVEY_CORRUPT, reader->err));
+    memcpy(at, &item.number, sizeof item.number);
+    return COVEY_OK;
+}
+
 static enum covey_status read_fixed(struct covey_cbor_reader *reader, const struct covey_field *field,
                                     uint8_t *at)
 {
@@ -440,6 +464,8 @@ static enum covey_status read_value(struct covey_cbor_reader *reader, const stru
         return read_signed(reader, field, at);
     case COVEY_FIELD_FLOAT:
         return read_float(reader, field, at);
+    case COVEY_FIELD_REAL:
+        return read_real(reader, field, at);
     case COVEY_FIELD_TEXT:
         return read_text(reader, field, at);
     case COVEY_FIELD_FIXED:

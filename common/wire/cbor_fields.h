@@ -22,6 +22,7 @@ enum covey_field_type {
                             know it */
     COVEY_FIELD_SIGNED,  /* int64_t: |x| <= high */
     COVEY_FIELD_FLOAT,   /* f32, finite; `range` */
+    COVEY_FIELD_REAL,    /* f64, finite, >= 0 */
     COVEY_FIELD_TEXT,    /* char[size], printable ASCII, ended by zero */
     COVEY_FIELD_FIXED,   /* uint8_t[size] */
     COVEY_FIELD_VIEW,    /* struct covey_bytes, low <= size <= high; data NULL when written: only the head */
@@ -90,6 +91,11 @@ struct covey_record {
     {                                                                                                        \
         .name = #m, .key = (k), .type = COVEY_FIELD_FLOAT, .flags = (f), .range = (r),                       \
         .offset = offsetof(s, m), .size = COVEY_MEMBER_SIZE(s, m)                                            \
+    }
+#define COVEY_REAL(s, m, k, f)                                                                               \
+    {                                                                                                        \
+        .name = #m, .key = (k), .type = COVEY_FIELD_REAL, .flags = (f), .offset = offsetof(s, m),            \
+        .size = COVEY_MEMBER_SIZE(s, m)                                                                      \
     }
 #define COVEY_TEXT(s, m, k, f)                                                                               \
     {                                                                                                        \

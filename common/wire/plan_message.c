@@ -35,6 +35,8 @@ static const struct covey_field plan_fields[] = {
     COVEY_UNSIGNED(struct covey_plan, retry_after_ms, 8, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),
     COVEY_UNSIGNED(struct covey_plan, heartbeat_ms, 9, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),
     COVEY_UNSIGNED(struct covey_plan, window_blocks, 10, COVEY_FIELD_OPTIONAL, 0, COVEY_WINDOW_BLOCKS),
+    COVEY_FIXED(struct covey_plan, terms, 20, COVEY_FIELD_OPTIONAL),
+    COVEY_UNSIGNED(struct covey_plan, share, 21, COVEY_FIELD_OPTIONAL, 0, COVEY_DEVICES),
 };
 static const struct covey_record plan_record = COVEY_RECORD(plan_fields);
 
@@ -66,6 +68,8 @@ static enum covey_status check_plan(const struct covey_plan *plan, enum covey_st
         return covey_fail(err, status, "plan: recipe: a schedule without a period");
     if (plan->deadline_ms == 0)
         return covey_fail(err, status, "plan: deadline_ms: missing");
+    if (is_zero(plan->terms.bytes, sizeof plan->terms.bytes) != (plan->share == 0))
+        return covey_fail(err, status, "plan: terms and share go together");
     return COVEY_OK;
 }
 

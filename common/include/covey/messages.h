@@ -87,6 +87,9 @@ struct covey_plan {
     uint32_t retry_after_ms;            /* when to ask again if nothing is pushed before */
     uint32_t heartbeat_ms;  /* a push at least this often, or the device makes its observation anew */
     uint16_t window_blocks; /* blocks in flight that the server takes; 1 = one by one */
+    /* TRAIN, for a gateway: it owes a partial sum of its devices' updates, not an update */
+    struct covey_hash terms; /* of the sum_terms message; all zero for a device */
+    uint32_t share;          /* updates in the sum at the most; 0 for a device */
 };
 
 COVEY_MUST_CHECK enum covey_status covey_plan_encode(const struct covey_plan *plan, uint8_t *out,
@@ -121,6 +124,67 @@ COVEY_MUST_CHECK enum covey_status covey_update_encode_head(const struct covey_u
                                                             struct covey_error *err);
 COVEY_MUST_CHECK enum covey_status covey_update_decode(struct covey_bytes message, struct covey_update *out,
                                                        struct covey_error *err);
+
+/* ---- terms of a sum: GET /f/{federation}/d/{hash}; what a gateway adds under, exactly as its parent does ----
+ */
+
+#define COVEY_SUM_TERMS_BYTES 8192
+#define COVEY_SUM_KEPT_BYTES 4096
+
+struct covey_sum_terms {
+    char strategy[COVEY_STRATEGY_TEXT_BYTES]; /* a chain in words */
+    uint64_t updates_max;                     /* of the whole round: it decides how the grid's bits are split */
+    double weight_max;
+    double norm_limit;            /* 0: none */
+    uint8_t refuse_range;         /* out of the grid's range: refused, instead of scaled down */
+    struct covey_bytes exponents; /* i16, little-endian, one a tensor; empty: wide */
+    struct covey_bytes kept;      /* of the strategy, with the model; empty: nothing */
+};
+COVEY_MUST_CHECK enum covey_status covey_sum_terms_encode(const struct covey_sum_terms *terms, uint8_t *out,
+                                                          size_t capacity, size_t *out_bytes,
+                                                          struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_sum_terms_decode(struct covey_bytes message,
+                                                          struct covey_sum_terms *out,
+                                                          struct covey_error *err);
+
+/* ---- partial sum: PUT /f/{federation}/a/{assignment}, by a gateway in the place of an update ---- */
+
+/* One update in a partial sum. */
+struct covey_contributor {
+    char name[COVEY_NAME_BYTES]; /* of the device, as DTLS proved it to the gateway */
+    uint32_t examples;           /* 1..COVEY_UPDATE_EXAMPLES */
+    struct covey_hash update;    /* of the whole update message */
+};
+#define COVEY_CONTRIBUTOR_BYTES 112 /* encoded, at the most */
+
+struct covey_partial_sum {
+    struct covey_assignment_id assignment;
+    struct covey_hash model;       /* of P that the updates started from */
+    struct covey_hash terms;       /* that it was made under */
+    uint32_t updates;              /* in it: 1..COVEY_DEVICES */
+    float loss_before, loss_after; /* means over the contributors, by examples */
+    struct covey_hash digest;      /* of `sum` */
+    struct covey_bytes contributors; /* a CBOR sequence, by name in ascending order: covey_contributor_next */
+    struct covey_bytes sum;          /* covey_aggregation_save; the last field */
+};
+/* Bytes of everything but the contributors and the sum, at the most. */
+#define COVEY_PARTIAL_HEAD_BYTES 224
+/* Both check the list, decoding also the digest: CORRUPT (INVALID) when it is not in order, has not `updates`
+ * entries, or the sum is not what was hashed. */
+COVEY_MUST_CHECK enum covey_status covey_partial_sum_encode(const struct covey_partial_sum *partial,
+                                                            uint8_t *out, size_t capacity, size_t *out_bytes,
+                                                            struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_partial_sum_decode(struct covey_bytes message,
+                                                            struct covey_partial_sum *out,
+                                                            struct covey_error *err);
+/* One entry of the list, to be put behind the one before. */
+COVEY_MUST_CHECK enum covey_status covey_contributor_encode(const struct covey_contributor *contributor,
+                                                            uint8_t *out, size_t capacity, size_t *out_bytes,
+                                                            struct covey_error *err);
+/* Takes the first entry off *list. NOT_FOUND at its end. */
+COVEY_MUST_CHECK enum covey_status covey_contributor_next(struct covey_bytes *list,
+                                                          struct covey_contributor *out,
+                                                          struct covey_error *err);
 
 /* ---- manifest: GET /f/{federation}/d/{hash}, COSE_Sign1 (RFC 9052 section 4.2) around this ---- */
 

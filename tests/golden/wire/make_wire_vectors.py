@@ -7,6 +7,7 @@ and written by another hand than ours. tests/unit/common/test_wire_golden.c hold
 
 Run it in this folder: python3 make_wire_vectors.py
 """
+import hashlib
 import math
 import pathlib
 import struct
@@ -63,6 +64,12 @@ def recipe(**changes):
 
 vector("plan-train", "plan", "OK", "an assignment", PLAN)
 vector("plan-full", "plan", "OK", "every field at its largest", PLAN_FULL)
+vector("plan-gateway", "plan", "OK", "an assignment for a gateway", {**PLAN, 20: HASH_C, 21: 300})
+vector("plan-gateway-full", "plan", "OK", "the same with every field at its largest",
+       {**PLAN_FULL, 20: b"\xff" * 32, 21: 1 << 20})
+vector("plan-terms-alone", "plan", "CORRUPT", "terms without a share", {**PLAN, 20: HASH_C})
+vector("plan-share-alone", "plan", "CORRUPT", "a share without terms", {**PLAN, 21: 300})
+vector("plan-share-high", "plan", "CORRUPT", "a share past the limit", {**PLAN, 20: HASH_C, 21: (1 << 20) + 1})
 vector("plan-wait", "plan", "OK", "come back later", {0: 1, 1: 0, 2: 3, 8: 60000, 9: 240000, 10: 32})
 vector("plan-done", "plan", "OK", "the federation has ended", {0: 1, 1: 2, 2: 100, 4: HASH_B, 8: 3600000, 10: 1})
 vector("read-plan-later-fields", "plan", "OK", "fields of a later version of the same major version, of every type",
@@ -306,6 +313,84 @@ vector("metrics-must-understand", "metrics", "UNSUPPORTED", "a label that must b
 vector("metrics-version-11", "metrics", "UNSUPPORTED", "a later version of SenML", [{-1: 11, 0: "n", 2: 1}])
 vector("metrics-base-name-changes", "metrics", "UNSUPPORTED", "two base names", [{-2: "a", 0: "n", 2: 1}, {-2: "b", 0: "n", 2: 1}])
 vector("metrics-too-long", "metrics", "CORRUPT", "more than 4,096 bytes", [{0: "n", 2: 1, 3: "x" * 4096}])
+
+# ---- what goes between a gateway and its parent
+
+TERMS = {0: 1, 1: "fedavg", 2: 6, 3: 1048576.0}
+TERMS_FULL = {0: 1, 1: "s" * 191, 2: 1 << 20, 3: 0.1, 4: 3.7, 5: 1, 6: fill(0, 1024), 7: fill(9, 4096)}
+
+vector("terms", "sum-terms", "OK", "the first round of a plain mean", TERMS)
+vector("terms-exponents", "sum-terms", "OK", "two tensors and a limit that is no f32",
+       {**TERMS, 3: 100.3, 4: 2.5, 5: 1, 6: bytes.fromhex("fdff0600"), 7: b"kept"})
+vector("terms-full", "sum-terms", "OK", "every field at its largest", TERMS_FULL)
+vector("read-terms-later-fields", "sum-terms", "OK", "fields of a later version", {**TERMS, 40: {1: [2]}, "x": None})
+vector("terms-version-2", "sum-terms", "UNSUPPORTED", "a later major version", {**TERMS, 0: 2})
+vector("terms-strategy-missing", "sum-terms", "CORRUPT", "no strategy", without(TERMS, 1))
+vector("terms-strategy-empty", "sum-terms", "CORRUPT", "an empty strategy", {**TERMS, 1: ""})
+vector("terms-strategy-long", "sum-terms", "CORRUPT", "a strategy of 192 characters", {**TERMS, 1: "s" * 192})
+vector("terms-updates-0", "sum-terms", "CORRUPT", "no updates", {**TERMS, 2: 0})
+vector("terms-updates-high", "sum-terms", "CORRUPT", "updates past the limit", {**TERMS, 2: (1 << 20) + 1})
+vector("terms-weight-missing", "sum-terms", "CORRUPT", "no largest weight", without(TERMS, 3))
+vector("terms-weight-nan", "sum-terms", "CORRUPT", "a weight of NaN", {**TERMS, 3: math.nan})
+vector("terms-weight-infinite", "sum-terms", "CORRUPT", "a weight of infinity", {**TERMS, 3: math.inf})
+vector("terms-weight-negative", "sum-terms", "CORRUPT", "a negative weight", {**TERMS, 3: -1.0})
+vector("terms-weight-integer", "sum-terms", "CORRUPT", "an integer where a float belongs", {**TERMS, 3: 1})
+vector("terms-norm-nan", "sum-terms", "CORRUPT", "a norm of NaN", {**TERMS, 4: math.nan})
+vector("terms-refuse-2", "sum-terms", "CORRUPT", "neither 0 nor 1", {**TERMS, 5: 2})
+vector("terms-exponents-odd", "sum-terms", "CORRUPT", "half a number", {**TERMS, 6: b"\x01\x00\x02"})
+vector("terms-exponents-many", "sum-terms", "CORRUPT", "exponents of 513 tensors", {**TERMS, 6: bytes(1026)})
+vector("terms-kept-long", "sum-terms", "CORRUPT", "more kept than fits", {**TERMS, 7: bytes(4097)})
+
+
+def contributors(*entries):
+    return b"".join(dump(list(entry)) for entry in entries)
+
+
+SUM = fill(3, 96)
+LIST = contributors(("device-1", 60, HASH_A), ("device-2", 1 << 20, HASH_B))
+PARTIAL = {0: 1, 1: ASSIGNMENT, 2: HASH_B, 3: HASH_C, 4: 2, 6: f32(2.3), 7: f32(0.25), 8: hashlib.sha256(SUM).digest(),
+           19: LIST, 20: SUM}
+
+
+def partial(count, *entries):
+    return {**PARTIAL, 4: count, 19: contributors(*entries)}
+
+
+vector("partial", "partial-sum", "OK", "the sum of two devices", PARTIAL)
+vector("partial-least", "partial-sum", "OK", "one device, nothing known of the loss",
+       without(partial(1, ("a", 1, HASH_D)), 6, 7))
+vector("partial-names", "partial-sum", "OK", "the longest name, and one that begins like another",
+       partial(3, ("a", 1, HASH_A), ("a" * 63, 2, HASH_A), ("b", 3, HASH_A)))
+vector("read-partial-later-fields", "partial-sum", "OK", "fields of a later version", {**PARTIAL, 5: [1], 30: {}})
+vector("partial-version-2", "partial-sum", "UNSUPPORTED", "a later major version", {**PARTIAL, 0: 2})
+vector("partial-model-short", "partial-sum", "CORRUPT", "a hash of 31 bytes", {**PARTIAL, 2: fill(0, 31)})
+vector("partial-terms-missing", "partial-sum", "CORRUPT", "no terms", without(PARTIAL, 3))
+vector("partial-count-0", "partial-sum", "CORRUPT", "nobody", {**PARTIAL, 4: 0})
+vector("partial-count-more", "partial-sum", "CORRUPT", "more than are listed", {**PARTIAL, 4: 3})
+vector("partial-count-fewer", "partial-sum", "CORRUPT", "fewer than are listed", {**PARTIAL, 4: 1})
+vector("partial-loss-nan", "partial-sum", "CORRUPT", "a loss of NaN", {**PARTIAL, 7: math.nan})
+vector("partial-digest-other", "partial-sum", "CORRUPT", "a sum that is not what was hashed", {**PARTIAL, 20: SUM[:-1] + b"x"})
+vector("partial-digest-missing", "partial-sum", "CORRUPT", "no digest", without(PARTIAL, 8))
+vector("partial-list-missing", "partial-sum", "CORRUPT", "no list", without(PARTIAL, 19))
+vector("partial-list-empty", "partial-sum", "CORRUPT", "an empty list", {**PARTIAL, 19: b""})
+vector("partial-list-cut", "partial-sum", "CORRUPT", "a list that is cut short", {**PARTIAL, 19: LIST[:-1]})
+vector("partial-list-array", "partial-sum", "CORRUPT", "an array where bytes belong",
+       {**PARTIAL, 19: [["device-1", 60, HASH_A], ["device-2", 60, HASH_A]]})
+vector("partial-twice", "partial-sum", "CORRUPT", "a device twice",
+       partial(2, ("device-1", 60, HASH_A), ("device-1", 60, HASH_B)))
+vector("partial-disorder", "partial-sum", "CORRUPT", "names that fall",
+       partial(2, ("device-2", 60, HASH_A), ("device-1", 60, HASH_B)))
+vector("partial-name-empty", "partial-sum", "CORRUPT", "an empty name", partial(1, ("", 60, HASH_A)))
+vector("partial-name-long", "partial-sum", "CORRUPT", "a name of 64 characters", partial(1, ("a" * 64, 60, HASH_A)))
+vector("partial-name-control", "partial-sum", "CORRUPT", "a newline in a name", partial(1, ("a\n", 60, HASH_A)))
+vector("partial-examples-0", "partial-sum", "CORRUPT", "no examples", partial(1, ("a", 0, HASH_A)))
+vector("partial-examples-high", "partial-sum", "CORRUPT", "examples past the limit", partial(1, ("a", (1 << 20) + 1, HASH_A)))
+vector("partial-examples-text", "partial-sum", "CORRUPT", "examples as a text", partial(1, ("a", "60", HASH_A)))
+vector("partial-update-short", "partial-sum", "CORRUPT", "a hash of 31 bytes", partial(1, ("a", 60, fill(0, 31))))
+vector("partial-entry-4", "partial-sum", "CORRUPT", "an entry of four items", partial(1, ("a", 60, HASH_A, 1)))
+vector("partial-entry-map", "partial-sum", "CORRUPT", "an entry that is a map", {**PARTIAL, 4: 1, 19: dump({1: "a"})})
+vector("partial-sum-missing", "partial-sum", "CORRUPT", "no sum", without(PARTIAL, 20))
+vector("partial-sum-empty", "partial-sum", "CORRUPT", "an empty sum", {**PARTIAL, 20: b""})
 
 
 def main():

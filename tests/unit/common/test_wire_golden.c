@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "covey/hash.h"
 #include "wire_vectors.h"
 
 static void fill(uint8_t *out, uint8_t start, size_t count)
@@ -109,6 +110,13 @@ Test(wire_golden, plans)
                                     .window_blocks = 1};
     expect_vector("plan", "plan-train", &train);
     expect_vector("plan", "plan-full", &full);
+    struct covey_plan gateway = train, most = full;
+    gateway.terms = hash_from(0x80);
+    gateway.share = 300;
+    memset(most.terms.bytes, 0xff, sizeof most.terms.bytes);
+    most.share = COVEY_DEVICES;
+    expect_vector("plan", "plan-gateway", &gateway);
+    expect_vector("plan", "plan-gateway-full", &most);
     expect_vector("plan", "plan-wait", &wait);
     expect_vector("plan", "plan-done", &done);
 }
@@ -161,6 +169,69 @@ Test(wire_golden, updates)
                                  .clipped = 0.5f,
                                  .stream = {&one, 1}};
     expect_vector("update", "update-least", &least);
+}
+
+Test(wire_golden, terms_of_sums)
+{
+    static const uint8_t exponents[] = {0xfd, 0xff, 6, 0};
+    struct covey_sum_terms terms = {.strategy = "fedavg", .updates_max = 6, .weight_max = 1048576};
+    expect_vector("sum-terms", "terms", &terms);
+    terms.weight_max = 100.3;
+    terms.norm_limit = 2.5;
+    terms.refuse_range = 1;
+    terms.exponents = (struct covey_bytes){exponents, sizeof exponents};
+    terms.kept = (struct covey_bytes){(const uint8_t *)"kept", 4};
+    expect_vector("sum-terms", "terms-exponents", &terms);
+    static uint8_t most[2 * COVEY_MODEL_TENSORS], kept[COVEY_SUM_KEPT_BYTES];
+    fill(most, 0, sizeof most);
+    fill(kept, 9, sizeof kept);
+    struct covey_sum_terms full = {.updates_max = COVEY_DEVICES,
+                                   .weight_max = 0.1,
+                                   .norm_limit = 3.7,
+                                   .refuse_range = 1,
+                                   .exponents = {most, sizeof most},
+                                   .kept = {kept, sizeof kept}};
+    memset(full.strategy, 's', sizeof full.strategy - 1);
+    expect_vector("sum-terms", "terms-full", &full);
+}
+
+Test(wire_golden, partial_sums)
+{
+    const struct covey_contributor two[] = {{"device-1", 60, hash_from(0x10)},
+                                            {"device-2", COVEY_UPDATE_EXAMPLES, hash_from(0x40)}};
+    uint8_t sum[96], list[2 * COVEY_CONTRIBUTOR_BYTES];
+    size_t used = 0;
+    struct covey_error err = {0};
+    fill(sum, 3, sizeof sum);
+    for (size_t i = 0; i < 2; i++) {
+        size_t size = 0;
+        cr_assert_eq(covey_contributor_encode(&two[i], list + used, sizeof list - used, &size, &err),
+                     COVEY_OK, "%s", err.text);
+        used += size;
+    }
+    struct covey_partial_sum partial = {.model = hash_from(0x40),
+                                        .terms = hash_from(0x80),
+                                        .updates = 2,
+                                        .loss_before = 2.3f,
+                                        .loss_after = 0.25f,
+                                        .contributors = {list, used},
+                                        .sum = {sum, sizeof sum}};
+    fill(partial.assignment.bytes, 1, sizeof partial.assignment.bytes);
+    cr_assert_eq(covey_hash_bytes(partial.sum, &partial.digest), COVEY_OK);
+    expect_vector("partial-sum", "partial", &partial);
+
+    struct covey_bytes rest = partial.contributors;
+    struct covey_contributor read;
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(covey_contributor_next(&rest, &read, &err), COVEY_OK, "%s", err.text);
+        cr_expect_str_eq(read.name, two[i].name);
+        cr_expect_eq(read.examples, two[i].examples);
+        cr_expect(covey_hash_equal(&read.update, &two[i].update));
+    }
+    cr_expect_eq(covey_contributor_next(&rest, &read, &err), COVEY_NOT_FOUND);
+    partial.updates = 3;
+    uint8_t out[512];
+    cr_expect_eq(covey_partial_sum_encode(&partial, out, sizeof out, &used, &err), COVEY_INVALID);
 }
 
 Test(wire_golden, manifests)

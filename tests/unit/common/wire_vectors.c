@@ -95,6 +95,28 @@ static enum covey_status encode_metrics(const void *source, uint8_t *out, size_t
     return covey_metrics_encode(source, out, capacity, out_bytes, err);
 }
 
+static enum covey_status decode_terms(struct covey_bytes message, void *out, struct covey_error *err)
+{
+    return covey_sum_terms_decode(message, out, err);
+}
+
+static enum covey_status encode_terms(const void *source, uint8_t *out, size_t capacity, size_t *out_bytes,
+                                      struct covey_error *err)
+{
+    return covey_sum_terms_encode(source, out, capacity, out_bytes, err);
+}
+
+static enum covey_status decode_partial(struct covey_bytes message, void *out, struct covey_error *err)
+{
+    return covey_partial_sum_decode(message, out, err);
+}
+
+static enum covey_status encode_partial(const void *source, uint8_t *out, size_t capacity, size_t *out_bytes,
+                                        struct covey_error *err)
+{
+    return covey_partial_sum_encode(source, out, capacity, out_bytes, err);
+}
+
 const struct message_kind message_kinds[] = {
     {"plan", sizeof(struct covey_plan), decode_plan, encode_plan},
     {"update", sizeof(struct covey_update), decode_update, encode_update},
@@ -104,6 +126,8 @@ const struct message_kind message_kinds[] = {
     {"where", sizeof(struct covey_where), decode_where, encode_where},
     {"cose", sizeof(struct covey_cose_sign1), decode_cose, encode_cose},
     {"metrics", sizeof(struct covey_metrics), decode_metrics, encode_metrics},
+    {"sum-terms", sizeof(struct covey_sum_terms), decode_terms, encode_terms},
+    {"partial-sum", sizeof(struct covey_partial_sum), decode_partial, encode_partial},
 };
 const size_t message_kind_count = sizeof message_kinds / sizeof message_kinds[0];
 
