@@ -313,6 +313,11 @@ enum covey_status covey_chain_check(const struct covey_chain *chain,
         return covey_fail(err, COVEY_UNSUPPORTED,
                           "the strategy '%s' needs every update by itself, and only sums are shown here",
                           chain->strategy->name);
+    if (demands->partial_sums && chain->strategy->needs == COVEY_NEEDS_INDIVIDUAL)
+        return covey_fail(
+            err, COVEY_UNSUPPORTED,
+            "the strategy '%s' needs every update by itself, and a gateway sends only their sum",
+            chain->strategy->name);
     if (demands->sums_only && chain->clip != COVEY_CLIP_NONE)
         return covey_fail(err, COVEY_UNSUPPORTED,
                           "clip needs the norm of every update, and only sums are shown here");

@@ -44,14 +44,7 @@ static enum covey_status step_weights(struct covey_federation *federation, float
     struct covey_aggregation_report report;
     const double *mean = NULL;
     float *w = NULL;
-    enum covey_status status = COVEY_OK;
-    if (federation->aggregation == NULL || federation->must_refold ||
-        federation->tally.folded != federation->tally.recorded) {
-        bool damaged = false;
-        status = covey_fold_again(federation, &damaged, err);
-        if (damaged)
-            covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "update-damaged", "%s", err->text);
-    }
+    enum covey_status status = covey_fold_settle(federation, err);
     if (status == COVEY_OK)
         status = covey_aggregation_finish(federation->aggregation, &mean, &report, exponents, err);
     if (status == COVEY_OK)
@@ -127,7 +120,8 @@ static void sum_up(struct covey_federation *federation, bool abandoned, struct c
         federation->round_ms_mean =
             federation->round_ms_mean == 0 ? took_ms : (3 * federation->round_ms_mean + took_ms) / 4;
     }
-    *report = (struct covey_round_report){.round = line->round,
+    const uint32_t round = federation->options.parent != NULL ? federation->errand.plan.round : line->round;
+    *report = (struct covey_round_report){.round = round,
                                           .abandoned = abandoned,
                                           .sequence = federation->sequence,
                                           .model = federation->model,
@@ -178,7 +172,12 @@ static void run_closing(struct covey_work *work)
     struct covey_error err = {0};
     free(closing);
     drain(federation);
-    if (make_model(federation, &err) != COVEY_OK) {
+    const bool is_gateway = federation->options.parent != NULL;
+    const enum covey_status made =
+        is_gateway ? covey_errand_report(federation, &err) : make_model(federation, &err);
+    if (is_gateway)
+        drop_sum(federation);
+    if (made != COVEY_OK) {
         covey_log_event(log, COVEY_LOG_ERROR, "round-not-stored", "federation=%s round=%u reason=%s",
                         federation->options.name, round, err.text);
         answer_closed(federation, round, false);
@@ -189,6 +188,8 @@ static void run_closing(struct covey_work *work)
     char hash[COVEY_HASH_TEXT_BYTES];
     sum_up(federation, false, &line, &report);
     note_in_ledger(federation, &line);
+    if (is_gateway)
+        covey_errand_end(federation, false);
     covey_hex_write(line.model.bytes, sizeof line.model.bytes, hash);
     covey_log_event(log, COVEY_LOG_INFO, "round-closed",
                     "federation=%s round=%u updates=%u dropped=%u train_loss=%.4f model=%s seconds=%.2f",
@@ -212,6 +213,8 @@ static void run_abandoning(struct covey_work *work)
     struct covey_round_report report;
     sum_up(federation, true, &line, &report);
     note_in_ledger(federation, &line);
+    if (federation->options.parent != NULL)
+        covey_errand_end(federation, true);
     covey_log_event(federation->server->options.env.log, COVEY_LOG_WARNING, "round-abandoned",
                     "federation=%s round=%u updates=%u chosen=%u: too few; the model stays",
                     federation->options.name, action.round, line.updates, line.slots);

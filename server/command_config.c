@@ -33,6 +33,16 @@ static const struct covey_field evaluation_fields[] = {
      .fields = covey_data_fields},
     {.key = "test", .kind = COVEY_FIELD_MAPPING, IN(evaluation, test), .fields = covey_data_fields},
     {.key = NULL}};
+#define GATEWAY_AT(member) .offset = offsetof(struct gateway_config, member)
+static const struct covey_field gateway_fields[] = {
+    {.key = "name", TEXT, GATEWAY_AT(name), .required = true, .hint = "the name in its certificate"},
+    {.key = "devices", INT, GATEWAY_AT(devices), .required = true, .minimum = 1, .maximum = COVEY_DEVICES},
+    {.key = NULL}};
+static const struct covey_field parent_fields[] = {
+    {.key = "address", TEXT, IN(parent, address), .required = true, .hint = "HOST:PORT of the parent"},
+    {.key = "server_name", TEXT, IN(parent, server_name), .hint = "the name in the parent's certificate"},
+    {.key = "bundle", TEXT, IN(parent, bundle), .required = true, .hint = "a folder: the parent's bundle"},
+    {.key = NULL}};
 static const struct covey_field federation_fields[] = {
     {.key = "name", TEXT, AT(name), .required = true},
     {.key = "model", TEXT, AT(model), .required = true, .hint = "a shipped model's name or a file.yaml"},
@@ -51,6 +61,15 @@ static const struct covey_field federation_fields[] = {
     {.key = "round", .kind = COVEY_FIELD_MAPPING, AT(round), .fields = covey_keys_round_fields},
     {.key = "stop", .kind = COVEY_FIELD_MAPPING, AT(stop), .fields = covey_keys_stop_fields},
     {.key = "evaluation", .kind = COVEY_FIELD_MAPPING, AT(evaluation), .fields = evaluation_fields},
+    {.key = "gateways",
+     .kind = COVEY_FIELD_LIST,
+     AT(gateways),
+     .fields = gateway_fields,
+     .item_bytes = sizeof(struct gateway_config),
+     .item_kind = COVEY_FIELD_MAPPING,
+     .count_offset = offsetof(struct federation_config, gateway_count),
+     .item_limit = COVEY_GATEWAYS},
+    {.key = "parent", .kind = COVEY_FIELD_MAPPING, AT(parent), .fields = parent_fields},
     {.key = NULL}};
 
 #define SERVER_IN(member)                                                                                    \
@@ -240,6 +259,23 @@ static void fill_options(struct federation_kit *kit, const struct federation_con
     options->rules.can_judge = options->has_validation;
 }
 
+static enum covey_status fill_gateways(struct federation_kit *kit, const struct federation_config *config,
+                                       struct covey_error *err)
+{
+    kit->gateways = calloc((size_t)config->gateway_count + 1, sizeof *kit->gateways);
+    if (kit->gateways == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u gateways", config->gateway_count);
+    for (uint32_t i = 0; i < config->gateway_count; i++) {
+        if (strlen(config->gateways[i].name) >= sizeof kit->gateways[i].name)
+            return covey_fail(err, COVEY_INVALID, "gateways: a name of more than 63 characters");
+        put_name(kit->gateways[i].name, sizeof kit->gateways[i].name, config->gateways[i].name, "");
+        kit->gateways[i].devices = (uint32_t)config->gateways[i].devices;
+    }
+    kit->options.gateways = kit->gateways;
+    kit->options.gateway_count = config->gateway_count;
+    return COVEY_OK;
+}
+
 static enum covey_status make_kit(struct federation_kit *kit, const struct server_config *server,
                                   const struct federation_config *config, struct covey_error *err)
 {
@@ -253,6 +289,7 @@ static enum covey_status make_kit(struct federation_kit *kit, const struct serve
     COVEY_TRY(
         evaluation_create(server, config, kit->model, &kit->layout, kit->initial, &kit->evaluation, err));
     fill_options(kit, config);
+    COVEY_TRY(fill_gateways(kit, config, err));
     return covey_recipe_check(&kit->options.recipe, err);
 }
 
@@ -274,6 +311,7 @@ void federation_kit_deinit(struct federation_kit *kit)
     if (kit->layout.tensors != NULL)
         covey_layout_deinit(&kit->layout);
     free(kit->initial);
+    free(kit->gateways);
     free(kit->description);
     free(kit->model);
     *kit = (struct federation_kit){0};

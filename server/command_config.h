@@ -14,6 +14,11 @@
 
 #define COVEY_SERVER_FILE "server.yaml"
 
+struct gateway_config {
+    char *name;
+    int64_t devices;
+};
+
 /* As in the file; in a list an item's 0 or NULL means that the key was left out. */
 struct federation_config {
     char *name, *model, *initial, *codec, *downlink, *strategy;
@@ -28,6 +33,11 @@ struct federation_config {
     struct {
         struct covey_data_config validation, test;
     } evaluation;
+    struct gateway_config *gateways; /* below this federation */
+    uint32_t gateway_count;
+    struct {
+        char *address, *server_name, *bundle;
+    } parent; /* above it; bundle NULL: none */
 };
 
 struct server_config {
@@ -67,7 +77,8 @@ struct federation_kit {
     size_t description_bytes;
     float *initial;                /* (layout.count) */
     struct evaluation *evaluation; /* NULL: no data */
-    bool is_error;                 /* the metric is an error (rmse), not an accuracy */
+    struct covey_gateway *gateways;
+    bool is_error; /* the metric is an error (rmse), not an accuracy */
     struct covey_federation_options options;
 };
 

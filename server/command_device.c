@@ -9,9 +9,11 @@
 
 #include "command_config.h"
 #include "covey/authority.h"
+#include "covey/credential_store.h"
 #include "durable_file.h"
 
 #define DATA_BYTES (64u << 10)
+#define SIGNER_BYTES (16u << 10)
 
 struct add {
     const char *dir, *name, *out, *server, *federation, *data;
@@ -134,6 +136,30 @@ static enum covey_status write_client(const struct server_config *config, const 
     return status;
 }
 
+/* A gateway signs nothing: its devices believe the parent's signer, whose key came with the gateway's bundle.
+ */
+static enum covey_status pass_signer_on(const struct server_config *config,
+                                        const struct federation_config *federation, const char *out,
+                                        struct covey_error *err)
+{
+    char folder[COVEY_FILE_PATH_BYTES], path[COVEY_FILE_PATH_BYTES];
+    uint8_t text[SIGNER_BYTES];
+    if (federation->parent.bundle == NULL || federation->parent.bundle[0] == '\0')
+        return COVEY_OK;
+    COVEY_TRY(server_config_path(config, federation->parent.bundle, folder, err));
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, COVEY_FILE_SIGNER) >= sizeof path)
+        return covey_fail(err, COVEY_LIMIT, "%.60s...: a path too long", folder);
+    FILE *file = fopen(path, "re");
+    const size_t size = file == NULL ? 0 : fread(text, 1, sizeof text, file);
+    const bool failed = file == NULL || ferror(file) || size == 0 || size == sizeof text;
+    if (file != NULL)
+        (void)fclose(file);
+    if (failed)
+        return covey_fail(err, COVEY_IO, "%s: the parent's signer could not be read", path);
+    const struct covey_bytes piece = {text, size};
+    return covey_file_replace(&covey_file_calls_system, out, COVEY_FILE_SIGNER, 0644, &piece, 1, err);
+}
+
 static enum covey_status make_bundle(const struct add *add, char *address, size_t address_bytes,
                                      struct covey_error *err)
 {
@@ -156,6 +182,8 @@ static enum covey_status make_bundle(const struct add *add, char *address, size_
         server_address(&config, add, address, address_bytes);
         status = write_client(&config, add, address, federation->name, err);
     }
+    if (status == COVEY_OK)
+        status = pass_signer_on(&config, federation, add->out, err);
     server_config_free(&config);
     return status;
 }

@@ -15,7 +15,7 @@
 
 #define NAMES 16
 
-/* %1$s name, %2$d port, %3$s federation, %4$s model */
+/* %1$s name, %2$d port, %3$s federation, %4$s model; the parent's part, or what stands in its place */
 static const char template[] =
     "# The server's configuration. docs/server.md has every key; an unknown one is refused.\n"
     "# `covey-server federation check .` tries it; SIGHUP makes a running server read what can change (*).\n"
@@ -69,10 +69,24 @@ static const char template[] =
     "    #   test: {inputs: [t10k-images-idx3-ubyte.gz], labels: [t10k-labels-idx1-ubyte.gz]}   # once, at "
     "the end\n";
 
+/* Of a server that makes its own models. */
+static const char no_parent[] =
+    "\n"
+    "    # gateways:          # participants that answer for a group (docs/server.md, Gateways)\n"
+    "    #   - {name: site-a, devices: 100}   # updates in its sum at the most\n";
+/* %1$s address, %2$s bundle */
+static const char parent_template[] =
+    "\n"
+    "    parent:              # this server is a gateway: train, codec, strategy, stop ... are the parent's\n"
+    "      address: \"%1$s\"\n"
+    "      bundle: \"%2$s\"    # made there by `covey-server device add`\n"
+    "      # server_name: \"\"  # in the parent's certificate; \"\" = the host of `address`\n";
+
 struct init {
     const char *names[NAMES];
     size_t name_count;
     const char *model, *federation;
+    const char *parent, *bundle; /* NULL: no gateway */
     int port;
     bool json;
 };
@@ -91,6 +105,8 @@ static int read_options(const struct command *command, int argc, char **argv, st
                                             {"model", required_argument, NULL, 'm'},
                                             {"federation", required_argument, NULL, 'f'},
                                             {"port", required_argument, NULL, 'p'},
+                                            {"parent", required_argument, NULL, 'a'},
+                                            {"bundle", required_argument, NULL, 'b'},
                                             {"json", no_argument, NULL, 'j'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
@@ -102,6 +118,10 @@ static int read_options(const struct command *command, int argc, char **argv, st
             init->model = optarg;
         else if (option == 'f')
             init->federation = optarg;
+        else if (option == 'a')
+            init->parent = optarg;
+        else if (option == 'b')
+            init->bundle = optarg;
         else if (option == 'p')
             init->port = atoi(optarg);
         else if (option == 'j')
@@ -115,14 +135,18 @@ static int read_options(const struct command *command, int argc, char **argv, st
 static enum covey_status write_configuration(const char *dir, const struct init *init,
                                              struct covey_error *err)
 {
-    char text[sizeof template + 1024], path[COVEY_FILE_PATH_BYTES];
+    char text[sizeof template + sizeof parent_template + 2048], path[COVEY_FILE_PATH_BYTES];
     struct stat facts;
     if (snprintf(path, sizeof path, "%s/%s", dir, COVEY_SERVER_FILE) >= (int)sizeof path)
         return covey_fail(err, COVEY_LIMIT, "%.60s...: a path too long", dir);
     if (stat(path, &facts) == 0)
         return covey_fail(err, COVEY_EXISTS, "%s is there already: nothing was changed", path);
-    const int size =
+    int size =
         snprintf(text, sizeof text, template, init->names[0], init->port, init->federation, init->model);
+    if (size >= 0 && (size_t)size < sizeof text)
+        size += init->parent == NULL ? snprintf(text + size, sizeof text - (size_t)size, "%s", no_parent)
+                                     : snprintf(text + size, sizeof text - (size_t)size, parent_template,
+                                                init->parent, init->bundle);
     if (size < 0 || (size_t)size >= sizeof text)
         return covey_fail(err, COVEY_LIMIT, "a name is too long");
     const struct covey_bytes piece = {(const uint8_t *)text, (size_t)size};
@@ -166,6 +190,11 @@ int command_init(const struct command *command, int argc, char **argv)
         return command_misused(command, "--federation: 1 to 63 of A-Z a-z 0-9 . _ -");
     if (!is_plain_word(init.model) || !is_plain_word(init.names[0]))
         return command_misused(command, "--model and --name: letters, digits and . _ - / : only");
+    if ((init.parent == NULL) != (init.bundle == NULL))
+        return command_misused(command, "--parent and --bundle go together");
+    if (init.parent != NULL &&
+        (strpbrk(init.parent, "\"\\\n") != NULL || strpbrk(init.bundle, "\"\\\n") != NULL))
+        return command_misused(command, "--parent and --bundle: no quotes, backslashes or newlines");
     if (make(dir, &init, &err) != COVEY_OK)
         return command_failed(&err);
     if (!init.json) {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "command_config.h"
+#include "command_parent.h"
 #include "covey/authority.h"
 #include "covey/coap.h"
 #include "covey/credential_store.h"
@@ -34,6 +35,7 @@ struct run {
     struct server_config config;
     struct federation_kit *kits; /* (config.federation_count) */
     struct covey_federation_options *federations;
+    struct parent_kit *parents; /* (config.federation_count) */
     struct covey_log log;
     struct covey_progress progress;
     struct covey_credential_store *credentials;
@@ -249,6 +251,15 @@ static void say_what_stays(const struct run *run, const struct server_config *no
     say_fixed(run, old->federation_count != now->federation_count, "federations");
 }
 
+static bool gateways_differ(const struct federation_config *old, const struct federation_config *now)
+{
+    bool differ = old->gateway_count != now->gateway_count;
+    for (uint32_t i = 0; i < old->gateway_count && !differ; i++)
+        differ = !same_text(old->gateways[i].name, now->gateways[i].name) ||
+                 old->gateways[i].devices != now->gateways[i].devices;
+    return differ;
+}
+
 static void say_what_stays_of(const struct run *run, const struct federation_config *old,
                               const struct federation_config *now)
 {
@@ -256,6 +267,11 @@ static void say_what_stays_of(const struct run *run, const struct federation_con
     say_fixed(run, !same_text(old->codec, now->codec), "codec");
     say_fixed(run, !same_text(old->downlink, now->downlink), "downlink");
     say_fixed(run, !same_text(old->strategy, now->strategy), "strategy");
+    say_fixed(run, gateways_differ(old, now), "gateways");
+    say_fixed(run,
+              !same_text(old->parent.address, now->parent.address) ||
+                  !same_text(old->parent.bundle, now->parent.bundle),
+              "parent");
     /* numbers of eight bytes each: no padding between them */
     say_fixed(run, old->seed != now->seed || memcmp(&old->train, &now->train, sizeof old->train) != 0,
               "train");
@@ -312,12 +328,17 @@ static enum covey_status load_federations(struct run *run, struct covey_error *e
     run->kits = calloc(count, sizeof *run->kits);
     run->federations = calloc(count, sizeof *run->federations);
     run->ends = calloc(count, sizeof *run->ends);
-    if (run->kits == NULL || run->federations == NULL || run->ends == NULL)
+    run->parents = calloc(count, sizeof *run->parents);
+    if (run->parents == NULL || run->kits == NULL || run->federations == NULL || run->ends == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u federations", count);
     for (uint32_t i = 0; i < count; i++) {
         run->ends[i].test_loss = run->ends[i].test_metric = (double)NAN;
         COVEY_TRY(federation_kit_init(&run->kits[i], &run->config, &run->config.federations[i], err));
         run->federations[i] = run->kits[i].options;
+        const struct covey_env env = covey_env_system(&run->log);
+        COVEY_TRY(parent_kit_init(&run->parents[i], &run->config, &run->config.federations[i], &env, err));
+        if (run->parents[i].store != NULL)
+            run->federations[i].parent = &run->parents[i].parent;
         if (run->rounds >= 0)
             run->federations[i].rules.stop_rounds = (uint32_t)run->rounds;
     }
@@ -444,6 +465,9 @@ static void clean_up(struct run *run)
     covey_credential_store_destroy(run->credentials);
     for (uint32_t i = 0; run->kits != NULL && i < run->config.federation_count; i++)
         federation_kit_deinit(&run->kits[i]);
+    for (uint32_t i = 0; run->parents != NULL && i < run->config.federation_count; i++)
+        parent_kit_deinit(&run->parents[i]);
+    free(run->parents);
     free(run->kits);
     free(run->federations);
     free(run->ends);

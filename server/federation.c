@@ -22,7 +22,8 @@ static enum covey_status check_chain(struct covey_federation_options *options, s
     COVEY_TRY(covey_chain_parse(options->strategy, &chain, err));
     options->rules.least_updates = (uint32_t)covey_chain_updates_min(&chain);
     const uint32_t cohort = covey_round_rules_cohort(&options->rules);
-    return covey_chain_check(&chain, &(struct covey_chain_demands){.cohort = cohort}, err);
+    const struct covey_chain_demands demands = {.cohort = cohort, .partial_sums = options->gateway_count > 0};
+    return covey_chain_check(&chain, &demands, err);
 }
 
 static enum covey_status check_options(struct covey_federation_options *options, struct covey_error *err)
@@ -60,6 +61,8 @@ static void fill_defaults(struct covey_federation_options *options)
     if (options->models_kept == 0)
         options->models_kept = COVEY_MODELS_KEPT;
     options->rules.lower_is_better = options->watch == COVEY_WATCH_LOSS || options->metric_is_error;
+    if (options->parent != NULL)
+        options->has_validation = options->has_test = false;
     options->rules.can_judge = options->has_validation;
 }
 
@@ -73,11 +76,13 @@ enum covey_status covey_federation_init(struct covey_federation *federation, str
     covey_shelf_init(&federation->shelf);
     fill_defaults(&federation->options);
     federation->train_loss = federation->loss = federation->metric = (double)NAN;
+    covey_errand_rules(federation, &federation->options.rules);
     COVEY_TRY(check_options(&federation->options, err));
     const struct covey_layout *layout = options->layout;
     federation->update_count = layout->update_count;
     federation->shared_count = layout->shared_count;
     federation->tensor_count = covey_layout_update_ends(layout, federation->ends, COVEY_MODEL_TENSORS);
+    COVEY_TRY(covey_gateways_check(federation, err));
     COVEY_TRY(covey_codec_parse(options->downlink, &federation->downlink, err));
     COVEY_TRY(covey_hash_bytes(options->description, &federation->description_hash));
     struct covey_blob *description = NULL;
@@ -106,8 +111,10 @@ static void free_cohort(struct covey_cohort *cohort)
 
 void covey_federation_deinit(struct covey_federation *federation)
 {
+    covey_uplink_destroy(federation->uplink);
     covey_server_round_destroy(federation->machine);
     covey_aggregation_destroy(federation->aggregation);
+    covey_contributors_deinit(&federation->contributors);
     covey_model_store_close(federation->store);
     covey_blob_release(federation->full);
     covey_round_state_deinit(&federation->state);
@@ -229,12 +236,17 @@ void covey_federation_plan(struct covey_federation *federation, uint32_t place, 
         return;
     }
     out->retry_after_ms = retry_after_ms(federation, place, now_ms);
+    if (options->parent != NULL)
+        out->round = federation->errand.plan.round;
     if (!has_assignment(federation, member, now_ms))
         return;
     out->kind = COVEY_PLAN_TRAIN;
     out->assignment = federation->cohort.slots[member->slot].id;
     memcpy(out->codec, federation->terms.codec, sizeof out->codec);
-    out->recipe = options->recipe;
+    out->recipe = options->parent != NULL ? federation->errand.plan.recipe : options->recipe;
+    out->share = federation->cohort.slots[member->slot].share;
+    if (out->share > 0)
+        out->terms = federation->terms_hash;
     const uint64_t left_ms = federation->deadline_ms - now_ms;
     out->deadline_ms = left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
 }

@@ -12,6 +12,7 @@
 #include "covey/server.h"
 #include "covey/strategy.h"
 
+#include "contributors.h"
 #include "ledger.h"
 #include "model_store.h"
 #include "registry.h"
@@ -39,6 +40,7 @@ enum covey_slot_state {
 struct covey_slot {
     struct covey_assignment_id id;
     uint32_t device; /* place in the registry */
+    uint32_t share;  /* of a gateway: updates in its sum at the most; 0: a device */
     enum covey_slot_state state;
     bool refused;                /* an upload was refused; a better one may come */
     bool told_done, told_lost;   /* the machine knows */
@@ -69,6 +71,22 @@ struct covey_round_tally {
     uint32_t refused;
 };
 
+/* ------------------------------------------------------------------ a gateway's errand (errand.c) */
+
+enum covey_errand_state {
+    COVEY_ERRAND_NONE,
+    COVEY_ERRAND_READY, /* the next round is for it */
+    COVEY_ERRAND_OPEN   /* the open round is */
+};
+
+/* What the parent wants of its gateway. */
+struct covey_errand {
+    enum covey_errand_state state;
+    struct covey_plan plan;         /* as the parent gave it; also after its end */
+    uint64_t deadline_ms;           /* the parent's */
+    struct covey_round_terms terms; /* READY */
+};
+
 /* ------------------------------------------------------------------ federation */
 
 struct covey_federation {
@@ -95,8 +113,11 @@ struct covey_federation {
     uint64_t opened_at_ms;
     uint64_t round_ms_mean; /* of the last rounds; 0: none */
     struct covey_cohort cohort, past;
-    struct covey_round_terms terms; /* of the open round */
-    size_t update_limit_bytes;      /* of one message */
+    struct covey_round_terms terms;         /* of the open round */
+    size_t update_limit_bytes;              /* of one message */
+    size_t sum_bytes;                       /* of a partial sum by itself */
+    struct covey_hash terms_hash;           /* that gateways fetch them by */
+    struct covey_contributors contributors; /* who is in the sum; kept only where there are gateways */
     struct covey_aggregation *aggregation;
     bool must_refold; /* the sum in memory is not what the ledger has */
     struct covey_round_tally tally;
@@ -110,6 +131,7 @@ struct covey_federation {
     struct covey_round_state state;  /* kept with the current model; changed on the work thread alone */
     double train_loss, loss, metric; /* of the last round that has them; NaN */
     uint64_t update_bytes_up, bytes_up_fp32;
+    struct covey_errand errand; /* of a gateway */
     bool ended;
     bool end_reported;
     struct covey_round_view view; /* of the machine, for others than the loop */
@@ -125,6 +147,7 @@ struct covey_federation {
 
     /* ---- the loop's alone */
     struct covey_server_round *machine;
+    struct covey_uplink *uplink; /* of a gateway; fixed */
 };
 
 struct covey_server {
@@ -196,6 +219,75 @@ COVEY_MUST_CHECK enum covey_status covey_federation_set_terms(struct covey_feder
                                                               const struct covey_round_terms *terms,
                                                               struct covey_error *err);
 
+/* ------------------------------------------------------------------ gateways.c: those below */
+
+/* No unknown names, no more devices than a round takes, a sum that fits the ledger. */
+COVEY_MUST_CHECK enum covey_status covey_gateways_check(const struct covey_federation *federation,
+                                                        struct covey_error *err);
+/* Updates that a participant may answer for at once; 0: it is a device. */
+uint32_t covey_gateways_share(const struct covey_federation *federation, uint32_t place);
+/* The open round's terms onto the shelf, for gateways; nothing where there are none. With the mutex held. */
+COVEY_MUST_CHECK enum covey_status covey_gateways_show_terms(struct covey_federation *federation,
+                                                             struct covey_error *err);
+
+/* ------------------------------------------------------------------ errand.c: a gateway's rounds */
+
+struct covey_uplink;
+
+/* What the parent is and the gateway is not: no stop rules, no evaluation. */
+void covey_errand_rules(const struct covey_federation *federation, struct covey_round_rules *rules);
+/* Is a round to be opened? Then *rules has what is left of the deadline, with time to report. */
+bool covey_errand_wanted(struct covey_federation *federation, uint64_t now_ms,
+                         struct covey_round_rules *rules);
+/* Nothing is open or being opened: another errand may come. */
+bool covey_errand_idle(struct covey_federation *federation);
+/* The parent does not wait any more: the errand that is ready is dropped, and nobody of the open round's
+ * cohort is waited for. */
+void covey_errand_call_off(struct covey_federation *federation);
+/* For the opening, on the work thread: terms and the most devices. STATE: there is none (any more). */
+COVEY_MUST_CHECK enum covey_status covey_errand_terms(struct covey_federation *federation,
+                                                      struct covey_round_terms *terms, uint32_t *share,
+                                                      struct covey_error *err);
+/* The sum of the open round goes to the parent: durable when this returns OK. On the work thread. */
+COVEY_MUST_CHECK enum covey_status covey_errand_report(struct covey_federation *federation,
+                                                       struct covey_error *err);
+/* The errand is over; `failed`: nothing will be reported, the parent need not wait. */
+void covey_errand_end(struct covey_federation *federation, bool failed);
+/* The errand of the round that was open, from the disk. */
+COVEY_MUST_CHECK enum covey_status covey_errand_restore(struct covey_federation *federation,
+                                                        struct covey_error *err);
+
+/* What the uplink fetched for a plan. Owned by the work once posted. */
+struct covey_offer {
+    struct covey_work work;
+    struct covey_federation *federation;
+    struct covey_plan plan;
+    uint64_t deadline_ms;
+    struct covey_blob *manifest, *full, *terms; /* NULL: as before */
+    struct covey_blob *deltas[COVEY_MANIFEST_DELTAS];
+    uint32_t delta_count;
+};
+void covey_offer_free(struct covey_offer *offer); /* NULL is legal */
+/* Takes the offer over: model, errand, or the end. */
+void covey_errand_post(struct covey_offer *offer);
+
+/* ------------------------------------------------------------------ uplink.c: the link to the parent */
+
+COVEY_MUST_CHECK enum covey_status covey_uplink_create(struct covey_federation *federation,
+                                                       struct covey_uplink **out, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_uplink_start(struct covey_uplink *uplink, struct covey_error *err);
+void covey_uplink_destroy(struct covey_uplink *uplink); /* NULL is legal */
+/* A partial sum to be sent, in the place of an older one; durable when this returns OK. Thread-safe. */
+COVEY_MUST_CHECK enum covey_status covey_uplink_send(struct covey_uplink *uplink, const uint8_t *message,
+                                                     size_t bytes, const struct covey_assignment_id *id,
+                                                     struct covey_error *err);
+/* Nothing will come for that round of the parent. Thread-safe. */
+void covey_uplink_fail(struct covey_uplink *uplink, uint32_t round);
+/* That assignment is in hand: its plan is nothing new. Before start. */
+void covey_uplink_know(struct covey_uplink *uplink, const struct covey_assignment_id *id);
+/* An offer could not be taken just now: the plan is looked at again. Thread-safe. */
+void covey_uplink_again(struct covey_uplink *uplink);
+
 /* ------------------------------------------------------------------ server.c */
 
 uint64_t covey_server_now_ms(const struct covey_server *server);
@@ -230,6 +322,7 @@ struct covey_fold_item {
     struct covey_federation *federation;
     uint32_t slot;
     struct covey_contribution contribution; /* its stream lives until release */
+    bool partial;                           /* the stream is a partial sum */
     void (*release)(struct covey_fold_item *item);
 };
 struct covey_fold;
@@ -240,6 +333,9 @@ void covey_fold_destroy(struct covey_fold *fold);
 COVEY_MUST_CHECK enum covey_status covey_fold_begin(struct covey_federation *federation,
                                                     const struct covey_round_terms *terms,
                                                     struct covey_aggregation **out, struct covey_error *err);
+/* After the last update of a round: makes sure that the sum in memory is what the ledger has. */
+COVEY_MUST_CHECK enum covey_status covey_fold_settle(struct covey_federation *federation,
+                                                     struct covey_error *err);
 /* All updates of the open round from the ledger into a fresh sum; their slots are marked as recorded.
  * *damaged: updates whose bytes were not what they were. */
 COVEY_MUST_CHECK enum covey_status covey_fold_again(struct covey_federation *federation, bool *damaged,
@@ -275,6 +371,10 @@ COVEY_MUST_CHECK enum covey_status covey_publish_next(struct covey_federation *f
 COVEY_MUST_CHECK enum covey_status covey_publish_stored(struct covey_federation *federation,
                                                         uint64_t sequence, uint32_t *round,
                                                         struct covey_error *err);
+/* The state section of a model: malloc'ed. */
+COVEY_MUST_CHECK enum covey_status covey_publish_state(const struct covey_federation *federation,
+                                                       const struct covey_next_model *next, uint8_t **out,
+                                                       size_t *size, struct covey_error *err);
 /* W of the current model: (shared_count), malloc'ed. */
 COVEY_MUST_CHECK enum covey_status covey_publish_weights(struct covey_federation *federation, float **out,
                                                          struct covey_error *err);

@@ -15,7 +15,7 @@ struct covey_fold {
     bool stopping;
 };
 
-/* Up to COVEY_FOLD_BATCH items of one federation from the front; 0: the end. */
+/* Up to COVEY_FOLD_BATCH items of one federation from the front, a partial sum by itself; 0: the end. */
 static uint32_t take_batch(struct covey_fold *fold, struct covey_fold_item *batch[COVEY_FOLD_BATCH])
 {
     uint32_t count = 0;
@@ -23,7 +23,8 @@ static uint32_t take_batch(struct covey_fold *fold, struct covey_fold_item *batc
     while (fold->first == NULL && !fold->stopping)
         pthread_cond_wait(&fold->more, &fold->mutex);
     while (fold->first != NULL && count < COVEY_FOLD_BATCH &&
-           (count == 0 || fold->first->federation == batch[0]->federation)) {
+           (count == 0 || (fold->first->federation == batch[0]->federation && !fold->first->partial &&
+                           !batch[0]->partial))) {
         batch[count++] = fold->first;
         fold->first = fold->first->next;
     }
@@ -41,14 +42,16 @@ static void add_batch(struct covey_federation *federation, struct covey_fold_ite
     for (uint32_t i = 0; i < count; i++)
         updates[i] = batch[i]->contribution;
     /* the aggregation stays while updates are in flight: closing waits for them */
-    enum covey_status status =
-        federation->must_refold
-            ? COVEY_STATE
-            : covey_aggregation_add(federation->aggregation, updates, count, verdicts, &err);
+    enum covey_status status = COVEY_STATE;
+    if (!federation->must_refold && batch[0]->partial)
+        status = verdicts[0].status =
+            covey_aggregation_merge(federation->aggregation, updates[0].stream, &err);
+    else if (!federation->must_refold)
+        status = covey_aggregation_add(federation->aggregation, updates, count, verdicts, &err);
     uint32_t folded = 0;
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++) {
         folded += verdicts[i].status == COVEY_OK;
-        if (verdicts[i].status != COVEY_OK)
+        if (verdicts[i].status != COVEY_OK && !batch[0]->partial)
             err = verdicts[i].error;
     }
     if (folded != count)
@@ -133,29 +136,67 @@ enum covey_status covey_fold_begin(struct covey_federation *federation, const st
     return covey_round_terms_begin(terms, &site, out, err);
 }
 
+enum covey_status covey_fold_settle(struct covey_federation *federation, struct covey_error *err)
+{
+    bool damaged = false;
+    if (federation->aggregation != NULL && !federation->must_refold &&
+        federation->tally.folded == federation->tally.recorded)
+        return COVEY_OK;
+    const enum covey_status status = covey_fold_again(federation, &damaged, err);
+    if (damaged)
+        covey_log_event(federation->server->options.env.log, COVEY_LOG_ERROR, "update-damaged", "%s",
+                        err->text);
+    return status;
+}
+
 struct refold {
     struct covey_federation *federation;
     struct covey_aggregation *aggregation;
+    struct covey_contributors contributors;
     struct covey_round_tally tally;
 };
+
+/* *in: it is in the sum; *who: the list of a partial sum, else a view of nothing. */
+static enum covey_status fold_body(struct refold *refold, const struct covey_ledger_update *recorded,
+                                   const struct covey_slot *slot, bool *in, struct covey_bytes *who,
+                                   struct covey_error *err)
+{
+    struct covey_update update;
+    struct covey_partial_sum partial;
+    *who = (struct covey_bytes){NULL, 0};
+    if (slot->share > 0) {
+        COVEY_TRY(covey_partial_sum_decode(recorded->body, &partial, err));
+        const enum covey_status status = covey_aggregation_merge(refold->aggregation, partial.sum, err);
+        *in = status == COVEY_OK;
+        *who = partial.contributors;
+        return status == COVEY_NO_MEMORY || status == COVEY_STATE ? status : COVEY_OK;
+    }
+    COVEY_TRY(covey_update_decode(recorded->body, &update, err));
+    const struct covey_contribution contribution = {
+        update.stream, (double)update.examples,
+        covey_registry_id(refold->federation->server->registry, slot->device)};
+    struct covey_verdict verdict;
+    COVEY_TRY(covey_aggregation_add(refold->aggregation, &contribution, 1, &verdict, err));
+    *in = verdict.status == COVEY_OK;
+    return COVEY_OK;
+}
 
 static enum covey_status fold_recorded(void *user, const struct covey_ledger_update *recorded,
                                        struct covey_error *err)
 {
     struct refold *refold = user;
     struct covey_cohort *cohort = &refold->federation->cohort;
-    struct covey_update update;
+    struct covey_bytes who;
+    bool in = false;
     if (recorded->slot >= cohort->count)
         return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has no slot %u", recorded->round,
                           recorded->slot);
-    COVEY_TRY(covey_update_decode(recorded->body, &update, err));
-    const struct covey_contribution contribution = {
-        update.stream, (double)update.examples,
-        covey_registry_id(refold->federation->server->registry, cohort->slots[recorded->slot].device)};
-    struct covey_verdict verdict;
-    COVEY_TRY(covey_aggregation_add(refold->aggregation, &contribution, 1, &verdict, err));
-    if (verdict.status != COVEY_OK)
+    COVEY_TRY(fold_body(refold, recorded, &cohort->slots[recorded->slot], &in, &who, err));
+    if (!in)
         return COVEY_OK; /* it leaves no trace in the sum, now as then */
+    if (refold->federation->options.gateway_count > 0)
+        COVEY_TRY(
+            covey_contributors_claim(&refold->contributors, recorded->slot, recorded->device, who, err));
     pthread_mutex_lock(&refold->federation->mutex);
     cohort->slots[recorded->slot].state = COVEY_SLOT_RECORDED;
     cohort->slots[recorded->slot].body_hash = recorded->body_hash;
@@ -179,10 +220,14 @@ enum covey_status covey_fold_again(struct covey_federation *federation, bool *da
     *damaged = status == COVEY_CORRUPT;
     if (status != COVEY_OK && status != COVEY_CORRUPT) {
         covey_aggregation_destroy(refold.aggregation);
+        covey_contributors_deinit(&refold.contributors);
         return status;
     }
     pthread_mutex_lock(&federation->mutex);
     struct covey_aggregation *old = federation->aggregation;
+    covey_contributors_deinit(&federation->contributors);
+    federation->contributors = refold.contributors;
+    federation->sum_bytes = covey_aggregation_save_bytes(refold.aggregation);
     refold.tally.refused = federation->tally.refused;
     federation->aggregation = refold.aggregation;
     federation->tally = refold.tally;

@@ -18,7 +18,7 @@
 #include "covey/hash.h"
 #include "covey/log.h"
 
-#include "examine.h"
+#include "examine_partial.h"
 
 #define BUSY_AGE_S 2
 
@@ -30,6 +30,7 @@ struct upload {
     struct covey_federation *federation;
     struct covey_exchange *exchange;
     uint32_t place, slot;
+    bool claimed; /* its devices are noted as being in the sum */
     size_t body_bytes;
     uint8_t body[];
 };
@@ -191,6 +192,8 @@ static void refuse(struct upload *upload, uint8_t code, bool for_good, const cha
     if (slot->state == COVEY_SLOT_TAKEN)
         slot->state = COVEY_SLOT_WAITING;
     slot->refused |= for_good;
+    if (upload->claimed)
+        covey_contributors_release(&federation->contributors, upload->slot);
     federation->tally.refused++;
     federation->in_flight--;
     if (federation->in_flight == 0)
@@ -288,7 +291,55 @@ static void prepare_record(struct upload *upload, const struct covey_update *upd
     upload->item.contribution =
         (struct covey_contribution){update->stream, (double)update->examples,
                                     covey_registry_id(federation->server->registry, upload->place)};
+    upload->item.partial = federation->cohort.slots[upload->slot].share > 0;
     upload->item.release = release_item;
+}
+
+/* A device's update, or a gateway's sum as if it were one: its stream is the sum. *who: those in the sum. */
+static enum covey_status examine(const struct upload *upload, struct covey_update *out,
+                                 struct covey_bytes *who, struct covey_error *err)
+{
+    const struct covey_federation *federation = upload->federation;
+    const struct covey_slot *slot = &federation->cohort.slots[upload->slot];
+    const struct covey_bytes body = {upload->body, upload->body_bytes};
+    /* neither the slot's id and share nor the terms change while it is in flight */
+    const struct covey_examine_round round = {&federation->terms, &federation->opened.base_model,
+                                              federation->ends, federation->update_count};
+    *who = (struct covey_bytes){NULL, 0};
+    if (slot->share == 0)
+        return covey_examine_update(&round, &slot->id, body, out, err);
+    const struct covey_partial_order order = {
+        .assignment = &slot->id,
+        .terms = &federation->terms_hash,
+        .share = slot->share,
+        .kept = covey_round_state_part(&federation->state, COVEY_STATE_STRATEGY)};
+    struct covey_partial_sum partial;
+    uint32_t examples = 0;
+    COVEY_TRY(covey_examine_partial(&round, &order, body, &partial, &examples, err));
+    *out = (struct covey_update){.assignment = partial.assignment,
+                                 .model = partial.model,
+                                 .examples = examples,
+                                 .loss_before = partial.loss_before,
+                                 .loss_after = partial.loss_after,
+                                 .stream = partial.sum};
+    *who = partial.contributors;
+    return COVEY_OK;
+}
+
+/* Where there are gateways: nobody is in the sum twice. */
+static enum covey_status claim(struct upload *upload, struct covey_bytes who, struct covey_error *err)
+{
+    struct covey_federation *federation = upload->federation;
+    char name[COVEY_NAME_BYTES];
+    if (federation->options.gateway_count == 0)
+        return COVEY_OK;
+    covey_registry_name(federation->server->registry, upload->place, name);
+    pthread_mutex_lock(&federation->mutex);
+    const enum covey_status status =
+        covey_contributors_claim(&federation->contributors, upload->slot, name, who, err);
+    upload->claimed = status == COVEY_OK;
+    pthread_mutex_unlock(&federation->mutex);
+    return status;
 }
 
 static void run_upload(struct covey_work *work)
@@ -296,13 +347,11 @@ static void run_upload(struct covey_work *work)
     struct upload *upload = (struct upload *)work;
     struct covey_federation *federation = upload->federation;
     struct covey_update update;
+    struct covey_bytes who;
     struct covey_error err = {0};
-    const struct covey_bytes body = {upload->body, upload->body_bytes};
-    /* neither the slot's id nor the terms change while it is in flight */
-    const struct covey_examine_round round = {&federation->terms, &federation->opened.base_model,
-                                              federation->ends, federation->update_count};
-    const enum covey_status status =
-        covey_examine_update(&round, &federation->cohort.slots[upload->slot].id, body, &update, &err);
+    enum covey_status status = examine(upload, &update, &who, &err);
+    if (status == COVEY_OK)
+        status = claim(upload, who, &err);
     if (status != COVEY_OK) {
         refuse(upload, code_of(status), status != COVEY_NO_MEMORY,
                err.text[0] != '\0' ? err.text : covey_status_text(status));
@@ -377,6 +426,22 @@ static void start(struct covey_federation *federation, uint32_t place, uint32_t 
     covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server has too many updates in hand");
 }
 
+/* Of one message of this participant. With the mutex held. */
+static size_t body_limit(const struct covey_federation *federation, uint32_t place)
+{
+    uint32_t share = 0;
+    if (federation->options.gateway_count > 0 && place < federation->member_capacity) {
+        const struct covey_member *member = &federation->members[place];
+        if (member->slot != COVEY_NO_SLOT)
+            share = federation->cohort.slots[member->slot].share;
+        else if (member->past_slot != COVEY_NO_SLOT)
+            share = federation->past.slots[member->past_slot].share;
+    }
+    return share == 0
+               ? federation->update_limit_bytes
+               : COVEY_PARTIAL_HEAD_BYTES + (size_t)share * COVEY_CONTRIBUTOR_BYTES + federation->sum_bytes;
+}
+
 void covey_intake_put(struct covey_federation *federation, uint32_t place,
                       const struct covey_assignment_id *id, const struct covey_incoming *incoming,
                       struct covey_exchange *exchange)
@@ -387,9 +452,12 @@ void covey_intake_put(struct covey_federation *federation, uint32_t place,
         covey_answer(exchange, COVEY_CODE_BAD_REQUEST, 0, "an update without bytes");
         return;
     }
-    if (incoming->body.size > federation->update_limit_bytes) {
+    pthread_mutex_lock(&federation->mutex);
+    const size_t limit = body_limit(federation, place);
+    pthread_mutex_unlock(&federation->mutex);
+    if (incoming->body.size > limit) {
         covey_answer(exchange, COVEY_CODE_TOO_LARGE, 0, "%zu bytes: an update here has at most %zu",
-                     incoming->body.size, federation->update_limit_bytes);
+                     incoming->body.size, limit);
         return;
     }
     switch (take_slot(federation, place, id, &slot, &there)) {
@@ -417,7 +485,7 @@ uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t pl
     struct covey_hash there;
     pthread_mutex_lock(&federation->mutex);
     const enum standing standing = standing_of(federation, place, id, &there);
-    const size_t limit = federation->update_limit_bytes;
+    const size_t limit = body_limit(federation, place);
     pthread_mutex_unlock(&federation->mutex);
     if (body_bytes == 0)
         return COVEY_CODE_BAD_REQUEST;
@@ -485,8 +553,10 @@ static void heed_failure(struct covey_federation *federation, uint32_t place, co
         !covey_metrics_find(metrics, COVEY_METRIC_ROUND, &round))
         return;
     pthread_mutex_lock(&federation->mutex);
+    const uint32_t open_round =
+        federation->options.parent != NULL ? federation->errand.plan.round : federation->cohort.round;
     if (federation->open && place < federation->member_capacity &&
-        federation->members[place].slot != COVEY_NO_SLOT && round == (double)federation->cohort.round) {
+        federation->members[place].slot != COVEY_NO_SLOT && round == (double)open_round) {
         struct covey_slot *slot = &federation->cohort.slots[federation->members[place].slot];
         waited = slot->state == COVEY_SLOT_WAITING && !slot->refused;
         slot->refused |= waited;

@@ -23,14 +23,16 @@ static void copy_records(struct covey_federation *federation, const uint32_t *pl
     pthread_mutex_unlock(&federation->mutex);
 }
 
-/* places: (count) of those available. slots: malloc'ed, (*chosen) with fresh ids. */
+/* places: (count) of those available. share: no more than so many. slots: malloc'ed, (*chosen) with fresh
+ * ids. */
 static enum covey_status draw_cohort(struct covey_federation *federation,
                                      const struct covey_round_action *action, const uint32_t *places,
-                                     uint32_t count, struct covey_slot **slots, uint32_t *chosen,
-                                     struct covey_error *err)
+                                     uint32_t count, uint32_t share, struct covey_slot **slots,
+                                     uint32_t *chosen, struct covey_error *err)
 {
     struct covey_registry *registry = federation->server->registry;
-    const uint32_t choose = action->choose < count ? action->choose : count;
+    const uint32_t most = action->choose < share ? action->choose : share;
+    const uint32_t choose = most < count ? most : count;
     uint64_t *ids = malloc((size_t)count * sizeof *ids);
     struct covey_device_record *records = malloc((size_t)count * sizeof *records);
     uint32_t *picked = malloc((size_t)choose * sizeof *picked);
@@ -48,6 +50,7 @@ static enum covey_status draw_cohort(struct covey_federation *federation,
     }
     for (uint32_t i = 0; status == COVEY_OK && i < choose; i++) {
         out[i].device = places[picked[i]];
+        out[i].share = covey_gateways_share(federation, out[i].device);
         status = covey_secret_bytes(out[i].id.bytes, sizeof out[i].id.bytes);
     }
     free(ids);
@@ -62,11 +65,20 @@ static enum covey_status draw_cohort(struct covey_federation *federation,
     return COVEY_OK;
 }
 
-static void set_terms(const struct covey_federation *federation, uint32_t round, uint32_t slots,
+/* Updates that a cohort may bring: one a device, a gateway's share. */
+static uint64_t most_updates(const struct covey_slot *slots, uint32_t count)
+{
+    uint64_t updates = 0;
+    for (uint32_t i = 0; i < count; i++)
+        updates += slots[i].share > 0 ? slots[i].share : 1;
+    return updates;
+}
+
+static void set_terms(const struct covey_federation *federation, uint32_t round, uint64_t updates,
                       struct covey_round_terms *out)
 {
     const struct covey_federation_options *options = &federation->options;
-    *out = (struct covey_round_terms){.updates_max = slots,
+    *out = (struct covey_round_terms){.updates_max = updates,
                                       .weight_max = options->weight_cap,
                                       .norm_limit = options->norm_limit,
                                       .refuse_range = options->refuse_range,
@@ -128,10 +140,15 @@ static enum covey_status open_round(struct covey_federation *federation,
     }
     struct covey_round_terms *terms = malloc(sizeof *terms);
     enum covey_status status = terms == NULL ? COVEY_NO_MEMORY : COVEY_OK;
+    uint32_t share = UINT32_MAX;
+    const bool is_gateway = federation->options.parent != NULL;
+    if (status == COVEY_OK && is_gateway)
+        status = covey_errand_terms(federation, terms, &share, err);
     if (status == COVEY_OK)
-        status = draw_cohort(federation, action, places, count, &slots, chosen, err);
+        status = draw_cohort(federation, action, places, count, share, &slots, chosen, err);
     if (status == COVEY_OK) {
-        set_terms(federation, action->round, *chosen, terms);
+        if (!is_gateway)
+            set_terms(federation, action->round, most_updates(slots, *chosen), terms);
         status = covey_fold_begin(federation, terms, &aggregation, err);
     }
     if (status == COVEY_OK)
@@ -141,6 +158,8 @@ static enum covey_status open_round(struct covey_federation *federation,
     pthread_mutex_lock(&federation->mutex);
     if (status == COVEY_OK)
         status = covey_federation_set_terms(federation, terms, err);
+    if (status == COVEY_OK)
+        status = covey_gateways_show_terms(federation, err);
     if (status == COVEY_OK) {
         covey_federation_retire_cohort(federation);
         status = covey_federation_seat_cohort(federation, action->round, slots, *chosen);
@@ -153,12 +172,16 @@ static enum covey_status open_round(struct covey_federation *federation,
         federation->aggregation = aggregation;
         aggregation = NULL;
         federation->must_refold = false;
+        covey_contributors_deinit(&federation->contributors);
+        federation->sum_bytes = covey_aggregation_save_bytes(federation->aggregation);
         federation->tally = (struct covey_round_tally){0};
         federation->opened = round;
         federation->at_opening = traffic;
         federation->opened_at_ms = now_ms;
         federation->deadline_ms = now_ms + action->deadline_ms;
         federation->open = true;
+        if (is_gateway)
+            federation->errand.state = COVEY_ERRAND_OPEN;
     }
     pthread_mutex_unlock(&federation->mutex);
     covey_aggregation_destroy(aggregation);

@@ -57,7 +57,7 @@ static size_t exponent_bytes(size_t tensor_count)
     return (2 * tensor_count + 3) / 4 * 4;
 }
 
-static enum covey_status encode_state(const struct covey_federation *federation,
+enum covey_status covey_publish_state(const struct covey_federation *federation,
                                       const struct covey_next_model *next, uint8_t **out, size_t *size,
                                       struct covey_error *err)
 {
@@ -305,7 +305,7 @@ enum covey_status covey_publish_next(struct covey_federation *federation, const 
     if (status == COVEY_OK)
         status = draft_manifest(federation, next, draft, err);
     if (status == COVEY_OK)
-        status = encode_state(federation, next, &draft->state, &draft->state_bytes, err);
+        status = covey_publish_state(federation, next, &draft->state, &draft->state_bytes, err);
     if (status == COVEY_OK) {
         const struct covey_bytes sections[COVEY_SECTION_COUNT] = {
             [COVEY_SECTION_MANIFEST] = {draft->manifest, draft->manifest_bytes},

@@ -103,6 +103,7 @@ static bool see_assignment(void *user, uint32_t slot, const struct covey_ledger_
         return true;
     seating->slots[slot].id = assignment->id;
     seating->slots[slot].device = place;
+    seating->slots[slot].share = covey_gateways_share(seating->federation, place);
     return true;
 }
 
@@ -204,7 +205,10 @@ static enum covey_status resume(struct covey_federation *federation, const struc
     struct covey_server *server = federation->server;
     if (!covey_hash_equal(&row->base_model, &federation->model))
         return covey_fail(err, COVEY_MISMATCH, "its base is not the newest intact model");
+    if (federation->options.parent != NULL)
+        COVEY_TRY(covey_errand_restore(federation, err));
     COVEY_TRY(read_terms(federation, row->round, err));
+    COVEY_TRY(covey_gateways_show_terms(federation, err));
     COVEY_TRY(seat_from_ledger(federation, row, err));
     federation->opened = *row;
     bool damaged = false;
@@ -218,6 +222,8 @@ static enum covey_status resume(struct covey_federation *federation, const struc
     federation->deadline_ms = now_ms + (uint64_t)(left_ms < 0 ? 0 : left_ms < most_ms ? left_ms : most_ms);
     COVEY_TRY(resume_machine(federation, row, err));
     federation->open = true;
+    if (federation->options.parent != NULL)
+        federation->errand.state = COVEY_ERRAND_OPEN;
     covey_log_event(server->options.env.log, COVEY_LOG_INFO, "round-resumed",
                     "federation=%s round=%u updates=%u of=%u left_ms=%lld", federation->options.name,
                     row->round, federation->tally.recorded, row->slots,
@@ -245,10 +251,18 @@ static enum covey_status restore_model(struct covey_federation *federation, uint
                         damaged, folder);
     *fresh = status == COVEY_NOT_FOUND;
     *round = 0;
-    if (status == COVEY_OK)
-        return covey_publish_stored(federation, sequence, round, err);
+    if (status == COVEY_OK) {
+        status = covey_publish_stored(federation, sequence, round, err);
+        if (federation->options.parent != NULL)
+            *round = 0; /* the parent counts its own rounds */
+        return status;
+    }
     if (status != COVEY_NOT_FOUND)
         return status;
+    if (federation->options.parent != NULL) { /* the first model is yet to come */
+        *fresh = false;
+        return COVEY_OK;
+    }
     if (damaged > 0)
         return covey_fail(err, COVEY_CORRUPT,
                           "no intact model is left in %s: put one back from a copy, or move the "

@@ -173,6 +173,18 @@ static uint32_t count_available(struct covey_federation *federation, uint64_t no
     return count;
 }
 
+/* A gateway opens a round when its parent has, and within the parent's deadline. */
+static bool may_open(struct covey_federation *federation, uint64_t now_ms)
+{
+    struct covey_round_rules rules;
+    if (federation->options.parent == NULL)
+        return true;
+    if (!covey_errand_wanted(federation, now_ms, &rules))
+        return false;
+    covey_server_round_set_rules(federation->machine, &rules);
+    return true;
+}
+
 static void step_federation(struct covey_federation *federation, uint64_t now_ms)
 {
     struct answers answers;
@@ -190,7 +202,7 @@ static void step_federation(struct covey_federation *federation, uint64_t now_ms
     if (answers.judged && federation->view.phase == COVEY_PHASE_JUDGING)
         feed(federation, &answers.judged_event, now_ms);
     event = (struct covey_round_event){.kind = COVEY_EVENT_TICK};
-    if (federation->view.phase == COVEY_PHASE_GATHER)
+    if (federation->view.phase == COVEY_PHASE_GATHER && may_open(federation, now_ms))
         event.available = count_available(federation, now_ms);
     feed(federation, &event, now_ms);
 }
@@ -293,6 +305,9 @@ enum covey_status covey_server_run(struct covey_server *server, struct covey_err
     if (server->host.ops == NULL)
         return covey_fail(err, COVEY_STATE, "the server has no transport: attach one before it runs");
     bool stopping = false;
+    for (uint32_t i = 0; i < server->options.federation_count; i++)
+        if (server->federations[i].uplink != NULL)
+            COVEY_TRY(covey_uplink_start(server->federations[i].uplink, err));
     while (!stopping) {
         const uint64_t now_ms = covey_server_now_ms(server);
         for (uint32_t i = 0; i < server->options.federation_count; i++)
@@ -409,6 +424,8 @@ static enum covey_status make_federations(struct covey_server *server,
         server->options.federation_count = i + 1; /* from here on destroy takes care of it */
         enum covey_status status =
             covey_federation_init(&server->federations[i], server, i, &options[i], err);
+        if (status == COVEY_OK && options[i].parent != NULL)
+            status = covey_uplink_create(&server->federations[i], &server->federations[i].uplink, err);
         if (status == COVEY_OK)
             status = covey_federation_recover(&server->federations[i], err);
         if (status != COVEY_OK)
@@ -481,6 +498,10 @@ void covey_server_destroy(struct covey_server *server)
     if (server == NULL)
         return;
     atomic_store(&server->accepting, false);
+    for (uint32_t i = 0; i < server->options.federation_count; i++) {
+        covey_uplink_destroy(server->federations[i].uplink); /* it posts work */
+        server->federations[i].uplink = NULL;
+    }
     covey_workers_destroy(server->intake);
     covey_workers_destroy(server->work);
     covey_workers_destroy(server->judge);
@@ -509,6 +530,7 @@ enum covey_status covey_server_set_rules(struct covey_server *server, const char
     checked.lower_is_better =
         federation->options.watch == COVEY_WATCH_LOSS || federation->options.metric_is_error;
     checked.can_judge = federation->options.has_validation;
+    covey_errand_rules(federation, &checked);
     COVEY_TRY(covey_round_rules_check(&checked, err));
     pthread_mutex_lock(&federation->mutex);
     federation->options.rules = checked;

@@ -9,7 +9,9 @@
 #include "covey/linalg.h"
 
 static const struct command commands[] = {
-    {"init", "DIR [--name HOST]... [--model MODEL] [--federation NAME] [--port N] [--json]",
+    {"init",
+     "DIR [--name HOST]... [--model MODEL] [--federation NAME] [--port N]\n"
+     "                    [--parent HOST:PORT --bundle FOLDER] [--json]",
      "make the authorities, the server's certificate and a first configuration",
      "  --name HOST        name or address by which devices reach the server; several times; the first\n"
      "                     goes into the devices' bundles (default: localhost)\n"
@@ -17,6 +19,8 @@ static const struct command commands[] = {
      "2nn)\n"
      "  --federation NAME  name of the first federation (default: default)\n"
      "  --port N           UDP port (default: 5684)\n"
+     "  --parent HOST:PORT the server above: this one is a gateway for its devices (docs/server.md)\n"
+     "  --bundle FOLDER    what `device add` there has made for this gateway\n"
      "  --json             print one object\n",
      command_init},
     {"run", "DIR [--json] [--exit-when-done] [--rounds N] [--port N] [--quiet] [--log-level LEVEL]",

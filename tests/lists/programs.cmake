@@ -18,6 +18,10 @@ if(NOT COVEY_SANITIZE STREQUAL "thread" AND NOT CMAKE_CROSSCOMPILING)
         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/kill_both_kept --who both --kills 6
         --strategy "centred-clipping hostile=1 clip=quantile mix=nearest")
     set_tests_properties(kill_both_kept PROPERTIES LABELS fault TIMEOUT 3600)
+    # Two levels make the same models as one, gateways killed or not.
+    add_test(NAME hierarchy COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/fault/hierarchy.py
+        ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/hierarchy --kills 8)
+    set_tests_properties(hierarchy PROPERTIES LABELS fault TIMEOUT 3600)
     foreach(who IN ITEMS device server both)
         foreach(tier IN ITEMS short long)
             set(kills 2)

@@ -80,7 +80,8 @@ uint64_t covey_chain_updates_min(const struct covey_chain *chain);
 struct covey_chain_demands {
     uint64_t updates_min; /* fewest updates with which a round is closed; 0: not known */
     uint64_t cohort;      /* updates that a round takes at the most; 0: not known */
-    bool sums_only;       /* single updates are not shown: partial sums, a secure sum */
+    bool sums_only;       /* single updates are not shown: a secure sum */
+    bool partial_sums;    /* gateways add up their devices' updates, and show the sum */
 };
 /* INVALID or UNSUPPORTED with the reason. */
 COVEY_MUST_CHECK enum covey_status covey_chain_check(const struct covey_chain *chain,

@@ -125,7 +125,8 @@ COVEY_MUST_CHECK enum covey_status covey_update_encode_head(const struct covey_u
 COVEY_MUST_CHECK enum covey_status covey_update_decode(struct covey_bytes message, struct covey_update *out,
                                                        struct covey_error *err);
 
-/* ---- terms of a sum: GET /f/{federation}/d/{hash}; what a gateway adds under, exactly as its parent does ----
+/* ---- terms of a sum: GET /f/{federation}/d/{hash}; what a gateway adds under, exactly as its parent does
+ * ----
  */
 
 #define COVEY_SUM_TERMS_BYTES 8192
@@ -133,7 +134,7 @@ COVEY_MUST_CHECK enum covey_status covey_update_decode(struct covey_bytes messag
 
 struct covey_sum_terms {
     char strategy[COVEY_STRATEGY_TEXT_BYTES]; /* a chain in words */
-    uint64_t updates_max;                     /* of the whole round: it decides how the grid's bits are split */
+    uint64_t updates_max; /* of the whole round: it decides how the grid's bits are split */
     double weight_max;
     double norm_limit;            /* 0: none */
     uint8_t refuse_range;         /* out of the grid's range: refused, instead of scaled down */
@@ -159,11 +160,11 @@ struct covey_contributor {
 
 struct covey_partial_sum {
     struct covey_assignment_id assignment;
-    struct covey_hash model;       /* of P that the updates started from */
-    struct covey_hash terms;       /* that it was made under */
-    uint32_t updates;              /* in it: 1..COVEY_DEVICES */
-    float loss_before, loss_after; /* means over the contributors, by examples */
-    struct covey_hash digest;      /* of `sum` */
+    struct covey_hash model;         /* of P that the updates started from */
+    struct covey_hash terms;         /* that it was made under */
+    uint32_t updates;                /* in it: 1..COVEY_DEVICES */
+    float loss_before, loss_after;   /* means over the contributors, by examples */
+    struct covey_hash digest;        /* of `sum` */
     struct covey_bytes contributors; /* a CBOR sequence, by name in ascending order: covey_contributor_next */
     struct covey_bytes sum;          /* covey_aggregation_save; the last field */
 };

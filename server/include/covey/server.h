@@ -29,6 +29,7 @@
 #include "covey/messages.h"
 #include "covey/params.h"
 #include "covey/server_round.h"
+#include "covey/sign.h"
 #include "covey/status.h"
 #include "covey/transport.h"
 
@@ -60,6 +61,27 @@ typedef enum covey_status covey_judge_fn(void *user, enum covey_part part, const
 
 /* ------------------------------------------------------------------ options */
 
+/* A gateway below this server: a participant that answers for several devices with one partial sum. */
+struct covey_gateway {
+    char name[COVEY_NAME_BYTES]; /* that its certificate carries */
+    uint32_t devices;            /* updates in its sum at the most */
+};
+#define COVEY_GATEWAYS 1024 /* of a federation */
+
+/* The server above, for a federation that is a gateway: it opens rounds when the parent asks for them, under
+ * the parent's terms, passes the parent's models on and reports the sum (docs/server.md). Everything borrowed
+ * while the server lives. */
+struct covey_parent {
+    const char *address;             /* "HOST:PORT" */
+    const struct covey_trust *trust; /* whose manifests to believe */
+    /* A link with this gateway's own identity; once, from covey_server_create. */
+    enum covey_status (*open_link)(void *user, const struct covey_link_events *events,
+                                   struct covey_link_handle *out, struct covey_error *err);
+    void *link_user;
+    uint32_t reconnect_ms; /* 0 = COVEY_PARENT_RECONNECT_MS; doubled after each failure, up to 64 times */
+};
+#define COVEY_PARENT_RECONNECT_MS 1000u
+
 enum covey_watched { COVEY_WATCH_METRIC, COVEY_WATCH_LOSS };
 
 struct covey_federation_options {
@@ -84,6 +106,12 @@ struct covey_federation_options {
     covey_judge_fn *judge;           /* NULL: nothing to evaluate on */
     void *judge_user;
     bool has_validation, has_test;
+    const struct covey_gateway *gateways; /* (gateway_count), borrowed while the server lives */
+    uint32_t gateway_count;
+    /* NULL: this federation makes its own models. Otherwise recipe, codec, downlink, strategy, initial
+     * values, caps, stop rules and evaluation are the parent's; name and description must be the same as
+     * there. */
+    const struct covey_parent *parent;
 };
 
 struct covey_round_report;
