@@ -66,6 +66,7 @@ void covey_errand_call_off(struct covey_federation *federation)
 {
     bool any = false;
     pthread_mutex_lock(&federation->mutex);
+    const uint32_t round = federation->errand.plan.round;
     if (federation->errand.state == COVEY_ERRAND_READY)
         federation->errand.state = COVEY_ERRAND_NONE;
     for (uint32_t i = 0; federation->open && i < federation->cohort.count; i++) {
@@ -80,7 +81,7 @@ void covey_errand_call_off(struct covey_federation *federation)
         return;
     covey_log_event(federation->server->options.env.log, COVEY_LOG_WARNING, "errand-called-off",
                     "federation=%s round=%u: the parent does not wait any more", federation->options.name,
-                    federation->errand.plan.round);
+                    round);
     covey_server_wake(federation->server);
 }
 

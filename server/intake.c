@@ -2,7 +2,8 @@
  *
  *   shard thread    covey_intake_admit_body  its declared size against what the assignment can need
  *                   covey_intake_put         whose is it, is it wanted: take the slot, copy the bytes, queue
- *   intake thread   decode, verify, admit    message, base model, codec, length, finite, range (examine.c)
+ *   intake thread   decode, verify, admit    message, base model, codec, length, finite, range (examine.c);
+ *                                            of a gateway: its sum adds up (examine_partial.c), nobody twice
  *   ledger thread   recorded                 durable: 2.04
  *   fold thread     (fold.c)                 added to the sum
  *
