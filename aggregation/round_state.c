@@ -41,7 +41,8 @@ struct covey_bytes covey_round_state_part(const struct covey_round_state *state,
 enum covey_status covey_round_state_set(struct covey_round_state *state, enum covey_round_state_part part,
                                         size_t size, uint8_t **out, struct covey_error *err)
 {
-    if (size > COVEY_ROUND_STATE_BYTES)
+    const uint64_t wanted = size; /* a size_t of 32 bits is never as large */
+    if (wanted > COVEY_ROUND_STATE_BYTES)
         return covey_fail(err, COVEY_LIMIT, "a state of %zu bytes: at most %llu are kept with a model", size,
                           COVEY_ROUND_STATE_BYTES);
     uint8_t *bytes = calloc(size > 0 ? size : 1, 1);

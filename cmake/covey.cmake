@@ -23,7 +23,7 @@ endif()
 
 # Mbed TLS and libcoap come from the private prefix that scripts/bootstrap made.
 set(COVEY_DEPS ${PROJECT_SOURCE_DIR}/.deps/${CMAKE_SYSTEM_PROCESSOR} CACHE PATH "prefix made by scripts/bootstrap")
-if(NOT EXISTS ${COVEY_DEPS}/include/mbedtls)
+if(NOT EXISTS ${COVEY_DEPS}/include/mbedtls AND NOT COVEY_CODECS_ONLY)
     message(FATAL_ERROR "No Mbed TLS under ${COVEY_DEPS}: run scripts/bootstrap first, or set COVEY_DEPS")
 endif()
 if(COVEY_DEVICE_ONLY)
@@ -33,7 +33,11 @@ if(COVEY_DEVICE_ONLY)
     add_compile_options(-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables)
     add_link_options(-Wl,--gc-sections -Wl,-z,noseparate-code)
 endif()
-include(covey-dependencies)
+if(COVEY_CODECS_ONLY)
+    find_package(Threads REQUIRED)
+else()
+    include(covey-dependencies)
+endif()
 
 # covey_add_library(ROOM sources... [LINKS targets...] [PRIVATE_LINKS targets...]): the room's one static library.
 # Its public headers are ROOM/include; a room sees only the rooms that it links: that is how arrows point down.

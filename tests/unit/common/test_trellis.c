@@ -48,7 +48,7 @@ Test(trellis, every_table_gives_the_same_bits)
         const struct covey_trellis_kernels *kernels = covey_trellis_kernels_at(k);
         for (uint64_t seed = 0; seed < 6; seed++) {
             const struct covey_trellis_costs costs = some_costs(seed);
-            const size_t lanes = seed == 5 ? 4 : 32, steps = seed < 3 ? seed + 1 : STEPS;
+            const size_t lanes = seed == 5 ? 4 : 32, steps = seed < 3 ? (size_t)seed + 1 : STEPS;
             some_units(q, COUNT, seed);
             kernels->search(&costs, q, steps, lanes, classes);
             plain->search(&costs, q, steps, lanes, others);
