@@ -132,7 +132,7 @@ enum covey_status covey_admit(struct covey_bytes stream, const struct covey_admi
     COVEY_TRY(covey_decoder_init(&reading.decoder, stream, count, err));
     enum covey_status status = COVEY_OK;
     bool has_peaks = read_header(&reading);
-    if (!has_peaks && covey_decoder_has_codes(&reading.decoder)) {
+    if (!has_peaks && covey_decoder_has_scales(&reading.decoder)) {
         status = read_scales(&reading);
         has_peaks = true;
     }

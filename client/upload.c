@@ -68,7 +68,8 @@ static enum covey_status encode_stream(const struct covey_upload_job *job, size_
         .ends = ends,
         .tensor_count = covey_layout_update_ends(job->layout, ends, COVEY_MODEL_TENSORS),
         .scratch = job->scratch,
-        .scratch_bytes = job->scratch_bytes};
+        .scratch_bytes = job->scratch_bytes,
+        .feedback = job->residual != NULL};
     COVEY_TRY(covey_codec_encode(job->codec, job->local, n, &options, job->room + COVEY_UPDATE_HEAD_BYTES,
                                  job->room_bytes - COVEY_UPDATE_HEAD_BYTES, stream_bytes, job->residual,
                                  err));

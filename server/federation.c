@@ -39,7 +39,7 @@ static enum covey_status check_options(struct covey_federation_options *options,
         return covey_fail(err, COVEY_LIMIT, "the model's description has %zu bytes: 1 to %u",
                           options->description.size, COVEY_DESCRIPTION_BYTES);
     COVEY_TRY(covey_codec_parse(options->codec, &codec, err));
-    COVEY_TRY(covey_codec_parse(options->downlink, &codec, err));
+    COVEY_TRY(covey_codec_parse_downlink(options->downlink, &codec, err));
     COVEY_TRY(check_chain(options, err));
     if (options->judge == NULL && (options->has_validation || options->has_test))
         return covey_fail(err, COVEY_INVALID, "there is evaluation data, but nothing to evaluate with");
@@ -83,7 +83,7 @@ enum covey_status covey_federation_init(struct covey_federation *federation, str
     federation->shared_count = layout->shared_count;
     federation->tensor_count = covey_layout_update_ends(layout, federation->ends, COVEY_MODEL_TENSORS);
     COVEY_TRY(covey_gateways_check(federation, err));
-    COVEY_TRY(covey_codec_parse(options->downlink, &federation->downlink, err));
+    COVEY_TRY(covey_codec_parse_downlink(options->downlink, &federation->downlink, err));
     COVEY_TRY(covey_hash_bytes(options->description, &federation->description_hash));
     struct covey_blob *description = NULL;
     COVEY_TRY(

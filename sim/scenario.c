@@ -246,7 +246,7 @@ static enum covey_status check_method(const struct checking *checking)
     enum covey_status status = covey_codec_parse(scenario->codec, &codec, checking->err);
     if (status != COVEY_OK)
         return wrong_at(checking, "codec", status);
-    if ((status = covey_codec_parse(scenario->downlink, &codec, checking->err)) != COVEY_OK)
+    if ((status = covey_codec_parse_downlink(scenario->downlink, &codec, checking->err)) != COVEY_OK)
         return wrong_at(checking, "downlink", status);
     struct covey_chain chain;
     if ((status = covey_chain_parse(scenario->strategy, &chain, checking->err)) != COVEY_OK)

@@ -56,7 +56,7 @@ static enum covey_status make(struct covey_virtual_server *server, struct covey_
     if (layout->update_count == 0)
         return covey_fail(err, COVEY_INVALID, "the model has nothing to train");
     COVEY_TRY(covey_codec_parse(word(scenario->codec, "int8"), &server->codec, err));
-    COVEY_TRY(covey_codec_parse(word(scenario->downlink, "raw32"), &server->downlink, err));
+    COVEY_TRY(covey_codec_parse_downlink(word(scenario->downlink, "raw32"), &server->downlink, err));
     COVEY_TRY(covey_recipe_check(&server->recipe, err));
     server->tensor_count = covey_layout_update_ends(layout, server->ends, COVEY_MODEL_TENSORS);
     COVEY_TRY(set_rules(server, err));

@@ -16,6 +16,7 @@ struct preset {
 
 #define UNIFORM_ROW 8
 #define SECTIONS_ROW 10
+#define SAME_MASK "samemask:" /* of which all devices have one */
 
 static const struct preset presets[] = {
     {"raw32", "raw32", "raw32", 0, 0, 0, 0, 1},
@@ -30,6 +31,8 @@ static const struct preset presets[] = {
     {"tcq:", "tcq:RATE", "tcq:1", 0, 0, 9, 1, 0},
     {"stc:", "stc:SHARE", "stc:0.01", 0, COVEY_SPARSIFY_TOP, 8, 1, 0},
     {"auto:", "auto:RATE", "auto:1", 1, 0, SECTIONS_ROW, 1, 0},
+    {"mask:", "mask:SHARE[:NAME]", "mask:0.1", 0, COVEY_SPARSIFY_MASK, 2, 0, 1},
+    {SAME_MASK, "samemask:SHARE[:NAME]", "samemask:0.1", 0, COVEY_SPARSIFY_MASK, 2, 0, 1},
 };
 /* A trellis gains nothing below the one, and its symbols do not reach above the other: there tcq is coded as
  * ec.
@@ -46,12 +49,12 @@ const char *covey_codec_name(size_t index)
     return index < PRESET_COUNT ? presets[index].example : NULL;
 }
 
-/* Digits with at most one point among them, nothing else: the same in every locale. */
-static bool read_number(const char *text, const struct preset *preset, float *out)
+/* Digits with at most one point among them, nothing else up to `end`: the same in every locale. */
+static bool read_number(const char *text, const char *end, const struct preset *preset, float *out)
 {
     double value = 0, place = 1;
     bool point = false, any = false;
-    for (; *text != '\0'; text++) {
+    for (; text < end; text++) {
         if (*text == '.' && !point) {
             point = true;
             continue;
@@ -64,7 +67,7 @@ static bool read_number(const char *text, const struct preset *preset, float *ou
     }
     value /= place;
     *out = (float)value;
-    const bool share = preset->sparsify == COVEY_SPARSIFY_TOP;
+    const bool share = preset->sparsify != 0;
     return any && value >= (share ? COVEY_CODEC_SHARE_MIN : COVEY_CODEC_RATE_MIN) &&
            value <= (share ? COVEY_CODEC_SHARE_MAX : COVEY_CODEC_RATE_MAX);
 }
@@ -74,17 +77,49 @@ static bool is_adaptive(const struct preset *preset)
     return preset->quantise == SECTIONS_ROW;
 }
 
-static bool matches(const struct preset *preset, const char *name, float *rate)
+/* *inner: the name behind a mask's share, or NULL. */
+static bool matches(const struct preset *preset, const char *name, float *rate, const char **inner)
 {
     const size_t length = strlen(preset->name);
+    *inner = NULL;
     if (preset->name[length - 1] != ':')
         return strcmp(preset->name, name) == 0;
-    return strncmp(preset->name, name, length) == 0 && read_number(name + length, preset, rate);
+    if (strncmp(preset->name, name, length) != 0)
+        return false;
+    const char *end = name + length;
+    if (preset->sparsify == COVEY_SPARSIFY_MASK) {
+        end += strcspn(end, ":");
+        *inner = *end == ':' ? end + 1 : NULL;
+    } else {
+        end += strlen(end);
+    }
+    return read_number(name + length, end, preset, rate);
+}
+
+/* The codec of what a mask keeps: one of fixed length, of which each tile is by itself. */
+static bool put_mask(const struct preset *preset, float share, const char *inner, struct covey_codec *out)
+{
+    size_t i = 0;
+    while (inner != NULL && i < PRESET_COUNT && strcmp(presets[i].name, inner) != 0)
+        i++;
+    if (inner != NULL && (i == PRESET_COUNT || covey_quantiser_row(presets[i].quantise)->vector != NULL ||
+                          presets[i].sparsify != 0))
+        return false;
+    if (inner != NULL) {
+        out->transform = presets[i].transform;
+        out->quantise = presets[i].quantise;
+        out->bits = covey_quantiser_row(out->quantise)->code_bits;
+        out->unbiased = presets[i].unbiased;
+    }
+    const uint16_t kept = (uint16_t)(share * COVEY_DECODE_VALUES + 0.5f);
+    out->kept = kept > 0 ? kept : 1;
+    out->common = strcmp(preset->name, SAME_MASK) == 0;
+    return true;
 }
 
 static enum covey_status refuse_name(const char *name, struct covey_error *err)
 {
-    char names[160] = "";
+    char names[192] = "";
     for (size_t i = 0; i < PRESET_COUNT; i++) {
         const size_t used = strlen(names);
         (void)snprintf(names + used, sizeof names - used, " %s", presets[i].shown);
@@ -97,9 +132,10 @@ enum covey_status covey_codec_parse(const char *name, struct covey_codec *out, s
     for (size_t i = 0; i < PRESET_COUNT && strlen(name) < sizeof out->name; i++) {
         const struct preset *preset = &presets[i];
         float rate = 0;
-        if (!matches(preset, name, &rate))
+        const char *inner = NULL;
+        if (!matches(preset, name, &rate, &inner))
             continue;
-        *out = (struct covey_codec){.transform = preset->transform,
+        struct covey_codec codec = {.transform = preset->transform,
                                     .sparsify = preset->sparsify,
                                     .quantise = preset->quantise,
                                     .entropy = preset->entropy,
@@ -107,13 +143,28 @@ enum covey_status covey_codec_parse(const char *name, struct covey_codec *out, s
                                     .rate = rate,
                                     .adaptive = is_adaptive(preset),
                                     .unbiased = preset->unbiased};
-        if (covey_quantiser_row(out->quantise) == &covey_quantise_trellis &&
+        if (covey_quantiser_row(codec.quantise) == &covey_quantise_trellis &&
             (rate < TRELLIS_RATE_MIN || rate > TRELLIS_RATE_MAX))
-            out->quantise = UNIFORM_ROW;
-        (void)snprintf(out->name, sizeof out->name, "%s", name);
+            codec.quantise = UNIFORM_ROW;
+        if (codec.sparsify == COVEY_SPARSIFY_MASK && !put_mask(preset, rate, inner, &codec))
+            break;
+        (void)snprintf(codec.name, sizeof codec.name, "%s", name);
+        *out = codec;
         return COVEY_OK;
     }
     return refuse_name(name, err);
+}
+
+enum covey_status covey_codec_parse_downlink(const char *name, struct covey_codec *out,
+                                             struct covey_error *err)
+{
+    struct covey_codec codec;
+    COVEY_TRY(covey_codec_parse(name, &codec, err));
+    if (codec.kept != 0)
+        return covey_fail(err, COVEY_INVALID,
+                          "codec '%s' leaves values out by lot: for updates, not for published models", name);
+    *out = codec;
+    return COVEY_OK;
 }
 
 bool covey_codec_made(const struct covey_codec *assigned, const struct covey_codec *stream)
@@ -121,8 +172,8 @@ bool covey_codec_made(const struct covey_codec *assigned, const struct covey_cod
     return (assigned->transform == stream->transform || (assigned->adaptive && stream->transform == 0)) &&
            (assigned->quantise == stream->quantise ||
             (assigned->adaptive && stream->quantise == UNIFORM_ROW)) &&
-           assigned->sparsify == stream->sparsify && assigned->entropy == stream->entropy &&
-           assigned->bits == stream->bits;
+           assigned->sparsify == stream->sparsify && assigned->kept == stream->kept &&
+           assigned->entropy == stream->entropy && assigned->bits == stream->bits;
 }
 
 void covey_codec_undivided(struct covey_codec *codec)
@@ -136,7 +187,9 @@ void covey_codec_complete(struct covey_codec *codec)
     codec->bits = covey_quantiser_row(codec->quantise)->code_bits;
     (void)snprintf(codec->name, sizeof codec->name, "rows %x%x%x%x", codec->transform, codec->sparsify,
                    codec->quantise, codec->entropy);
-    for (size_t i = 0; i < PRESET_COUNT; i++) {
+    if (codec->sparsify == COVEY_SPARSIFY_MASK)
+        (void)snprintf(codec->name, sizeof codec->name, "mask");
+    for (size_t i = 0; i < PRESET_COUNT && codec->sparsify != COVEY_SPARSIFY_MASK; i++) {
         const struct preset *preset = &presets[i];
         const struct covey_codec named = {.transform = preset->transform,
                                           .sparsify = preset->sparsify,
@@ -155,20 +208,33 @@ void covey_codec_complete(struct covey_codec *codec)
 
 /* ---- sizes ---- */
 
-size_t covey_side_bytes(const struct covey_codec *codec, size_t count)
+/* Of count values that are coded, at most a tile. */
+static size_t side_of_tile(const struct covey_quantiser *quantiser, size_t count)
 {
-    const struct covey_quantiser *quantiser = covey_quantiser_row(codec->quantise);
-    if (quantiser->side_bytes == 0)
-        return 0;
     const size_t records = count / quantiser->side_values, rest = count % quantiser->side_values;
     return records * quantiser->side_bytes + (quantiser->side_size != NULL ? quantiser->side_size(rest)
                                               : rest > 0                   ? quantiser->side_bytes
                                                                            : 0);
 }
 
+size_t covey_side_bytes(const struct covey_codec *codec, size_t count)
+{
+    const struct covey_quantiser *quantiser = covey_quantiser_row(codec->quantise);
+    const size_t tiles = count / COVEY_DECODE_VALUES, rest = count % COVEY_DECODE_VALUES;
+    if (quantiser->side_bytes == 0)
+        return 0;
+    return tiles * side_of_tile(quantiser, covey_mask_kept(codec->kept, COVEY_DECODE_VALUES)) +
+           side_of_tile(quantiser, covey_mask_kept(codec->kept, rest));
+}
+
+/* Each tile's begin at a byte. */
 size_t covey_codes_bytes(const struct covey_codec *codec, size_t count)
 {
-    return covey_entropy_row(codec->entropy)->bound(covey_quantiser_row(codec->quantise)->code_bits, count);
+    const struct covey_entropy_coder *entropy = covey_entropy_row(codec->entropy);
+    const uint8_t bits = covey_quantiser_row(codec->quantise)->code_bits;
+    const size_t tiles = count / COVEY_DECODE_VALUES, rest = count % COVEY_DECODE_VALUES;
+    return tiles * entropy->bound(bits, covey_mask_kept(codec->kept, COVEY_DECODE_VALUES)) +
+           entropy->bound(bits, covey_mask_kept(codec->kept, rest));
 }
 
 size_t covey_chunk_bytes(const struct covey_codec *codec, size_t count)

@@ -10,7 +10,8 @@ enum covey_status covey_decoder_init(struct covey_decoder *decoder, struct covey
     struct covey_codec codec;
     const uint8_t *parameters = NULL;
     size_t count = 0, header_bytes = 0;
-    COVEY_TRY(covey_header_read(stream, &codec, &count, &parameters, &header_bytes, err));
+    uint32_t mask[2] = {0};
+    COVEY_TRY(covey_header_read(stream, &codec, &count, &parameters, mask, &header_bytes, err));
     if (count != expected_count)
         return covey_fail(err, COVEY_MISMATCH, "codec stream of %zu values where %zu belong", count,
                           expected_count);
@@ -26,6 +27,7 @@ enum covey_status covey_decoder_init(struct covey_decoder *decoder, struct covey
     decoder->position = 0;
     decoder->body = header_bytes;
     decoder->chunk_values = COVEY_CHUNK_VALUES;
+    memcpy(decoder->mask, mask, sizeof mask);
     memset(decoder->parameters, 0, sizeof decoder->parameters);
     memcpy(decoder->parameters, parameters, covey_transform_row(codec.transform)->parameter_bytes);
     return vector != NULL ? vector->open(decoder, err) : COVEY_OK;
@@ -45,6 +47,7 @@ enum covey_status covey_decoder_seek(struct covey_decoder *decoder, size_t first
 /* Where the next tile lies. */
 struct tile {
     size_t first, count;
+    size_t kept; /* values that are coded */
     const uint8_t *side, *codes;
 };
 
@@ -56,8 +59,10 @@ static struct tile next_tile(const struct covey_decoder *decoder)
     const size_t values = left < COVEY_CHUNK_VALUES ? left : COVEY_CHUNK_VALUES;
     const uint8_t *base =
         decoder->stream.data + decoder->body + chunk * covey_chunk_bytes(codec, COVEY_CHUNK_VALUES);
+    const size_t count = values - at < COVEY_DECODE_VALUES ? values - at : COVEY_DECODE_VALUES;
     return (struct tile){.first = decoder->position,
-                         .count = values - at < COVEY_DECODE_VALUES ? values - at : COVEY_DECODE_VALUES,
+                         .count = count,
+                         .kept = covey_mask_kept(codec->kept, count),
                          .side = base + covey_side_bytes(codec, at),
                          .codes = base + covey_side_bytes(codec, values) + covey_codes_bytes(codec, at)};
 }
@@ -69,7 +74,7 @@ static const uint8_t *tile_codes(const struct covey_decoder *decoder, const stru
     if (covey_codes_as_is(&decoder->codec))
         return tile->codes;
     covey_entropy_row(decoder->codec.entropy)
-        ->unpack(covey_block_kernels_at(0), decoder->codec.bits, tile->codes, tile->count, storage);
+        ->unpack(covey_block_kernels_at(0), decoder->codec.bits, tile->codes, tile->kept, storage);
     return storage;
 }
 
@@ -78,8 +83,15 @@ static enum covey_status decode_fixed(const struct covey_decoder *decoder, float
     uint8_t storage[COVEY_DECODE_VALUES];
     const struct tile tile = next_tile(decoder);
     *count = tile.count;
-    return covey_quantiser_row(decoder->codec.quantise)
-        ->decode(covey_block_kernels_at(0), tile.side, tile_codes(decoder, &tile, storage), tile.count, out);
+    COVEY_TRY(covey_quantiser_row(decoder->codec.quantise)
+                  ->decode(covey_block_kernels_at(0), tile.side, tile_codes(decoder, &tile, storage),
+                           tile.kept, out));
+    if (decoder->codec.kept != 0) {
+        uint64_t words[COVEY_MASK_WORDS];
+        covey_mask_draw(decoder->mask, tile.first, tile.count, tile.kept, words);
+        covey_mask_scatter(words, tile.count, tile.kept, out);
+    }
+    return COVEY_OK;
 }
 
 /* The next levels of a codec of variable length, up to a whole tile. A tile never reaches into the next
@@ -131,6 +143,12 @@ bool covey_decoder_has_codes(const struct covey_decoder *decoder)
     if (quantiser->vector != NULL && quantiser->vector->is_plain != NULL)
         return quantiser->vector->is_plain(decoder);
     return (quantiser->scales != NULL || quantiser->vector != NULL) &&
+           covey_transform_row(decoder->codec.transform)->inverse == NULL && decoder->codec.kept == 0;
+}
+
+bool covey_decoder_has_scales(const struct covey_decoder *decoder)
+{
+    return covey_quantiser_row(decoder->codec.quantise)->scales != NULL &&
            covey_transform_row(decoder->codec.transform)->inverse == NULL;
 }
 
@@ -143,19 +161,31 @@ bool covey_decoder_peak(const struct covey_decoder *decoder, size_t first, size_
     return true;
 }
 
+/* Under a mask any value may be of any block. */
+static void spread_largest(const struct tile *tile, float *scales)
+{
+    float largest = 0.0f;
+    for (size_t i = 0; i * COVEY_BLOCK_VALUES < tile->kept; i++)
+        largest = scales[i] > largest ? scales[i] : largest;
+    for (size_t i = 0; i * COVEY_BLOCK_VALUES < tile->count; i++)
+        scales[i] = largest;
+}
+
 /* The scales of the next tile, which becomes *tile. */
 static enum covey_status read_scales(struct covey_decoder *decoder, struct covey_codes *out,
                                      struct tile *tile)
 {
     const struct covey_quantiser *quantiser = covey_quantiser_row(decoder->codec.quantise);
-    if (!covey_decoder_has_codes(decoder) || quantiser->vector != NULL)
+    if (!covey_decoder_has_scales(decoder))
         return COVEY_STATE;
     out->count = 0;
     out->code_limit = quantiser->code_limit;
     if (decoder->position >= decoder->count)
         return COVEY_OK;
     *tile = next_tile(decoder);
-    COVEY_TRY(quantiser->scales(tile->side, tile->count, out->scales));
+    COVEY_TRY(quantiser->scales(tile->side, tile->kept, out->scales));
+    if (decoder->codec.kept != 0)
+        spread_largest(tile, out->scales);
     out->count = tile->count;
     decoder->position += tile->count;
     return COVEY_OK;
@@ -185,6 +215,8 @@ enum covey_status covey_decoder_next_codes(struct covey_decoder *decoder, struct
     struct tile tile;
     if (covey_decoder_has_codes(decoder) && covey_quantiser_row(decoder->codec.quantise)->vector != NULL)
         return next_wide_codes(decoder, out);
+    if (!covey_decoder_has_codes(decoder))
+        return COVEY_STATE;
     COVEY_TRY(read_scales(decoder, out, &tile));
     if (out->count > 0)
         out->codes = (const int8_t *)tile_codes(decoder, &tile, (uint8_t *)out->storage);

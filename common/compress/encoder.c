@@ -9,6 +9,10 @@
 #include "sections.h"
 #include "stage.h"
 
+/* What a mask leaves may be COVEY_DECODE_VALUES times as large, in the exponent's place. */
+#define MASK_FACTOR_BITS (12u << 23)
+_Static_assert(COVEY_DECODE_VALUES == 1 << 12, "that is its logarithm");
+
 /* One tile. values: what the quantiser sees; side and codes: its place in the chunk. */
 static enum covey_status encode_tile(const struct covey_encode_run *run, size_t first, const float *x,
                                      size_t count, uint8_t *side, uint8_t *codes, float *decoded, size_t *bad)
@@ -23,18 +27,36 @@ static enum covey_status encode_tile(const struct covey_encode_run *run, size_t 
     return COVEY_OK;
 }
 
+/* The values that the mask keeps. x: overwritten. */
+static enum covey_status encode_masked(const struct covey_encode_run *run, size_t first, float *x,
+                                       size_t count, uint8_t *side, uint8_t *codes, float *decoded,
+                                       size_t *bad)
+{
+    const size_t kept = covey_mask_kept(run->codec->kept, count);
+    uint64_t words[COVEY_MASK_WORDS];
+    if (run->codec->kept == 0)
+        return encode_tile(run, first, x, count, side, codes, decoded, bad);
+    covey_mask_draw(run->mask, first, count, kept, words);
+    covey_mask_gather(words, count, run->options->feedback ? 1.0f : (float)count / (float)kept, x);
+    COVEY_TRY(encode_tile(run, first, x, kept, side, codes, decoded, bad));
+    if (decoded != NULL)
+        covey_mask_scatter(words, count, kept, decoded);
+    return COVEY_OK;
+}
+
 static enum covey_status encode_transformed(const struct covey_encode_run *run, size_t first, const float *x,
                                             size_t count, uint8_t *side, uint8_t *codes, float *decoded,
                                             size_t *bad)
 {
     const struct covey_transform *transform = covey_transform_row(run->codec->transform);
-    if (transform->forward == NULL)
+    if (transform->forward == NULL && run->codec->kept == 0)
         return encode_tile(run, first, x, count, side, codes, decoded, bad);
     float tile[COVEY_DECODE_VALUES];
     memcpy(tile, x, count * sizeof *x);
-    transform->forward(run->parameters, first, tile, count);
-    COVEY_TRY(encode_tile(run, first, tile, count, side, codes, decoded, bad));
-    if (decoded != NULL)
+    if (transform->forward != NULL)
+        transform->forward(run->parameters, first, tile, count);
+    COVEY_TRY(encode_masked(run, first, tile, count, side, codes, decoded, bad));
+    if (decoded != NULL && transform->inverse != NULL)
         transform->inverse(run->parameters, first, decoded, count);
     return COVEY_OK;
 }
@@ -68,9 +90,10 @@ static enum covey_status check_values(const struct covey_encode_run *run, const 
                                       struct covey_error *err)
 {
     const struct covey_quantiser *quantiser = covey_quantiser_row(run->codec->quantise);
-    const uint32_t limit = quantiser->limit_bits != 0                               ? quantiser->limit_bits
-                           : quantiser->side_bytes > 0 || quantiser->vector != NULL ? 0x7F000000u
-                                                                                    : 0x7F800000u;
+    const uint32_t of_quantiser = quantiser->limit_bits != 0 ? quantiser->limit_bits
+                                  : quantiser->side_bytes > 0 || quantiser->vector != NULL ? 0x7F000000u
+                                                                                           : 0x7F800000u;
+    const uint32_t limit = of_quantiser - (run->codec->kept != 0 ? MASK_FACTOR_BITS : 0);
     if (run->kernels->largest(x, count) < limit)
         return COVEY_OK;
     for (int pass = 0; pass < 2; pass++) {
@@ -95,7 +118,8 @@ static enum covey_status encode_fixed(const struct covey_encode_run *run, const 
     if (bytes > capacity)
         return covey_fail(err, COVEY_LIMIT, "the stream has %zu bytes, there is room for %zu", bytes,
                           capacity);
-    if (count > 0 && (decoded == x || covey_transform_row(run->codec->transform)->forward != NULL))
+    if (count > 0 && (decoded == x || run->codec->kept != 0 ||
+                      covey_transform_row(run->codec->transform)->forward != NULL))
         COVEY_TRY(check_values(run, x, count, err));
     COVEY_TRY(encode_chunks(run, x, count, out, decoded, err));
     *out_bytes = bytes;
@@ -164,6 +188,10 @@ static enum covey_status choose_stages(struct covey_encode_run *run, const float
     bool rotated = false;
     if (transform->describe != NULL)
         transform->describe(run, x, count, run->parameters);
+    if (run->codec->kept != 0) {
+        covey_mask_key(run->codec, run->options, run->mask);
+        covey_mask_write(run->codec->kept, run->mask, run->parameters + transform->parameter_bytes);
+    }
     choice->codec = *run->codec;
     if (!run->codec->adaptive)
         return COVEY_OK;

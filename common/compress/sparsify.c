@@ -3,7 +3,8 @@
 
 /* top: the largest magnitudes. The quantiser's encoder picks them, the others are zeros to the entropy coder:
  * so a decoder needs nothing for it. */
-static const struct covey_sparsifier rows[] = {{.name = "none"}, {.name = "top"}};
+static const struct covey_sparsifier rows[] = {
+    {.name = "none"}, {.name = "top"}, {.name = "mask", .parameter_bytes = COVEY_MASK_BYTES}};
 
 const struct covey_sparsifier *covey_sparsifier_row(unsigned row)
 {

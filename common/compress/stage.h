@@ -23,9 +23,11 @@
 
 #include "covey/codec.h"
 #include "block_kernels.h"
+#include "sparsify_mask.h"
 
 #define COVEY_STAGE_ROWS 16 /* four bits in the header */
 #define COVEY_TRANSFORM_BYTES 8
+#define COVEY_PARAMETER_BYTES (COVEY_TRANSFORM_BYTES + COVEY_MASK_BYTES)
 
 /* Values of a vector that are quantised by themselves, up to `last`. */
 struct covey_piece {
@@ -42,7 +44,8 @@ struct covey_encode_run {
     const struct covey_piece *pieces; /* (piece_count) of the vector; none: all of it is one */
     size_t piece_count;
     size_t header_bytes;                       /* which count as part of a rate */
-    uint8_t parameters[COVEY_TRANSFORM_BYTES]; /* of the transform, as the header says them */
+    uint8_t parameters[COVEY_PARAMETER_BYTES]; /* of transform and mask, as the header says them */
+    uint32_t mask[2];                          /* the mask's key */
 };
 
 /* In place, on a tile that begins at value `first` of the vector. NULL: nothing to do. parameters:
@@ -63,11 +66,13 @@ void covey_transform_forward(const struct covey_encode_run *run, const struct co
 bool covey_transform_pays(const struct covey_encode_run *run, const float *x, const struct covey_piece *piece,
                           double bits, float *sample);
 
-/* Which values are coded at all. Its functions come with the first row of which a decoder must know more than
- * that it is there. */
+/* Which values are coded at all: the largest, which quantiser and entropy coder see to, or those under a mask
+ * (sparsify_mask.h), with quantisers of fixed length. */
 #define COVEY_SPARSIFY_TOP 1
+#define COVEY_SPARSIFY_MASK 2
 struct covey_sparsifier {
     const char *name;
+    uint8_t parameter_bytes; /* in the header, behind the transform's */
 };
 
 /* Quantiser and entropy coder of a codec of variable length: what stands behind the header. The vector that
@@ -152,15 +157,16 @@ extern const struct covey_quantiser covey_quantise_raw32, covey_quantise_fp16, c
  *   1  transform << 4 | sparsify     rows
  *   2  quantise << 4 | entropy       rows
  *   3  count, LEB128, shortest form  1 to 5 bytes
- *   n  parameters of the transform  as many as its row says
+ *   n  parameters of the transform, then of the mask: as many as their rows say
  *   m  CRC-8 (polynomial 0x07) of the bytes before */
-#define COVEY_HEADER_BYTES_MAX (9 + COVEY_TRANSFORM_BYTES)
+#define COVEY_HEADER_BYTES_MAX (9 + COVEY_PARAMETER_BYTES)
 size_t covey_header_write(const struct covey_codec *codec, size_t count, const uint8_t *parameters,
                           uint8_t *out);
-/* *parameters: where the transform's lie in the stream. */
+/* *parameters: where they lie in the stream; the mask's are read. */
 COVEY_MUST_CHECK enum covey_status covey_header_read(struct covey_bytes stream, struct covey_codec *codec,
                                                      size_t *count, const uint8_t **parameters,
-                                                     size_t *header_bytes, struct covey_error *err);
+                                                     uint32_t mask[2], size_t *header_bytes,
+                                                     struct covey_error *err);
 /* The check byte of it, for other headers too. */
 uint8_t covey_header_check(const uint8_t *bytes, size_t count);
 
@@ -169,7 +175,7 @@ uint8_t covey_header_check(const uint8_t *bytes, size_t count);
 size_t covey_length_read(const uint8_t *at, const uint8_t *end, uint32_t *out);
 size_t covey_length_write(size_t value, uint8_t *out);
 
-/* Side and code bytes of one chunk of count values. */
+/* Side and code bytes of the first count values of a chunk: whole tiles, or all of them. */
 size_t covey_side_bytes(const struct covey_codec *codec, size_t count);
 size_t covey_codes_bytes(const struct covey_codec *codec, size_t count);
 size_t covey_chunk_bytes(const struct covey_codec *codec, size_t count);

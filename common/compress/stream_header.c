@@ -43,7 +43,8 @@ size_t covey_length_write(size_t value, uint8_t *out)
 size_t covey_header_write(const struct covey_codec *codec, size_t count, const uint8_t *parameters,
                           uint8_t *out)
 {
-    const size_t parameter_bytes = covey_transform_row(codec->transform)->parameter_bytes;
+    const size_t parameter_bytes = (size_t)covey_transform_row(codec->transform)->parameter_bytes +
+                                   covey_sparsifier_row(codec->sparsify)->parameter_bytes;
     size_t used = 0;
     out[used++] = MAGIC | VERSION;
     out[used++] = (uint8_t)(codec->transform << 4 | codec->sparsify);
@@ -66,14 +67,17 @@ static enum covey_status read_rows(const uint8_t *bytes, struct covey_codec *out
         covey_quantiser_row(out->quantise) == NULL || covey_entropy_row(out->entropy) == NULL)
         return covey_fail(err, COVEY_UNSUPPORTED, "codec stream: stages %02x%02x are unknown to this program",
                           bytes[0], bytes[1]);
-    if ((covey_quantiser_row(out->quantise)->vector != NULL) != covey_entropy_row(out->entropy)->variable)
+    const bool variable = covey_entropy_row(out->entropy)->variable;
+    if ((covey_quantiser_row(out->quantise)->vector != NULL) != variable ||
+        (out->sparsify == COVEY_SPARSIFY_MASK && variable))
         return covey_fail(err, COVEY_UNSUPPORTED, "codec stream: stages %02x%02x do not go together",
                           bytes[0], bytes[1]);
     return COVEY_OK;
 }
 
 enum covey_status covey_header_read(struct covey_bytes stream, struct covey_codec *codec, size_t *count,
-                                    const uint8_t **parameters, size_t *header_bytes, struct covey_error *err)
+                                    const uint8_t **parameters, uint32_t mask[2], size_t *header_bytes,
+                                    struct covey_error *err)
 {
     uint32_t values = 0;
     if (stream.size < 5 || (stream.data[0] & 0xF0) != MAGIC)
@@ -86,11 +90,15 @@ enum covey_status covey_header_read(struct covey_bytes stream, struct covey_code
         return covey_fail(err, COVEY_CORRUPT,
                           "codec stream: its number of values is unreadable or too large");
     const struct covey_transform *transform = covey_transform_row(stream.data[1] >> 4);
-    const size_t used = counted + (transform != NULL ? transform->parameter_bytes : 0);
-    if (transform != NULL &&
+    const struct covey_sparsifier *sparsifier = covey_sparsifier_row(stream.data[1] & 15);
+    const size_t behind = counted + (transform != NULL ? transform->parameter_bytes : 0);
+    const size_t used = behind + (sparsifier != NULL ? sparsifier->parameter_bytes : 0);
+    if (transform != NULL && sparsifier != NULL &&
         (used >= stream.size || covey_header_check(stream.data, used) != stream.data[used]))
         return covey_fail(err, COVEY_CORRUPT, "codec stream: the header's check does not match");
     COVEY_TRY(read_rows(stream.data + 1, codec, err));
+    if (codec->sparsify == COVEY_SPARSIFY_MASK && !covey_mask_read(stream.data + behind, &codec->kept, mask))
+        return covey_fail(err, COVEY_CORRUPT, "codec stream: its mask keeps all values or none");
     *count = values;
     *parameters = stream.data + counted;
     *header_bytes = used + 1;

@@ -8,6 +8,22 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* No value passes what its block's scale says. */
+static void compare_scales(struct covey_decoder *decoder, const float *values)
+{
+    static struct covey_codes codes;
+    for (;;) {
+        const size_t first = decoder->position;
+        if (covey_decoder_next_scales(decoder, &codes) != COVEY_OK)
+            abort();
+        if (codes.count == 0)
+            return;
+        for (size_t i = 0; i < codes.count; i++)
+            if (!(fabsf(values[first + i]) <= codes.scales[i / COVEY_BLOCK_VALUES] * (float)codes.code_limit))
+                abort();
+    }
+}
+
 /* Values that the codes stand for must be those of the plain reading. */
 static void compare_codes(struct covey_decoder *decoder, const float *values)
 {
@@ -56,7 +72,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < count; i++)
         if (fabsf(values[i]) > peak)
             abort();
-    if (covey_decoder_has_codes(&decoder))
-        compare_codes(&decoder, values);
+    if (covey_decoder_has_codes(&decoder)) {
+        struct covey_decoder second = decoder;
+        compare_codes(&second, values);
+    }
+    if (covey_decoder_has_scales(&decoder))
+        compare_scales(&decoder, values);
     return 0;
 }

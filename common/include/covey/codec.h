@@ -26,7 +26,7 @@
 #define COVEY_DECODE_VALUES 4096  /* what covey_decoder_next gives at the most in one call */
 #define COVEY_CODEC_RATE_MIN 0.05 /* bits a value */
 #define COVEY_CODEC_RATE_MAX 8.0
-#define COVEY_CODEC_SHARE_MIN 0.0005 /* of the values, that stc keeps */
+#define COVEY_CODEC_SHARE_MIN 0.0005 /* of the values, that stc and masks keep */
 #define COVEY_CODEC_SHARE_MAX 0.5
 #define COVEY_DECODER_STATE_WORDS 2304
 
@@ -36,14 +36,21 @@ struct covey_codec {
     uint8_t transform, sparsify, quantise, entropy; /* rows of the stages' tables */
     float rate;                                     /* bits a value, where the codec takes one */
     uint8_t bits;                                   /* of fixed-length quantisers */
+    uint16_t kept;    /* by a mask, of COVEY_DECODE_VALUES values; 0: there is none */
+    uint8_t common;   /* the mask is that of all devices in the round */
     uint8_t adaptive; /* the encoder chooses sections, and leaves out the transform where that is better */
     uint8_t unbiased; /* E[decode(encode(x))] = x: fit for devices without a residual */
 };
 
 /* "raw32" "fp16" "int8" "int4" "ec:RATE" "auto:RATE" ...; INVALID with the list of names in err. RATE: digits
- * with or without a point, bits a value, COVEY_CODEC_RATE_MIN to MAX. */
+ * with or without a point, bits a value, COVEY_CODEC_RATE_MIN to MAX. "mask:SHARE:NAME": a part of the
+ * values, in a codec of fixed length, int8 where it is left out; SHARE: COVEY_CODEC_SHARE_MIN to MAX. */
 COVEY_MUST_CHECK enum covey_status covey_codec_parse(const char *name, struct covey_codec *out,
                                                      struct covey_error *err);
+
+/* The same for what is published, which goes to all and is followed by deltas: a mask is refused there. */
+COVEY_MUST_CHECK enum covey_status covey_codec_parse_downlink(const char *name, struct covey_codec *out,
+                                                              struct covey_error *err);
 
 /* Whether a stream of these stages (a decoder's codec) is what the assigned codec makes. */
 bool covey_codec_made(const struct covey_codec *assigned, const struct covey_codec *stream);
@@ -57,7 +64,8 @@ size_t covey_codec_scratch_bytes(const struct covey_codec *codec, size_t count);
 const char *covey_codec_name(size_t index);
 
 /* x: (count) f32, finite: NOT_FINITE otherwise (err says the index); int8 and int4: below 2^127, RANGE
- * otherwise, and blocks whose largest value is below 2^-93 become zero; eden: below 2^100. ends:
+ * otherwise, and blocks whose largest value is below 2^-93 become zero; eden: below 2^100; masks: 2^12 times
+ * less. ends:
  * (tensor_count) first index after each tensor, in order, the last = count, which auto shares the rate by;
  * NULL, 0 = one tensor. seed: of the
  * stochastic rounding (covey_random: seed, device, round). out: (capacity) bytes; *out_bytes: bytes written.
@@ -70,6 +78,8 @@ struct covey_encode_options {
     size_t tensor_count;
     void *scratch;
     size_t scratch_bytes;
+    bool feedback; /* what is lost goes along with the next vector: what a mask keeps is sent as it is; false:
+                      as many times larger as values are fewer, so that the expectation is right */
 };
 COVEY_MUST_CHECK enum covey_status covey_codec_encode(const struct covey_codec *codec, const float *x,
                                                       size_t count,
@@ -87,6 +97,7 @@ struct covey_decoder {
     size_t body;           /* first byte after the header */
     size_t chunk_values;   /* a power of two times COVEY_CHUNK_VALUES: where seeking may go */
     uint8_t parameters[8]; /* of the transform */
+    uint32_t mask[2];      /* the mask's key, if there is one */
     uint64_t state[COVEY_DECODER_STATE_WORDS]; /* the stages' own; not set where they need none */
 };
 
@@ -117,12 +128,14 @@ struct covey_codes {
 };
 /* Whether all of the stream's values are such products (int8, int4, ec, auto where nothing is rotated). */
 bool covey_decoder_has_codes(const struct covey_decoder *decoder);
+/* Whether covey_decoder_next_scales works: the values are, or those that a mask has kept. */
+bool covey_decoder_has_scales(const struct covey_decoder *decoder);
 /* Of codecs of variable length: false for the others. The header alone says that the stream can be read to
  * its end and that no |value| of [first, last) passes *peak. */
 bool covey_decoder_peak(const struct covey_decoder *decoder, size_t first, size_t last, float *peak);
 /* In place of covey_decoder_next; STATE where has_codes is false. next_scales gives what stands in codes but
- * codes and storage, at a fraction of the cost: for bounds of the values, code_limit * scale; STATE where
- * covey_decoder_peak says them. */
+ * codes and storage, at a fraction of the cost: for bounds of the values, code_limit * scale (under a mask
+ * the largest scale of the tile everywhere); STATE where has_scales is false. */
 COVEY_MUST_CHECK enum covey_status covey_decoder_next_codes(struct covey_decoder *decoder,
                                                             struct covey_codes *out);
 COVEY_MUST_CHECK enum covey_status covey_decoder_next_scales(struct covey_decoder *decoder,

@@ -21,7 +21,8 @@ enum covey_purpose {
     COVEY_PURPOSE_TEST = 8,
     COVEY_PURPOSE_ATTACK = 9,
     COVEY_PURPOSE_TRANSFORM = 10,
-    COVEY_PURPOSE_MIX = 11 /* buckets of updates */
+    COVEY_PURPOSE_MIX = 11, /* buckets of updates */
+    COVEY_PURPOSE_MASK = 12 /* which values a codec keeps */
 };
 
 struct covey_random {

@@ -7,8 +7,8 @@
 #include "stream_fold.h"
 #include "fold_kernels.h"
 
-static const char *const codecs[] = {"int8", "int4", "fp16",   "raw32", "ec:.5",
-                                     "ec:3", "ec:8", "auto:1", "auto:6"};
+static const char *const codecs[] = {"int8", "int4", "fp16",   "raw32",  "ec:.5",
+                                     "ec:3", "ec:8", "auto:1", "auto:6", "mask:.2"};
 #define CODECS (sizeof codecs / sizeof codecs[0])
 
 /* exponent: from so tight that every block is exact to so wide that every value is rounded. */
@@ -33,7 +33,8 @@ static void fold_both_ways(const char *codec, int spread, int16_t exponent, uint
         covey_fold(&grids[plain], &input, 1, pool, plain);
     }
     cr_expect_eq(memcmp(grids[0].sums, grids[1].sums, COHORT_COUNT * sizeof(int64_t)), 0,
-                 "%s spread %d exponent %d weight %lu scale %g", codec, spread, exponent, weight, scale);
+                 "%s spread %d exponent %d weight %llu scale %g", codec, spread, exponent,
+                 (unsigned long long)weight, scale);
     for (size_t i = 0; i < COHORT_COUNT; i += 7) {
         const double expected =
             nearbyint(ldexp((double)update.values[i] * scale, split.coordinate_bits - exponent)) *
