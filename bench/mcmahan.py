@@ -10,10 +10,10 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 
-REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from sweeps import Sweep, read_rounds, read_summary
+
 VALIDATION = 5000
 TOLERANCE = 1.35  # of the published rounds
 
@@ -41,67 +41,20 @@ def parse():
 
 # ---- runs ----
 
-class Sweep:
-    """One `covey-sim sweep`: a grid over one key, of which every cell is kept in a folder."""
-
-    def __init__(self, args, scenario, part, key, values, settings):
-        self.folder = os.path.join(args.out, scenario, part)
-        self.words = [os.path.join(args.bin, "covey-sim"), "sweep",
-                      os.path.join(REPO, "examples", "scenarios", scenario + ".yaml"), "--out", self.folder,
-                      "--grid", f"{key}={','.join(str(v) for v in values)}"]
-        for name, value in settings.items():
-            self.words += ["--set", f"{name}={value}"]
-        self.threads = ["--threads", str(args.threads)] if args.threads else []
-
-    def run(self):
-        os.makedirs(self.folder, exist_ok=True)
-        # In a group of its own: an interrupt reaches it once, from here.
-        child = subprocess.Popen(self.words + self.threads, stdout=subprocess.DEVNULL, process_group=0)
-        try:
-            status = child.wait()
-        except KeyboardInterrupt:
-            child.send_signal(signal.SIGINT)
-            child.wait()
-            raise
-        if status != 0:
-            sys.exit(f"bench/run mcmahan: {' '.join(self.words)} ended with status {status}")
-
-    def cells(self):
-        """Value of the key -> folder, of the cells that are complete."""
-        listed = subprocess.run(self.words + ["--dry-run"], stdout=subprocess.PIPE, text=True)
-        if listed.returncode != 0:
-            sys.exit(f"bench/run mcmahan: {' '.join(self.words)} --dry-run ended with status {listed.returncode}")
-        found = {}
-        for line in listed.stdout.splitlines():
-            folder, state, label = line.split(None, 2)
-            if state == "complete":
-                found[label.split("=", 1)[1]] = folder
-        return found
-
-
 def pilots(args, name):
     cell = CELLS[name]
     settings = {"data.validation": VALIDATION}
     if cell["pilot"] is not None:
         settings["stop.rounds"] = cell["pilot"]
-    return Sweep(args, name, "pilots", "train.learning_rate", cell["rates"], settings)
+    return Sweep(args, name, os.path.join(args.out, name, "pilots"), {"train.learning_rate": cell["rates"]}, settings)
 
 
 def finals(args, name, rate):
-    return Sweep(args, name, "final", "seed", CELLS[name]["seeds"], {"train.learning_rate": rate})
+    return Sweep(args, name, os.path.join(args.out, name, "final"), {"seed": CELLS[name]["seeds"]},
+                 {"train.learning_rate": rate})
 
 
 # ---- what came out ----
-
-def read_summary(folder):
-    with open(os.path.join(folder, "summary.json")) as file:
-        return json.load(file)
-
-
-def read_rounds(folder):
-    with open(os.path.join(folder, "rounds.jsonl")) as file:
-        return [json.loads(line) for line in file]
-
 
 def judge(name, folder):
     """What a rate is chosen by: the greatest is the best. Without a pilot: fewest rounds to the target; where none
@@ -118,7 +71,7 @@ def judge(name, folder):
 
 def choose(args, name):
     """The rate and what each had; None while a rate of the sweep is missing."""
-    found = pilots(args, name).cells()
+    found = {label["train.learning_rate"]: folder for label, folder in pilots(args, name).cells()}
     judged = {rate: judge(name, found[rate]) for rate in CELLS[name]["rates"] if rate in found}
     if len(judged) < len(CELLS[name]["rates"]):
         return None, judged
@@ -133,8 +86,8 @@ def collect(args, name):
            "seeds": list(cell["seeds"]), "rounds": {}, "wall_s": {}, "model_sha256": {}}
     if rate is None:
         return row
-    for seed, folder in finals(args, name, rate).cells().items():
-        summary = read_summary(folder)
+    for label, folder in finals(args, name, rate).cells():
+        seed, summary = label["seed"], read_summary(folder)
         row["target"] = summary["target"]
         row["rounds"][seed] = summary["rounds_to_target"]
         row["wall_s"][seed] = summary["wall_s"]

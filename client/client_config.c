@@ -14,7 +14,7 @@
 
 static const char *const mode_words[] = {"listen", "poll", NULL};
 static const char *const congestion_words[] = {"gated", "standard", NULL};
-static const char *const feedback_words[] = {"on", "off", NULL};
+static const char *const feedback_words[] = {"on", "off", "auto", NULL};
 static const char *const level_words[] = {"error", "warning", "info", "debug", NULL};
 
 static const struct covey_field policy_fields[] = {
@@ -94,7 +94,8 @@ static const struct covey_field config_fields[] = {
 static const struct covey_client_config defaults = {
     .server_name = (char *)(uintptr_t) "",
     .state = (char *)(uintptr_t) "state",
-    .feedback_rounds = 10,
+    .error_feedback = COVEY_FEEDBACK_AUTO,
+    .feedback_rounds = 100,
     .exit_when_done = false,
     .keep_last = true,
     .metrics = true,
@@ -211,6 +212,13 @@ void covey_client_config_free(struct covey_client_config *config)
     if (config->server != NULL)
         covey_yaml_free(config_fields, config, &defaults);
     *config = (struct covey_client_config){0};
+}
+
+bool covey_client_keeps_residual(int64_t feedback, const struct covey_codec *codec)
+{
+    if (strcmp(codec->name, "raw32") == 0)
+        return false;
+    return feedback == COVEY_FEEDBACK_ON || (feedback == COVEY_FEEDBACK_AUTO && !codec->unbiased);
 }
 
 enum covey_status covey_client_config_path(const struct covey_client_config *config, const char *name,

@@ -24,7 +24,7 @@ struct estimate {
     struct covey_recipe recipe;
     const char *codec, *downlink;
     uint32_t examples;
-    bool feedback;
+    int64_t feedback; /* enum covey_feedback */
     const struct covey_engine *engine;
     struct covey_training_plan *plan;
     struct covey_model_summary summary;
@@ -44,7 +44,7 @@ static enum covey_status estimate(struct estimate *e, struct covey_error *err)
     struct covey_codec codec, downlink;
     struct covey_memory_use use;
     COVEY_TRY(covey_codec_parse(e->codec, &codec, err));
-    COVEY_TRY(covey_codec_parse(e->downlink, &downlink, err));
+    COVEY_TRY(covey_codec_parse_downlink(e->downlink, &downlink, err));
     COVEY_TRY(covey_model_summarise(e->model, &e->summary, err));
     const struct covey_training_options options = {
         .engine = e->engine, .recipe = &e->recipe, .examples = e->examples};
@@ -170,7 +170,7 @@ static int read_recipe(const struct covey_command *command, const char *optimise
 
 int covey_command_plan(const struct covey_command *command, int argc, char **argv)
 {
-    struct estimate e = {.codec = "int8", .downlink = "fp16", .feedback = true};
+    struct estimate e = {.codec = "int8", .downlink = "fp16", .feedback = COVEY_FEEDBACK_AUTO};
     struct covey_error err = {0};
     const char *name, *batch = "10", *examples = "600", *epochs = "1", *optimiser = NULL;
     int plain = 0, no_feedback = 0, json = 0;
@@ -195,7 +195,8 @@ int covey_command_plan(const struct covey_command *command, int argc, char **arg
     if (result >= 0)
         return result;
     e.engine = plain ? &covey_engine_plain : NULL;
-    e.feedback = !no_feedback;
+    if (no_feedback)
+        e.feedback = COVEY_FEEDBACK_OFF;
     e.model = calloc(1, sizeof *e.model);
     enum covey_status status = e.model == NULL
                                    ? covey_fail(&err, COVEY_NO_MEMORY, "no memory for a model description")

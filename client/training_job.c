@@ -65,8 +65,7 @@ static enum covey_status make_trainer(struct covey_training_job *job, struct cov
 static enum covey_status make_buffers(struct covey_training_job *job, struct covey_error *err)
 {
     size_t n = job->model->layout.update_count;
-    /* raw32 keeps nothing back */
-    job->feedback = job->config->error_feedback == COVEY_FEEDBACK_ON && strcmp(job->codec.name, "raw32") != 0;
+    job->feedback = covey_client_keeps_residual(job->config->error_feedback, &job->codec);
     if (job->feedback)
         COVEY_TRY(make_room((void **)&job->residual, &job->residual_bytes, n, sizeof *job->residual, err));
     job->memory_count = covey_local_memory_count(&job->plan.recipe, &job->model->layout);
@@ -333,14 +332,14 @@ void covey_training_job_deinit(struct covey_training_job *job)
     job->scratch = NULL;
 }
 
-void covey_client_memory(const char *codec, bool feedback, uint64_t count, uint64_t update_count,
+void covey_client_memory(const char *codec, int64_t feedback, uint64_t count, uint64_t update_count,
                          struct covey_client_memory *out)
 {
     struct covey_codec parsed;
     *out = (struct covey_client_memory){.parameters = 2 * 4 * count, .stack = 16384};
     if (covey_codec_parse(codec, &parsed, NULL) != COVEY_OK)
         return;
-    out->residual = feedback && strcmp(codec, "raw32") != 0 ? 4 * update_count : 0;
+    out->residual = covey_client_keeps_residual(feedback, &parsed) ? 4 * update_count : 0;
     out->message = covey_upload_room_bytes(&parsed, (size_t)update_count);
     out->codec = covey_codec_scratch_bytes(&parsed, (size_t)update_count);
 }

@@ -297,6 +297,8 @@ static void print_client(FILE *out, const struct real_run *run, uint32_t device,
     char relay[16];
     covey_world_device(run->world, device, &kind);
     real_relay_address(kind.link_class, relay);
+    static const char *const words[] = {
+        [COVEY_FEEDBACK_ON] = "on", [COVEY_FEEDBACK_OFF] = "off", [COVEY_FEEDBACK_AUTO] = "auto"};
     (void)fprintf(out,
                   "# Made by covey-sim run --real. The server's address is a relay's, with the link's round "
                   "trip, loss and rate.\n"
@@ -310,8 +312,7 @@ static void print_client(FILE *out, const struct real_run *run, uint32_t device,
                   "error_feedback: %s\n"
                   "clip_norm: %.17g\n"
                   "log: {level: info}\n",
-                  relay, run->port, scenario->feedback == COVEY_FEEDBACK_ON ? "on" : "off",
-                  scenario->clip_norm);
+                  relay, run->port, words[scenario->feedback], scenario->clip_norm);
     if (scenario->feedback_rounds > 0)
         (void)fprintf(out, "feedback_rounds: %lld\n", (long long)scenario->feedback_rounds);
     print_data(out, "data", share, "");

@@ -27,7 +27,7 @@ static const char *const networks[] = {"table", "exact", NULL};
 static const char *const attacks[] = {
     "none",  "label-flip", "sign-flip", "noise", "bit-flip", "model-replacement", "nan", "stale",
     "sybil", "mimic",      "alie",      "ipm",   NULL};
-static const char *const feedbacks[] = {"on", "off", NULL};
+static const char *const feedbacks[] = {"on", "off", "auto", NULL};
 static const char *const ranges[] = {"scale", "refuse", NULL};
 
 static const struct covey_field data_fields[] = {
@@ -156,8 +156,8 @@ const struct scenario_keys scenario_defaults = {
             .strategy = WORD("fedavg"),
             .server_rate = 1,
             .weight_cap = COVEY_UPDATE_EXAMPLES,
-            .feedback = COVEY_FEEDBACK_ON,
-            .feedback_rounds = 10,
+            .feedback = COVEY_FEEDBACK_AUTO,
+            .feedback_rounds = 100,
             .store_bytes = 1ll << 30,
             .evaluate_every = 1,
             .devices_judged = 0,

@@ -60,8 +60,7 @@ static enum covey_status cut_test_part(struct covey_simulation *sim, struct cove
 static enum covey_status make_store(struct covey_simulation *sim, struct covey_error *err)
 {
     const struct covey_layout *layout = &sim->fleet.layout;
-    const bool feedback =
-        sim->scenario->feedback == COVEY_FEEDBACK_ON && strcmp(sim->server.codec.name, "raw32") != 0;
+    const bool feedback = covey_client_keeps_residual(sim->scenario->feedback, &sim->server.codec);
     const size_t values = (feedback ? layout->update_count : 0) + layout->count - layout->shared_count +
                           covey_local_memory_count(&sim->server.recipe, layout);
     const struct covey_round_rules *rules = &sim->server.rules;

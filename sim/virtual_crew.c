@@ -103,8 +103,8 @@ enum covey_status covey_crew_create(const struct covey_crew_config *config, stru
     crew->update_count = layout->update_count;
     crew->personal_count = layout->count - layout->shared_count;
     crew->memory_count = config->store == NULL ? 0 : covey_local_memory_count(config->recipe, layout);
-    crew->feedback = config->store != NULL && config->fleet->scenario->feedback == COVEY_FEEDBACK_ON &&
-                     strcmp(config->codec->name, "raw32") != 0;
+    crew->feedback = config->store != NULL &&
+                     covey_client_keeps_residual(config->fleet->scenario->feedback, config->codec);
     crew->room_bytes = covey_upload_room_bytes(config->codec, layout->update_count);
     const size_t batch = COVEY_CREW_KEPT_BYTES / crew->room_bytes;
     crew->batch = batch < 1 ? 1 : batch < COVEY_CREW_FOLD_BATCH ? (uint32_t)batch : COVEY_CREW_FOLD_BATCH;

@@ -91,6 +91,7 @@ federation: tiny
 exit_when_done: true
 reconnect_ms: 100
 reconnect_limit_ms: 1000
+error_feedback: on
 data: {{inputs: [{self.path(f"data/{name}/x.idx")}], labels: [{self.path(f"data/{name}/y.idx")}], scale: 0.005}}
 log: {{level: info}}
 """)

@@ -75,12 +75,12 @@ static void start_device(struct real_device *device, uint32_t number, const stru
     (void)snprintf(device->folder, sizeof device->folder, "%s/%s", folder, device->name);
     (void)snprintf(text, sizeof text, "mkdir -p '%s'", device->folder);
     cr_assert_eq(system(text), 0);
+    static const char *const feedback[] = {"on", "off", "auto"};
     (void)snprintf(
         text, sizeof text,
         "server: \"server:5684\"\nserver_name: localhost\nfederation: little\nexit_when_done: true\n"
         "reconnect_ms: 100\nerror_feedback: %s\nfeedback_rounds: %lld\nclip_norm: %g\n",
-        scenario->feedback == COVEY_FEEDBACK_ON ? "on" : "off", (long long)scenario->feedback_rounds,
-        scenario->clip_norm);
+        feedback[scenario->feedback], (long long)scenario->feedback_rounds, scenario->clip_norm);
     cr_assert_eq(covey_client_config_load_text(device->folder, text, &device->config, &err), COVEY_OK, "%s",
                  err.text);
     device->share = calloc(covey_partition_most(fleet->partition), sizeof *device->share);
@@ -187,6 +187,8 @@ Test(virtual_federation, ends_with_the_model_of_the_real_one, .timeout = 300)
         {"codec=int8", "downlink=fp16", "error_feedback=on", "seed=4"},
         {"codec=int4", "downlink=int8", "error_feedback=on", "clip_norm=.5"},
         {"codec=raw32", "downlink=raw32", "server_rate=.5", "seed=5"},
+        {"codec=ec:1", "downlink=raw32", "error_feedback=auto", "seed=6"},
+        {"codec=mask:.2", "downlink=raw32", "error_feedback=auto", "seed=7"},
         {"codec=int8", "downlink=raw32", "model=personal.yaml", "error_feedback=on"},
         {"codec=int8", "train.algorithm=client-momentum", "train.strength=.5", "error_feedback=on"},
     };

@@ -98,7 +98,7 @@ struct covey_client_memory {
     uint64_t codec;      /* the codec's scratch */
     uint64_t stack;      /* of the training thread, touched */
 };
-void covey_client_memory(const char *codec, bool feedback, uint64_t count, uint64_t update_count,
+void covey_client_memory(const char *codec, int64_t feedback, uint64_t count, uint64_t update_count,
                          struct covey_client_memory *out);
 
 #endif

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "covey/codec.h"
 #include "covey/dataset_load.h"
 #include "covey/limits.h"
 #include "covey/log.h"
@@ -23,7 +24,8 @@
 #define COVEY_CLIENT_PORT 5684  /* coaps, RFC 7252 section 6.2 */
 
 enum covey_link_mode { COVEY_MODE_LISTEN, COVEY_MODE_POLL };
-enum covey_feedback { COVEY_FEEDBACK_ON, COVEY_FEEDBACK_OFF };
+/* AUTO: with codecs that are not unbiased. */
+enum covey_feedback { COVEY_FEEDBACK_ON, COVEY_FEEDBACK_OFF, COVEY_FEEDBACK_AUTO };
 
 /* When a device may train. All zero: always. */
 struct covey_client_policy {
@@ -70,6 +72,9 @@ COVEY_MUST_CHECK enum covey_status covey_client_config_load_text(const char *dir
                                                                  struct covey_client_config *out,
                                                                  struct covey_error *err);
 void covey_client_config_free(struct covey_client_config *config); /* an all-zero one is legal */
+
+/* Whether a device keeps what this codec could not send. feedback: enum covey_feedback. raw32 sends all. */
+bool covey_client_keeps_residual(int64_t feedback, const struct covey_codec *codec);
 
 /* DIR/NAME, or NAME itself when it is absolute. LIMIT when it does not fit. */
 COVEY_MUST_CHECK enum covey_status covey_client_config_path(const struct covey_client_config *config,

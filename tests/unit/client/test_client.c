@@ -143,7 +143,7 @@ Test(client, the_residual_follows_what_the_server_says)
 {
     static uint8_t pending[4096], before[4096], after[4096];
     for (int taken = 0; taken < 2; taken++) {
-        client_rig_start(&rig, "", false);
+        client_rig_start(&rig, "error_feedback: on\n", false);
         open_client();
         tiny_server_assign(&rig.server, 1, "int8");
         client_rig_until(&rig, rig.reported == 1);
@@ -354,7 +354,7 @@ Test(client, the_residual_goes_with_its_codec)
         const char *codec, *kept;
     } rounds[] = {{"int8", "int8"}, {"int4", "int4"}, {"int4", "int4"}, {"fp16", "fp16"}};
     char codec[COVEY_CODEC_NAME_BYTES];
-    client_rig_start(&rig, "", false);
+    client_rig_start(&rig, "error_feedback: on\n", false);
     open_client();
     for (uint8_t i = 0; i < 4; i++) {
         tiny_server_assign(&rig.server, (uint8_t)(i + 1), rounds[i].codec);

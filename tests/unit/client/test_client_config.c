@@ -47,7 +47,7 @@ Test(client_config, defaults)
     struct covey_error err;
     char path[COVEY_FILE_PATH_BYTES];
     cr_assert(load(LEAST, &config, &err) == COVEY_OK, "%s", err.text);
-    cr_assert(config.mode == COVEY_MODE_LISTEN && config.error_feedback == COVEY_FEEDBACK_ON &&
+    cr_assert(config.mode == COVEY_MODE_LISTEN && config.error_feedback == COVEY_FEEDBACK_AUTO &&
               config.keep_last);
     cr_assert(config.reconnect_ms == 1000 && !config.exit_when_done && config.log.level == COVEY_LOG_INFO);
     cr_assert(covey_client_config_path(&config, config.state, path, NULL) == COVEY_OK);
@@ -105,5 +105,24 @@ Test(client_config, refused_with_file_and_line)
         cr_assert(strstr(err.text, cases[i].says) != NULL && strstr(err.text, "client.yaml") != NULL,
                   "'%s': %s", cases[i].text, err.text);
         cr_assert(config.server == NULL);
+    }
+}
+
+/* By itself, a device keeps a residual of what is not unbiased. */
+Test(client_config, residuals)
+{
+    static const struct {
+        const char *codec;
+        bool on, by_itself;
+    } rows[] = {{"raw32", false, false},  {"int8", true, false},       {"eden1", true, false},
+                {"mask:.1", true, false}, {"fp16", true, true},        {"ec:1", true, true},
+                {"stc:.01", true, true},  {"mask:.1:fp16", true, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct covey_codec codec;
+        cr_assert_eq(covey_codec_parse(rows[i].codec, &codec, NULL), COVEY_OK);
+        cr_expect_eq(covey_client_keeps_residual(COVEY_FEEDBACK_ON, &codec), rows[i].on, "%s", rows[i].codec);
+        cr_expect(!covey_client_keeps_residual(COVEY_FEEDBACK_OFF, &codec));
+        cr_expect_eq(covey_client_keeps_residual(COVEY_FEEDBACK_AUTO, &codec), rows[i].by_itself, "%s",
+                     rows[i].codec);
     }
 }
