@@ -13,6 +13,9 @@ add_library(covey_flags INTERFACE)
 target_compile_options(covey_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes
     -fno-math-errno -ffp-contract=off -fstack-protector-strong $<$<BOOL:${COVEY_WERROR}>:-Werror>)
 target_compile_definitions(covey_flags INTERFACE _GNU_SOURCE COVEY_VERSION="${PROJECT_VERSION}")
+if(CMAKE_SIZEOF_VOID_P EQUAL 4) # readdir and stat fail on file systems with large numbers otherwise
+    target_compile_definitions(covey_flags INTERFACE _FILE_OFFSET_BITS=64)
+endif()
 if(COVEY_SANITIZE STREQUAL "address")
     add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=address,undefined)
