@@ -1,4 +1,5 @@
-/* covey-bench codec --codec NAME --dist normal|laplace|student3|FILE.npy --dim N --seed S [--runs R] [--json]
+/* covey-bench codec --codec NAME --dist normal|laplace|student3|FILE.npy --dim N --seed S [--runs R]
+ *     [--kernels avx512|avx2|plain] [--json]
  *
  * bits_per_param  from the whole stream, header included
  * nmse            ||decoded - x||^2 / ||x||^2, mean of four seeds of the rounding
@@ -15,6 +16,7 @@
 #include "covey/json.h"
 #include "covey/limits.h"
 #include "covey/strategy.h"
+#include "kernel_choice.h"
 #include "measure.h"
 #include "vector_source.h"
 
@@ -69,11 +71,11 @@ static enum covey_status measure_error(struct trial *trial, struct covey_error *
 static enum covey_status measure_coding(struct trial *trial, struct covey_error *err)
 {
     for (uint64_t run = 0; run < trial->runs; run++) {
-        const uint64_t start = bench_now_ns();
+        const uint64_t start = bench_thread_ns();
         COVEY_TRY(encode(trial, run, err));
-        const uint64_t middle = bench_now_ns();
+        const uint64_t middle = bench_thread_ns();
         COVEY_TRY(covey_codec_decode(stream_of(trial), trial->dim, trial->decoded, err));
-        const uint64_t end = bench_now_ns();
+        const uint64_t end = bench_thread_ns();
         const double encoding = (double)(middle - start) / (double)trial->dim;
         const double decoding = (double)(end - middle) / (double)trial->dim;
         trial->encode_ns = run == 0 || encoding < trial->encode_ns ? encoding : trial->encode_ns;
@@ -100,9 +102,9 @@ static enum covey_status measure_fold(struct trial *trial, size_t at_once, doubl
     for (size_t i = 0; i < at_once; i++)
         updates[i] = (struct covey_contribution){stream_of(trial), 600, i};
     for (uint64_t run = 0; run < trial->runs && status == COVEY_OK; run++) {
-        const uint64_t start = bench_now_ns();
+        const uint64_t start = bench_thread_ns();
         status = covey_aggregation_add(aggregation, updates, at_once, verdicts, err);
-        const double ns = (double)(bench_now_ns() - start) / (double)trial->dim / (double)at_once;
+        const double ns = (double)(bench_thread_ns() - start) / (double)trial->dim / (double)at_once;
         *out = run == 0 || ns < *out ? ns : *out;
         if (status == COVEY_OK && verdicts[0].status != COVEY_OK) {
             *err = verdicts[0].error;
@@ -160,10 +162,11 @@ static enum covey_status run(struct trial *trial, struct covey_error *err)
 
 int bench_codec(int argc, char **argv)
 {
-    static const char *const values[] = {"codec", "dist", "dim", "seed", "runs", NULL};
+    static const char *const values[] = {"codec", "dist", "dim", "seed", "runs", "kernels", NULL};
     static const char *const flags[] = {"json", NULL};
     struct covey_error err = {0};
-    if (bench_check_options(argc, argv, values, flags) != 0)
+    if (bench_check_options(argc, argv, values, flags) != 0 ||
+        bench_choose_kernels(bench_option(argc, argv, "kernels", NULL)) != 0)
         return 2;
     struct trial trial = {.dist = bench_option(argc, argv, "dist", "normal"),
                           .dim = bench_number(argc, argv, "dim", 1u << 20, 1, COVEY_MODEL_PARAMETERS),

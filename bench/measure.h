@@ -18,7 +18,8 @@ uint64_t bench_number(int argc, char **argv, const char *name, uint64_t fallback
  * standard error what is unknown. */
 int bench_check_options(int argc, char **argv, const char *const *values, const char *const *flags);
 
-uint64_t bench_now_ns(void); /* monotonic */
+uint64_t bench_now_ns(void);    /* monotonic */
+uint64_t bench_thread_ns(void); /* that this thread was given a processor: others' load is not in it */
 
 /* values is reordered by bench_median. */
 double bench_minimum(const double *values, size_t count);

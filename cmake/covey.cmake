@@ -23,6 +23,8 @@ elseif(COVEY_SANITIZE STREQUAL "thread")
     add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
     add_link_options(-fsanitize=thread)
 endif()
+# Of the inner loops' files for AVX-512; what must be there at run time: covey/vectors_x86.h.
+set(COVEY_AVX512_OPTIONS -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
 
 # Mbed TLS and libcoap come from the private prefix that scripts/bootstrap made.
 set(COVEY_DEPS ${PROJECT_SOURCE_DIR}/.deps/${CMAKE_SYSTEM_PROCESSOR} CACHE PATH "prefix made by scripts/bootstrap")

@@ -1,6 +1,7 @@
 /* The bodies of covey_entropy_kernels, as plain loops that vectorise. Included once by each file that
- * compiles them for one kind of machine; that file defines KERNELS (the table's name), KERNELS_NAME, and
- * KERNELS_LANES if it has the loops over lanes by itself: decode_lanes and encode_lanes. */
+ * compiles them for one kind of machine; that file defines KERNELS (the table's name), KERNELS_NAME,
+ * KERNELS_LANES if it has the loops over lanes by itself: decode_lanes and encode_lanes, and KERNELS_SCANS if
+ * it has count_tokens and find_outside. */
 #include <string.h>
 
 #include "entropy_kernels.h"
@@ -40,6 +41,7 @@ static void make_low_bits(const struct covey_token_rule *rule, const float *rest
         low[i] = (uint8_t)(code_of(x[i], inverse, rounding) & mask);
 }
 
+#ifndef KERNELS_SCANS
 /* Few tokens, of which the most are the same: comparisons are faster than counters. Returns 0 where there are
  * others than -3 to 3. */
 #define FEW_TOKENS 2048 /* at once: 64 counters of at most 32 */
@@ -117,6 +119,7 @@ static size_t find_outside(const int8_t *tokens, size_t count, int32_t lowest, i
     }
     return found;
 }
+#endif
 
 static void make_levels(const struct covey_level_rule *rule, const int8_t *restrict tokens, size_t count,
                         int32_t *restrict levels)

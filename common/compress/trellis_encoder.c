@@ -270,22 +270,52 @@ static uint32_t length_of(uint32_t value) /* bits below the leading one */
     return 31 - (uint32_t)__builtin_clz(value);
 }
 
-static bool escapes(const struct encoding *encoding, size_t i)
+static uint32_t symbol_magnitude(const struct encoding *encoding, size_t i)
 {
     const int v = encoding->symbols[i];
-    return covey_trellis_escapes(&encoding->model, (uint32_t)(v < 0 ? -v : v));
+    return (uint32_t)(v < 0 ? -v : v);
+}
+
+/* Indices of the symbols above `direct` among those from `at` on, of one tile at the most. Returns how many
+ * are in the tile; *found: how many indices, which count from `at`. */
+static size_t find_above(const struct encoding *encoding, size_t at, size_t last, int32_t direct,
+                         uint16_t *indices, size_t *found)
+{
+    const size_t n = last - at < COVEY_DECODE_VALUES ? last - at : COVEY_DECODE_VALUES;
+    *found = covey_entropy_kernels_at(0)->outside(encoding->symbols + at, n, -direct, direct, indices);
+    return n;
+}
+
+/* Indices of the symbols that escape, likewise. */
+static size_t find_escapes(const struct encoding *encoding, size_t at, size_t last, uint16_t *indices,
+                           size_t *found)
+{
+    const struct covey_trellis_model *model = &encoding->model;
+    const int32_t direct = model->rows[0] <= model->rows[1] ? 2 * model->rows[0] - 1 : 2 * model->rows[1];
+    size_t candidates;
+    const size_t n = find_above(encoding, at, last, direct, indices, &candidates);
+    *found = 0;
+    for (size_t i = 0; i < candidates; i++) {
+        indices[*found] = indices[i];
+        *found += covey_trellis_escapes(model, symbol_magnitude(encoding, at + indices[i]));
+    }
+    return n;
 }
 
 /* Bits that the escapes take beyond what the model, which knows magnitudes mod 4 only, thinks. */
 static double escape_bits(const struct encoding *encoding)
 {
     double bits = 0;
-    for (size_t i = 0; i < encoding->count; i++) {
-        const int v = encoding->symbols[i];
-        const uint32_t magnitude = (uint32_t)(v < 0 ? -v : v);
-        if (magnitude > COVEY_TRELLIS_DIRECT)
-            bits += 2 * (length_of(further_of(&encoding->model, magnitude_of(encoding, i))) -
+    uint16_t indices[COVEY_DECODE_VALUES];
+    size_t found;
+    for (size_t at = 0; at < encoding->count;) {
+        const size_t first = at;
+        at += find_above(encoding, at, encoding->count, COVEY_TRELLIS_DIRECT, indices, &found);
+        for (size_t i = 0; i < found; i++) {
+            const uint32_t magnitude = symbol_magnitude(encoding, first + indices[i]);
+            bits += 2 * (length_of(further_of(&encoding->model, magnitude_of(encoding, first + indices[i]))) -
                          length_of(further_of(&encoding->model, magnitude)));
+        }
     }
     return bits;
 }
@@ -417,19 +447,21 @@ static bool search_vector(struct encoding *encoding)
 /* Where values of magnitudes 1, 2 and above are to be found, from the symbols of some tiles. */
 static void make_moves(struct encoding *encoding)
 {
-    int64_t sums[3] = {0}, counts[3] = {0};
+    int64_t by_symbol[256] = {0}, sums[3] = {0}, counts[3] = {0};
+    uint32_t occurrences[256] = {0};
     const size_t every = encoding->count / (2 * SAMPLE); /* tiles, of which one is looked at */
     const size_t stride = (every < 1 ? 1 : every) * COVEY_DECODE_VALUES;
     for (size_t at = 0; at < encoding->count; at += stride) {
         const size_t left = encoding->count - at, n = left < COVEY_DECODE_VALUES ? left : COVEY_DECODE_VALUES;
-        for (size_t i = at; i < at + n; i++) {
-            const int v = encoding->symbols[i], magnitude = v < 0 ? -v : v;
-            if (v == 0 || magnitude > COVEY_TRELLIS_DIRECT)
-                continue;
-            const int kind = magnitude < 3 ? magnitude - 1 : 2;
-            sums[kind] += (v < 0 ? -encoding->q[i] : encoding->q[i]) - COVEY_TRELLIS_STEP * magnitude;
-            counts[kind]++;
-        }
+        covey_entropy_kernels_at(0)->count(encoding->symbols + at, n, occurrences);
+        for (size_t i = at; i < at + n; i++)
+            by_symbol[(uint8_t)encoding->symbols[i]] += encoding->q[i];
+    }
+    for (int magnitude = 1; magnitude <= COVEY_TRELLIS_DIRECT; magnitude++) {
+        const int kind = magnitude < 3 ? magnitude - 1 : 2;
+        const int64_t n = (int64_t)occurrences[magnitude] + occurrences[256 - magnitude];
+        sums[kind] += by_symbol[magnitude] - by_symbol[256 - magnitude] - n * COVEY_TRELLIS_STEP * magnitude;
+        counts[kind] += n;
     }
     for (int kind = 0; kind < 3; kind++) {
         const double move = counts[kind] == 0 ? 0
@@ -447,13 +479,18 @@ static void make_moves(struct encoding *encoding)
 /* The longest code that is needed. */
 static void set_longest(struct encoding *encoding)
 {
+    uint16_t indices[COVEY_DECODE_VALUES];
+    size_t found;
     encoding->model.longest = 0;
-    for (size_t i = 0; encoding->model.has_escape && i < encoding->count; i++) {
-        if (!escapes(encoding, i))
-            continue;
-        const uint32_t length = length_of(further_of(&encoding->model, magnitude_of(encoding, i)));
-        if (length > encoding->model.longest)
-            encoding->model.longest = (uint8_t)length;
+    for (size_t at = 0; encoding->model.has_escape && at < encoding->count;) {
+        const size_t first = at;
+        at += find_escapes(encoding, at, encoding->count, indices, &found);
+        for (size_t i = 0; i < found; i++) {
+            const uint32_t magnitude = magnitude_of(encoding, first + indices[i]);
+            const uint32_t length = length_of(further_of(&encoding->model, magnitude));
+            if (length > encoding->model.longest)
+                encoding->model.longest = (uint8_t)length;
+        }
     }
 }
 
@@ -462,14 +499,18 @@ static size_t pack_escapes(const struct encoding *encoding, size_t first, size_t
                            uint8_t *end)
 {
     struct covey_bit_writer bits = {.at = out, .limit = end};
-    for (size_t i = first; encoding->model.has_escape && i < first + count; i++) {
-        if (!escapes(encoding, i))
-            continue;
-        const uint32_t value = further_of(&encoding->model, magnitude_of(encoding, i));
-        const uint32_t length = length_of(value);
-        covey_bits_write(&bits, 0, length);
-        covey_bits_write(&bits, 1, 1);
-        covey_bits_write(&bits, value & ((1u << length) - 1), length);
+    uint16_t indices[COVEY_DECODE_VALUES];
+    size_t found;
+    for (size_t at = first; encoding->model.has_escape && at < first + count;) {
+        const size_t tile = at;
+        at += find_escapes(encoding, at, first + count, indices, &found);
+        for (size_t i = 0; i < found; i++) {
+            const uint32_t value = further_of(&encoding->model, magnitude_of(encoding, tile + indices[i]));
+            const uint32_t length = length_of(value);
+            covey_bits_write(&bits, 0, length);
+            covey_bits_write(&bits, 1, 1);
+            covey_bits_write(&bits, value & ((1u << length) - 1), length);
+        }
     }
     covey_bits_flush(&bits);
     return bits.full ? SIZE_MAX : (size_t)(bits.at - out);

@@ -19,10 +19,10 @@ static uint32_t frequency_of(uint32_t code)
 
 static uint8_t code_of(double frequency)
 {
-    uint32_t code = 0;
-    while (code + 1 < FREQUENCY_CODES &&
-           2 * frequency > (double)(frequency_of(code) + frequency_of(code + 1)))
-        code++;
+    uint32_t code = 0; /* the first whose middle to the next is not below */
+    for (uint32_t half = FREQUENCY_CODES / 2; half > 0; half /= 2)
+        if (2 * frequency > (double)(frequency_of(code + half - 1) + frequency_of(code + half)))
+            code += half;
     return (uint8_t)code;
 }
 

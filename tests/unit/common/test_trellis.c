@@ -68,6 +68,50 @@ Test(trellis, every_table_gives_the_same_bits)
     }
 }
 
+/* Any bytes decode, to the same in every table: also what no encoder would write. */
+Test(trellis, every_table_decodes_the_same)
+{
+    enum { GROUPS = 200, COUNT = GROUPS * COVEY_RANS_LANES, BYTES = 4 * COUNT };
+    static uint32_t slots[2 * COVEY_TRELLIS_SLOTS];
+    static uint8_t bytes[BYTES];
+    static int8_t symbols[2][COUNT];
+    struct covey_random random;
+    covey_random_init(&random, 4, 0, 0, COVEY_PURPOSE_TEST);
+    for (size_t i = 0; i < BYTES; i++)
+        bytes[i] = (uint8_t)covey_random_u32(&random);
+    for (uint32_t i = 0; i < 2 * COVEY_TRELLIS_SLOTS;) { /* runs of slots, all even frequencies */
+        const uint32_t left = COVEY_TRELLIS_SLOTS - i % COVEY_TRELLIS_SLOTS;
+        uint32_t n = 1 + covey_random_below(&random, 900);
+        n = n > left ? left : n;
+        const uint32_t v = 2 * covey_random_below(&random, 128) + i / COVEY_TRELLIS_SLOTS;
+        for (uint32_t j = 0; j < n && n < COVEY_TRELLIS_SLOTS; j++)
+            slots[i + j] = 2 * n | 2 * j << COVEY_RANS_BITS | (v & 0xFF) << 24;
+        i += n;
+    }
+    for (size_t k = 0; covey_trellis_kernels_at(k) != NULL; k++) {
+        uint32_t lanes[2][COVEY_RANS_LANES], states[2][COVEY_RANS_LANES];
+        const uint8_t *words[2] = {bytes, bytes};
+        size_t groups[2];
+        for (int i = 0; i < 2; i++) {
+            const struct covey_trellis_kernels *these =
+                i == 0 ? &covey_trellis_kernels_plain : covey_trellis_kernels_at(k);
+            for (uint32_t lane = 0; lane < COVEY_RANS_LANES; lane++) {
+                lanes[i][lane] = lane % 3 == 0 ? lane : COVEY_RANS_LOW + 7654321 * lane;
+                states[i][lane] = lane % 8;
+            }
+            groups[i] =
+                these->decode(slots, lanes[i], states[i], &words[i], bytes + BYTES, GROUPS, symbols[i]);
+        }
+        cr_assert_eq(groups[0], groups[1]);
+        cr_expect_gt(groups[0], 0);
+        cr_expect_eq(words[0], words[1]);
+        cr_expect_eq(memcmp(lanes[0], lanes[1], sizeof lanes[0]), 0);
+        cr_expect_eq(memcmp(states[0], states[1], sizeof states[0]), 0);
+        cr_expect_eq(memcmp(symbols[0], symbols[1], sizeof symbols[0]), 0, "%s",
+                     covey_trellis_kernels_at(k)->name);
+    }
+}
+
 static int32_t cost_of(const struct covey_trellis_costs *costs, int32_t q, int32_t v)
 {
     const int32_t row = abs(v) / 2;
