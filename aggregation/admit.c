@@ -70,6 +70,20 @@ static bool read_header(struct reading *reading)
     return true;
 }
 
+/* A stream whose side records bound the values. */
+static enum covey_status read_bounds(struct reading *reading)
+{
+    for (;;) {
+        const size_t first = reading->decoder.position;
+        size_t count;
+        float most;
+        COVEY_TRY(covey_decoder_next_peak(&reading->decoder, &most, &count));
+        if (count == 0)
+            return COVEY_OK;
+        raise_peaks(reading, first, count, most);
+    }
+}
+
 static enum covey_status read_values(struct reading *reading, bool wants_peaks, bool wants_norm)
 {
     const struct covey_fold_kernels *kernels = covey_fold_kernels_at(0);
@@ -136,7 +150,14 @@ enum covey_status covey_admit(struct covey_bytes stream, const struct covey_admi
         status = read_scales(&reading);
         has_peaks = true;
     }
+    if (!has_peaks && !wants_norm && covey_decoder_has_peaks(&reading.decoder)) {
+        status = read_bounds(&reading);
+        has_peaks = status == COVEY_OK && fitting_scale(rule, peaks) == 1.0; /* else the values must tell */
+    }
     if (status == COVEY_OK && (wants_norm || !has_peaks)) {
+        if (!has_peaks)
+            memset(peaks, 0, rule->tensor_count * sizeof *peaks);
+        reading.tensor = 0;
         status = covey_decoder_seek(&reading.decoder, 0);
         if (status == COVEY_OK)
             status = read_values(&reading, !has_peaks, wants_norm);

@@ -5,6 +5,8 @@
  * nmse            ||decoded - x||^2 / ||x||^2, mean of four seeds of the rounding
  * bias            <decoded - x, x> / ||x||^2, mean of the same four: 0 for an unbiased codec, -nmse for one
  * that reconstructs at the conditional mean
+ * copy_ns_per_param, rotate_gb_per_s  for comparison, in the same run: memcpy of the values, and the rotation
+ * of a tile of 4,096 in the cache
  * *_ns_per_param  minimum of the runs, one thread; fold from the stream to the accumulator, admission
  * included: one update a call, and (fold16) sixteen a call, for each */
 #include <stdio.h>
@@ -16,12 +18,14 @@
 #include "covey/json.h"
 #include "covey/limits.h"
 #include "covey/strategy.h"
+#include "eden_kernels.h"
 #include "kernel_choice.h"
 #include "measure.h"
 #include "vector_source.h"
 
 #define SEEDS 4
 #define AT_ONCE 16
+#define ROTATIONS 100
 
 int bench_codec(int argc, char **argv);
 
@@ -35,6 +39,7 @@ struct trial {
     void *scratch;
     size_t capacity, stream_bytes, scratch_bytes;
     double nmse, bias, encode_ns, decode_ns, fold_ns, fold16_ns; /* times a parameter */
+    double copy_ns, rotate_gbps;
 };
 
 static enum covey_status encode(struct trial *trial, uint64_t seed, struct covey_error *err)
@@ -87,7 +92,9 @@ static enum covey_status measure_coding(struct trial *trial, struct covey_error 
 static enum covey_status measure_fold(struct trial *trial, size_t at_once, double *out,
                                       struct covey_error *err)
 {
+    const int16_t exponent = 12; /* room for the bounds of rotated streams too, as after a round of them */
     const struct covey_aggregation_plan plan = {.ends = &trial->dim,
+                                                .exponents = &exponent,
                                                 .tensor_count = 1,
                                                 .updates_max = trial->runs * at_once,
                                                 .weight_max = 600,
@@ -115,6 +122,27 @@ static enum covey_status measure_fold(struct trial *trial, size_t at_once, doubl
     return status;
 }
 
+static void measure_machine(struct trial *trial)
+{
+    const struct covey_eden_kernels *kernels = covey_eden_kernels_at(0);
+    static float tile[COVEY_DECODE_VALUES]; /* zeros stay zeros: no value grows */
+    uint32_t signs[COVEY_SIGN_WORDS];
+    const uint32_t key[2] = {1, 2};
+    kernels->signs(key, 0, signs);
+    for (uint64_t run = 0; run < trial->runs; run++) {
+        const uint64_t start = bench_thread_ns();
+        memcpy(trial->decoded, trial->x, trial->dim * sizeof *trial->x);
+        const uint64_t middle = bench_thread_ns();
+        for (int i = 0; i < ROTATIONS; i++)
+            kernels->rotate(tile, signs, 0x1p-6f);
+        const double ns = (double)(bench_thread_ns() - middle);
+        const double copying = (double)(middle - start) / (double)trial->dim;
+        const double speed = ROTATIONS * (double)sizeof tile / ns;
+        trial->copy_ns = run == 0 || copying < trial->copy_ns ? copying : trial->copy_ns;
+        trial->rotate_gbps = speed > trial->rotate_gbps ? speed : trial->rotate_gbps;
+    }
+}
+
 static void print_json(const struct trial *trial)
 {
     char text[1024];
@@ -131,6 +159,8 @@ static void print_json(const struct trial *trial)
     covey_json_real(&json, "decode_ns_per_param", trial->decode_ns);
     covey_json_real(&json, "fold_ns_per_param", trial->fold_ns);
     covey_json_real(&json, "fold16_ns_per_param", trial->fold16_ns);
+    covey_json_real(&json, "copy_ns_per_param", trial->copy_ns);
+    covey_json_real(&json, "rotate_gb_per_s", trial->rotate_gbps);
     covey_json_close(&json, '}');
     puts(text);
 }
@@ -142,6 +172,8 @@ static void print_plain(const struct trial *trial)
     printf("  NMSE               %.4g\n  bias               %.2g\n", trial->nmse, trial->bias);
     printf("  ns a parameter     encode %.3f  decode %.3f  fold %.3f  fold of 16 at once %.3f\n",
            trial->encode_ns, trial->decode_ns, trial->fold_ns, trial->fold16_ns);
+    printf("  beside             copy %.3f ns a parameter, rotation %.1f GB/s\n", trial->copy_ns,
+           trial->rotate_gbps);
 }
 
 static enum covey_status run(struct trial *trial, struct covey_error *err)
@@ -157,7 +189,9 @@ static enum covey_status run(struct trial *trial, struct covey_error *err)
     COVEY_TRY(measure_error(trial, err));
     COVEY_TRY(measure_coding(trial, err));
     COVEY_TRY(measure_fold(trial, 1, &trial->fold_ns, err));
-    return measure_fold(trial, AT_ONCE, &trial->fold16_ns, err);
+    COVEY_TRY(measure_fold(trial, AT_ONCE, &trial->fold16_ns, err));
+    measure_machine(trial);
+    return COVEY_OK;
 }
 
 int bench_codec(int argc, char **argv)

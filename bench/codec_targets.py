@@ -40,7 +40,10 @@ AUTO_RATES = (0.1, 0.5, 1, 2, 4)
 SMALL = (("ec:.5", 7850, 0.02), ("ec:.1", 199210, 0.001))
 SMALL_SEEDS = 48
 # codec, ns to encode, ns to fold, on a machine with AVX-512
-TIMES = (("ec:1", 1.2, 1.0), ("tcq:1", 2.5, 1.3), ("int8", 0.35, 0.4))
+TIMES = (("ec:1", 1.2, 1.0), ("tcq:1", 2.5, 1.3), ("int8", 0.35, 0.4), ("eden1", None, None), ("eden4", None, None),
+         ("auto:1", None, None))
+ROTATION = 10  # GB/s
+TIME_RUNS = 40
 
 
 def parse():
@@ -102,11 +105,12 @@ class Bench:
             write_npy(path, DRAWN[dist], seed)
         return path
 
-    def run(self, codec, dist, dim, seed, runs):
-        key = (codec, dist, dim, seed, runs)
+    def run(self, codec, dist, dim, seed, runs, kernels=None):
+        key = (codec, dist, dim, seed, runs, kernels)
         if key not in self.known:
             command = [f"{self.options.bin}/covey-bench", "codec", "--codec", codec, "--dist", self._vector(dist, seed),
                        "--dim", str(dim), "--seed", str(seed), "--runs", str(runs), "--json"]
+            command += ["--kernels", kernels] if kernels else []
             done = subprocess.run(command, capture_output=True, text=True, timeout=600)
             if done.returncode != 0:
                 sys.exit(f"bench/run codec: {' '.join(command)} failed:\n{done.stderr[-2000:]}")
@@ -171,26 +175,46 @@ def small_rows(bench):
 
 
 def time_rows(bench):
+    """With each of the tables of kernels that the machine has; the targets are for the widest."""
+    rotation = {}
     for codec, encode, fold in TIMES:
-        row = bench.row(codec, "normal")
-        fold_ns = min(row["fold_ns"], row["fold16_ns"])
-        for name, found, target in (("encode", row["encode_ns"], encode), ("fold", fold_ns, fold)):
-            yield {"codec": codec, "what": name, "ns": found, "target": target, "met": bool(found <= target)}
+        found = {name: bench.run(codec, "normal", DIM, 1, TIME_RUNS, name) for name in kernels()}
+        for what, keys, target in (("encode", ("encode",), encode), ("decode", ("decode",), None),
+                                   ("fold", ("fold", "fold16"), fold)):
+            ns = {name: min(one[key + "_ns_per_param"] for key in keys) for name, one in found.items()}
+            first = next(iter(ns.values()))
+            yield {"codec": codec, "what": what, **ns, "target": target,
+                   "met": None if target is None else bool(first <= target),
+                   "copy": min(one["copy_ns_per_param"] for one in found.values())}
+        for name, one in found.items():
+            rotation[name] = max(rotation.get(name, 0), one["rotate_gb_per_s"])
+    yield {"codec": "rotation, GB/s", "what": "in the cache", **rotation, "target": ROTATION,
+           "met": bool(next(iter(rotation.values())) >= ROTATION), "copy": None}
 
 
-def machine():
-    model, flags = platform.processor() or platform.machine(), ""
+def kernels():
+    flags = machine_flags()
+    return [name for name, flag in (("avx512", "avx512bw"), ("avx2", "avx2")) if flag in flags] + ["plain"]
+
+
+def cpuinfo(key):
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             for line in file:
-                if line.startswith("model name"):
-                    model = line.split(":", 1)[1].strip()
-                if line.startswith("flags"):
-                    flags = line
+                if line.startswith(key):
+                    return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    vectors = [name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if f" {flag} " in flags + " "]
-    return f"{model}, {vectors[0] if vectors else 'no AVX2'}"
+    return ""
+
+
+def machine_flags():
+    return cpuinfo("flags").split()
+
+
+def machine():
+    names = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "no AVX2"}
+    return f"{cpuinfo('model name') or platform.processor() or platform.machine()}, {names[kernels()[0]]}"
 
 
 # ---- what is shown
@@ -235,10 +259,13 @@ def small_table(rows):
 
 
 def time_table(rows):
-    yield "| codec | | ns a value | wanted with AVX-512 | met here |"
-    yield "|---|---|---|---|---|"
+    names = kernels()
+    yield f"| codec | | {' | '.join(names)} | wanted with AVX-512 | met here |"
+    yield "|---|---|" + "---|" * len(names) + "---|---|"
     for row in rows:
-        yield f"| `{row['codec']}` | {row['what']} | {row['ns']:.2f} | {row['target']} | {verdict(row)} |"
+        wanted = "" if row["target"] is None else row["target"]
+        found = " | ".join(f"{row[name]:.2f}" for name in names)
+        yield f"| `{row['codec']}` | {row['what']} | {found} | {wanted} | {verdict(row)} |"
 
 
 def picture(bench):
@@ -258,19 +285,24 @@ def picture(bench):
 
 def main():
     options = parse()
+    loads = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, folder)
         groups = [("nmse", list(nmse_rows(bench)), nmse_table), ("auto", list(auto_rows(bench)), auto_table),
                   ("small", list(small_rows(bench)), small_table), ("time", list(time_rows(bench)), time_table)]
         drawing = picture(bench) if options.docs or options.picture else None
+    loads.append(os.getloadavg()[0])
     text = []
     for name, rows, table in groups:
         if options.json:
             for row in rows:
                 print(json.dumps({"table": name, **row}))
         text += [*table(rows), ""]
-    text.append(f"2^20 values unless said, {options.seeds} seeds ({SMALL_SEEDS} for small vectors), times the least of "
-                f"{options.seeds * options.runs} runs on one thread of {machine()}.")
+    copy = min(row["copy"] for name, rows, _ in groups if name == "time" for row in rows if row["copy"] is not None)
+    text.append(f"2^20 values unless said, {options.seeds} seeds ({SMALL_SEEDS} for small vectors). Times are ns a value, CPU "
+                f"time of one thread, the least of {options.seeds * options.runs} runs ({TIME_RUNS} in the last table), on "
+                f"{machine()}; load average {min(loads):.0f} to {max(loads):.0f}; memcpy of the "
+                f"values takes {copy:.2f} there.")
     if not options.json:
         print("\n".join(text))
     if options.docs:

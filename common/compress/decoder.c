@@ -171,6 +171,25 @@ static void spread_largest(const struct tile *tile, float *scales)
         scales[i] = largest;
 }
 
+bool covey_decoder_has_peaks(const struct covey_decoder *decoder)
+{
+    return covey_quantiser_row(decoder->codec.quantise)->peak != NULL && decoder->codec.kept == 0;
+}
+
+enum covey_status covey_decoder_next_peak(struct covey_decoder *decoder, float *peak, size_t *passed)
+{
+    if (!covey_decoder_has_peaks(decoder))
+        return COVEY_STATE;
+    *passed = 0;
+    if (decoder->position >= decoder->count)
+        return COVEY_OK;
+    const struct tile tile = next_tile(decoder);
+    COVEY_TRY(covey_quantiser_row(decoder->codec.quantise)->peak(tile.side, tile.count, peak));
+    *passed = tile.count;
+    decoder->position += tile.count;
+    return COVEY_OK;
+}
+
 /* The scales of the next tile, which becomes *tile. */
 static enum covey_status read_scales(struct covey_decoder *decoder, struct covey_codes *out,
                                      struct tile *tile)

@@ -129,6 +129,25 @@ static enum covey_status decode(unsigned bits, const uint8_t *side, const uint8_
     return COVEY_OK;
 }
 
+/* No value is larger than its block's length, whatever is rotated within it. The factor is for float sums. */
+static enum covey_status find_peak(unsigned bits, const uint8_t *side, size_t count, float *peak)
+{
+    const double level = (double)covey_lloyd_levels[bits - 1][(1u << (bits - 1)) - 1] * (1 + 0x1p-12);
+    double most = 0;
+    for (size_t at = 0, block; at < count; at += block, side += SCALE_BYTES) {
+        uint32_t stored;
+        block = covey_rotation_block(count - at);
+        memcpy(&stored, side, sizeof stored);
+        const uint32_t scale = le32toh(stored);
+        if (scale > SCALE_LIMIT)
+            return COVEY_CORRUPT;
+        const double length = sqrt((double)block) * level * (double)float_of(scale);
+        most = length > most ? length : most;
+    }
+    *peak = (float)most;
+    return COVEY_OK;
+}
+
 static enum covey_status encode(const struct covey_encode_run *run, unsigned bits, const float *y,
                                 size_t count, uint8_t *side, uint8_t *codes, float *decoded)
 {
@@ -160,6 +179,10 @@ static enum covey_status encode(const struct covey_encode_run *run, unsigned bit
         (void)kernels;                                                                                       \
         return decode(BITS, side, codes, count, out);                                                        \
     }                                                                                                        \
+    static enum covey_status peak##BITS(const uint8_t *side, size_t count, float *peak)                      \
+    {                                                                                                        \
+        return find_peak(BITS, side, count, peak);                                                           \
+    }                                                                                                        \
     const struct covey_quantiser covey_quantise_lloyd##BITS = {.name = "lloyd" #BITS,                        \
                                                                .code_bits = BITS,                            \
                                                                .packed = true,                               \
@@ -168,7 +191,8 @@ static enum covey_status encode(const struct covey_encode_run *run, unsigned bit
                                                                .side_values = COVEY_DECODE_VALUES,           \
                                                                .side_size = side_size,                       \
                                                                .encode = encode##BITS,                       \
-                                                               .decode = decode##BITS};
+                                                               .decode = decode##BITS,                       \
+                                                               .peak = peak##BITS};
 LLOYD(1)
 LLOYD(2)
 LLOYD(3)

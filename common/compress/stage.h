@@ -124,6 +124,10 @@ struct covey_quantiser {
                                 const uint8_t *codes, size_t count, float *out);
     /* value = code * scale of its block: writes one scale a block. NULL where values are no such products. */
     enum covey_status (*scales)(const uint8_t *side, size_t count, float *out);
+    /* A bound of |value| of the tile, whatever orthonormal transform of its blocks is undone after decode.
+     * CORRUPT where decode would say so; then nor does decode fail where this does not. NULL: only the values
+     * tell. */
+    enum covey_status (*peak)(const uint8_t *side, size_t count, float *peak);
     const struct covey_vector_coder *vector; /* in place of all the others, where the length varies */
 };
 

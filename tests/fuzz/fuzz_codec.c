@@ -42,6 +42,23 @@ static void compare_codes(struct covey_decoder *decoder, const float *values)
     }
 }
 
+/* Bounds of tiles must be those of their values. */
+static void compare_peaks(struct covey_decoder *decoder, const float *values)
+{
+    for (;;) {
+        const size_t first = decoder->position;
+        size_t passed;
+        float peak;
+        if (covey_decoder_next_peak(decoder, &peak, &passed) != COVEY_OK)
+            abort();
+        if (passed == 0)
+            return;
+        for (size_t i = first; i < first + passed; i++)
+            if (!(fabsf(values[i]) <= peak))
+                abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static float values[COVEY_CHUNK_VALUES], sums[COVEY_CHUNK_VALUES];
@@ -78,5 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (covey_decoder_has_scales(&decoder))
         compare_scales(&decoder, values);
+    else if (covey_decoder_has_peaks(&decoder))
+        compare_peaks(&decoder, values);
     return 0;
 }

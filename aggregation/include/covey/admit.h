@@ -24,9 +24,10 @@ struct covey_admission {
     double norm;  /* before scaling; -1 where it was not computed */
 };
 
-/* Reads the whole stream once, without memory of its own. peaks: (tensor_count), the largest |x| of each
- * tensor or a bound of it that depends on the stream alone; overwritten. CORRUPT, UNSUPPORTED, MISMATCH
- * (length), NOT_FINITE, RANGE. Thread-safe. */
+/* Reads the whole stream once, without memory of its own; of streams whose scales bound the values the
+ * scales, and only where that bound is out of range the values. peaks: (tensor_count), the largest |x| of
+ * each tensor or a bound of it that depends on the stream and the rule alone; overwritten. CORRUPT,
+ * UNSUPPORTED, MISMATCH (length), NOT_FINITE, RANGE. Thread-safe. */
 COVEY_MUST_CHECK enum covey_status covey_admit(struct covey_bytes stream, const struct covey_admit_rule *rule,
                                                struct covey_admission *out, float *peaks,
                                                struct covey_error *err);

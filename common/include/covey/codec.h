@@ -133,6 +133,12 @@ bool covey_decoder_has_scales(const struct covey_decoder *decoder);
 /* Of codecs of variable length: false for the others. The header alone says that the stream can be read to
  * its end and that no |value| of [first, last) passes *peak. */
 bool covey_decoder_peak(const struct covey_decoder *decoder, size_t first, size_t last, float *peak);
+/* Of eden: the next tile, passed over. *peak: no |value| of its *passed values is larger, 12 to 60 times as
+ * much as the largest of a usual vector; 0 passed at the end. A stream that is read to its end so can be
+ * decoded to its end. STATE where has_peaks is false. */
+bool covey_decoder_has_peaks(const struct covey_decoder *decoder);
+COVEY_MUST_CHECK enum covey_status covey_decoder_next_peak(struct covey_decoder *decoder, float *peak,
+                                                           size_t *passed);
 /* In place of covey_decoder_next; STATE where has_codes is false. next_scales gives what stands in codes but
  * codes and storage, at a fraction of the cost: for bounds of the values, code_limit * scale (under a mask
  * the largest scale of the tile everywhere); STATE where has_scales is false. */

@@ -43,6 +43,42 @@ Test(admit, peaks_bound_each_tensor)
     }
 }
 
+/* Where a rotated stream's scales say that it is in range, they are its peaks; elsewhere the values are. */
+Test(admit, rotated_streams_are_bounded_by_their_scales)
+{
+    static const char *const rotated[] = {"eden1", "eden2", "eden3", "eden4"};
+    for (size_t c = 0; c < 4; c++) {
+        struct cohort_update update = cohort_update_make(rotated[c], 3, 0, 1);
+        const struct covey_bytes stream = {update.bytes, update.size};
+        int16_t exponents[COHORT_TENSORS] = {0};
+        struct covey_admit_rule rule = {
+            .ends = cohort_ends, .tensor_count = COHORT_TENSORS, .exponents = exponents, .wants_norm = true};
+        float exact[COHORT_TENSORS], peaks[COHORT_TENSORS];
+        struct covey_admission admission = {0};
+        cr_assert_eq(covey_admit(stream, &rule, &admission, exact, NULL), COVEY_OK);
+        rule.wants_norm = false;
+        cr_assert_eq(covey_admit(stream, &rule, &admission, peaks, NULL), COVEY_OK);
+        cr_expect_eq(admission.scale, 1);
+        for (size_t t = 0; t < COHORT_TENSORS; t++) {
+            cr_expect(exact[t] <= peaks[t], "%s, tensor %zu", rotated[c], t);
+            if (t == 6) /* of many tiles, about normal values */
+                cr_expect(peaks[t] < 64 * exact[t] && peaks[t] > 4 * exact[t], "%s: %g %g", rotated[c],
+                          (double)peaks[t], (double)exact[t]);
+        }
+        for (int16_t e = 0; e > -30; e--) {
+            for (size_t t = 0; t < COHORT_TENSORS; t++)
+                exponents[t] = e;
+            cr_assert_eq(covey_admit(stream, &rule, &admission, peaks, NULL), COVEY_OK);
+            for (size_t t = 0; t < COHORT_TENSORS; t++) {
+                cr_expect((double)exact[t] * admission.scale <= ldexp(1, e));
+                if (admission.scale < 1)
+                    cr_expect_eq(peaks[t], exact[t]);
+            }
+        }
+        cohort_update_free(&update);
+    }
+}
+
 Test(admit, the_scale_is_the_largest_power_of_two_that_fits)
 {
     for (size_t c = 0; c < 4; c++) {
