@@ -1,7 +1,7 @@
 """Every codec against its target, and a picture of rate and distortion with the bounds.
 
-Runs covey-bench codec on vectors of 2^20 values (other sizes where the table says so), several seeds, the least of the
-times.  With --docs the table replaces the one in docs/compression.md, and docs/rate-distortion.svg is drawn anew."""
+Runs covey-bench codec on vectors of 2^20 values (other sizes where the table says so), several seeds; times
+are the least of many runs.  With --docs the table replaces the one in docs/compression.md, and docs/rate-distortion.svg is drawn anew."""
 
 import argparse
 import array
@@ -43,7 +43,6 @@ SMALL_SEEDS = 48
 TIMES = (("ec:1", 1.2, 1.0), ("tcq:1", 2.5, 1.3), ("int8", 0.35, 0.4), ("eden1", None, None), ("eden4", None, None),
          ("auto:1", None, None))
 ROTATION = 10  # GB/s
-TIME_RUNS = 40
 
 
 def parse():
@@ -51,7 +50,7 @@ def parse():
     parser.add_argument("--bin", help=argparse.SUPPRESS)
     parser.add_argument("--python", help=argparse.SUPPRESS)
     parser.add_argument("--seeds", type=int, default=3, help="1 to so many (default 3)")
-    parser.add_argument("--runs", type=int, default=5, help="of each, for the times (default 5)")
+    parser.add_argument("--runs", type=int, default=40, help="of each, for the times (default 40)")
     parser.add_argument("--docs", action="store_true", help="write the table and the picture to docs/")
     parser.add_argument("--picture", help="write the picture there")
     parser.add_argument("--json", action="store_true", help="an object a row")
@@ -117,16 +116,14 @@ class Bench:
             self.known[key] = json.loads(done.stdout)
         return self.known[key]
 
-    def row(self, codec, dist, dim=DIM, seeds=None, runs=None):
-        """Means over the seeds, the spread of the NMSE (its standard deviation), the least of the times."""
-        found = [self.run(codec, dist, dim, seed, runs or self.options.runs)
+    def row(self, codec, dist, dim=DIM, seeds=None):
+        """Means over the seeds, and the spread of the NMSE: its standard deviation."""
+        found = [self.run(codec, dist, dim, seed, 1)
                  for seed in range(1, (seeds or self.options.seeds) + 1)]
         row = {"codec": codec, "dist": dist, "dim": dim, "seeds": len(found)}
         for key in ("bits_per_param", "nmse", "bias"):
             row[key] = statistics.mean(one[key] for one in found)
         row["nmse_spread"] = statistics.stdev(one["nmse"] for one in found) if len(found) > 1 else 0.0
-        for key in ("encode_ns", "decode_ns", "fold_ns", "fold16_ns"):
-            row[key] = min(one[key + "_per_param"] for one in found)
         return row
 
 
@@ -167,7 +164,7 @@ def auto_rows(bench):
 def small_rows(bench):
     """Bits above what the ideal quantiser's codes would take for the very NMSE that was reached."""
     for codec, dim, target in SMALL:
-        row = bench.row(codec, "normal", dim, SMALL_SEEDS, 1)
+        row = bench.row(codec, "normal", dim, SMALL_SEEDS)
         row["overhead"] = row["bits_per_param"] - rate_bounds.uniform_bits(row["nmse"])
         row["target"] = target
         row["met"] = bool(row["overhead"] <= target and rate_is_met(row))
@@ -178,7 +175,7 @@ def time_rows(bench):
     """With each of the tables of kernels that the machine has; the targets are for the widest."""
     rotation = {}
     for codec, encode, fold in TIMES:
-        found = {name: bench.run(codec, "normal", DIM, 1, TIME_RUNS, name) for name in kernels()}
+        found = {name: bench.run(codec, "normal", DIM, 1, bench.options.runs, name) for name in kernels()}
         for what, keys, target in (("encode", ("encode",), encode), ("decode", ("decode",), None),
                                    ("fold", ("fold", "fold16"), fold)):
             ns = {name: min(one[key + "_ns_per_param"] for key in keys) for name, one in found.items()}
@@ -230,16 +227,15 @@ def verdict(row):
 
 def nmse_table(rows):
     bounds = {"normal": rate_bounds.normal, "laplace": rate_bounds.Laplace()}
-    yield "| codec | values | bits | NMSE | +/- | wanted | met | ideal ECSQ | bound | encode, decode, fold, ns |"
+    yield "| codec | values | bits | NMSE | +/- | wanted | met | bias | ideal ECSQ | bound |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for row in rows:
         bits, biased = row["bits_per_param"], row["codec"].startswith(("ec", "tcq"))
         ideal = short(rate_bounds.uniform(bits)) if biased and row["dist"] == "normal" else ""
         bound = short(bounds[row["dist"]](bits)) if row["dist"] in bounds else ""
         wanted = "" if row["target"] is None else short(row["target"])
-        times = f"{row['encode_ns']:.2f} {row['decode_ns']:.2f} {min(row['fold_ns'], row['fold16_ns']):.2f}"
         yield (f"| `{row['codec']}` | {row['dist']} | {bits:.4f} | {short(row['nmse'])} | {row['nmse_spread']:.1g} | "
-               f"{wanted} | {verdict(row)} | {ideal} | {bound} | {times} |")
+               f"{wanted} | {verdict(row)} | {row['bias']:.2g} | {ideal} | {bound} |")
 
 
 def auto_table(rows):
@@ -300,9 +296,8 @@ def main():
         text += [*table(rows), ""]
     copy = min(row["copy"] for name, rows, _ in groups if name == "time" for row in rows if row["copy"] is not None)
     text.append(f"2^20 values unless said, {options.seeds} seeds ({SMALL_SEEDS} for small vectors). Times are ns a value, CPU "
-                f"time of one thread, the least of {options.seeds * options.runs} runs ({TIME_RUNS} in the last table), on "
-                f"{machine()}; load average {min(loads):.0f} to {max(loads):.0f}; memcpy of the "
-                f"values takes {copy:.2f} there.")
+                f"time of one thread, the least of {options.runs} runs, on {machine()}; load average {min(loads):.0f} to "
+                f"{max(loads):.0f}; memcpy of the values takes {copy:.2f} there.")
     if not options.json:
         print("\n".join(text))
     if options.docs:

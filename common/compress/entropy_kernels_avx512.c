@@ -8,76 +8,115 @@
 
 extern const struct covey_entropy_kernels covey_entropy_kernels_avx512;
 
-/* A small alphabet, in registers: comparing with all starts takes less than looking sixteen lanes up in
- * memory. */
+/* A small alphabet, in registers: comparing with all starts takes less than looking slots up in memory, the
+ * more so since gathers are slow on machines that must not leak what they load. Up to FEW symbols each vector
+ * by itself, as the two then need not wait for each other; up to SOME both at once, as words. */
 #define FEW 8
+#define SOME 16
 struct few {
     __m512i shares;          /* frequency | start << 12 | symbol << 24 */
     __m512i before[FEW - 1]; /* starts of the second symbol, the third, ..., less one */
+    __m512i words[SOME - 1]; /* the same, as words */
 };
 
-/* False: there are more symbols. */
-static bool find_few(const uint32_t *slots, struct few *few)
+/* Returns how many symbols there are, SOME + 1 where there are more than SOME. */
+static uint32_t find_few(const uint32_t *slots, struct few *few)
 {
-    uint32_t shares[16] = {0}, found = 0, start = 0;
+    uint32_t shares[SOME] = {0}, found = 0, start = 0;
     for (uint32_t i = 0; i < FEW - 1; i++)
         few->before[i] = _mm512_set1_epi32(COVEY_RANS_SLOTS);
-    for (; start < COVEY_RANS_SLOTS && found < FEW; found++) {
+    for (uint32_t i = 0; i < SOME - 1; i++)
+        few->words[i] = _mm512_set1_epi16(COVEY_RANS_SLOTS);
+    for (; start < COVEY_RANS_SLOTS && found < SOME; found++) {
         const uint32_t frequency = slots[start] & (COVEY_RANS_SLOTS - 1);
         shares[found] = frequency | start << COVEY_RANS_BITS | (slots[start] & 0xFF000000u);
         if (found > 0)
-            few->before[found - 1] = _mm512_set1_epi32((int)start - 1);
+            few->words[found - 1] = _mm512_set1_epi16((int16_t)(start - 1));
+        if (found > 0 && found < FEW)
+            few->before[found - 1] = _mm512_set1_epi32((int32_t)start - 1);
         start += frequency;
     }
     few->shares = _mm512_loadu_si512(shares);
-    return start == COVEY_RANS_SLOTS;
+    return start == COVEY_RANS_SLOTS ? found : SOME + 1;
 }
 
-/* One symbol of sixteen lanes, whose shares are looked up in `few`, or in slots where that is NULL. Returns
- * the shares; their symbols are in the highest bytes. */
-static inline __attribute__((always_inline)) __m512i decode_sixteen(const uint32_t *slots,
-                                                                    const struct few *few, __m512i *lanes,
-                                                                    const uint8_t **words)
+/* A slot's place in its share. */
+static inline __m512i place_of(__m512i slot, __m512i packed)
 {
-    const __m512i low = _mm512_set1_epi32(COVEY_RANS_SLOTS - 1), one = _mm512_set1_epi32(1);
-    const __m512i slot = _mm512_and_si512(*lanes, low);
-    __m512i packed, place;
-    if (few != NULL) {
-        __m512i index = _mm512_setzero_si512(), other = index;
-        for (size_t i = 0; i < FEW - 1; i += 2)
-            index = _mm512_mask_add_epi32(index, _mm512_cmpgt_epi32_mask(slot, few->before[i]), index, one);
-        for (size_t i = 1; i < FEW - 1; i += 2)
-            other = _mm512_mask_add_epi32(other, _mm512_cmpgt_epi32_mask(slot, few->before[i]), other, one);
-        packed = _mm512_permutexvar_epi32(_mm512_add_epi32(index, other), few->shares);
-        place = _mm512_sub_epi32(slot, _mm512_and_si512(_mm512_srli_epi32(packed, COVEY_RANS_BITS), low));
-    } else {
-        packed = _mm512_i32gather_epi32(slot, slots, 4);
-        place = _mm512_and_si512(_mm512_srli_epi32(packed, COVEY_RANS_BITS), low);
-    }
-    const __m512i x = _mm512_add_epi32(
-        _mm512_mullo_epi32(_mm512_and_si512(packed, low), _mm512_srli_epi32(*lanes, COVEY_RANS_BITS)), place);
+    const __m512i low = _mm512_set1_epi32(COVEY_RANS_SLOTS - 1);
+    return _mm512_sub_epi32(slot, _mm512_and_si512(_mm512_srli_epi32(packed, COVEY_RANS_BITS), low));
+}
+
+/* The shares of one vector's slots. */
+static inline __m512i look_up_few(const struct few *few, __m512i slot)
+{
+    const __m512i one = _mm512_set1_epi32(1);
+    __m512i index[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (uint32_t i = 0; i < FEW - 1; i++)
+        index[i & 1] = _mm512_mask_add_epi32(index[i & 1], _mm512_cmpgt_epi32_mask(slot, few->before[i]),
+                                             index[i & 1], one);
+    return _mm512_permutexvar_epi32(_mm512_add_epi32(index[0], index[1]), few->shares);
+}
+
+/* Of both. */
+static inline void look_up_some(const struct few *few, const __m512i slot[2], __m512i packed[2])
+{
+    const __m512i slots = _mm512_or_si512(slot[0], _mm512_slli_epi32(slot[1], 16)),
+                  one = _mm512_set1_epi16(1);
+    __m512i index[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (uint32_t i = 0; i < SOME - 1; i++)
+        index[i & 1] = _mm512_mask_add_epi16(index[i & 1], _mm512_cmpgt_epi16_mask(slots, few->words[i]),
+                                             index[i & 1], one);
+    index[0] = _mm512_add_epi16(index[0], index[1]);
+    packed[0] = _mm512_permutexvar_epi32(index[0], few->shares); /* which looks at four bits of an index */
+    packed[1] = _mm512_permutexvar_epi32(_mm512_srli_epi32(index[0], 16), few->shares);
+}
+
+/* A lane after its symbol, with a word where it wants one. */
+static inline __m512i advance(__m512i lanes, __m512i packed, __m512i places, const uint8_t **words)
+{
+    const __m512i x =
+        _mm512_add_epi32(_mm512_mullo_epi32(_mm512_and_si512(packed, _mm512_set1_epi32(COVEY_RANS_SLOTS - 1)),
+                                            _mm512_srli_epi32(lanes, COVEY_RANS_BITS)),
+                         places);
     const __mmask16 wants = _mm512_cmplt_epi32_mask(x, _mm512_set1_epi32(COVEY_RANS_LOW));
     const __m512i next = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)*words));
-    *lanes = _mm512_mask_or_epi32(x, wants, _mm512_slli_epi32(x, 16), _mm512_maskz_expand_epi32(wants, next));
     *words += 2 * __builtin_popcount(wants);
-    return packed;
+    return _mm512_mask_or_epi32(x, wants, _mm512_slli_epi32(x, 16), _mm512_maskz_expand_epi32(wants, next));
 }
 
+/* count: how many symbols few has, or more than SOME; a constant. */
 static inline __attribute__((always_inline)) size_t decode_with(const uint32_t *slots, const struct few *few,
-                                                                uint32_t *lanes, const uint8_t **words,
-                                                                const uint8_t *end, size_t groups,
-                                                                int8_t *symbols)
+                                                                uint32_t count, uint32_t *lanes,
+                                                                const uint8_t **words, const uint8_t *end,
+                                                                size_t groups, int8_t *symbols)
 {
-    __m512i x0 = _mm512_loadu_si512(lanes), x1 = _mm512_loadu_si512(lanes + 16);
+    const __m512i low = _mm512_set1_epi32(COVEY_RANS_SLOTS - 1);
+    __m512i x[2] = {_mm512_loadu_si512(lanes), _mm512_loadu_si512(lanes + 16)};
     const uint8_t *at = *words;
     size_t done = 0;
     for (; done < groups && end - at >= 2 * COVEY_RANS_LANES; done++, symbols += COVEY_RANS_LANES) {
-        const __m512i a = decode_sixteen(slots, few, &x0, &at), b = decode_sixteen(slots, few, &x1, &at);
-        _mm_storeu_si128((__m128i *)(void *)symbols, _mm512_cvtepi32_epi8(_mm512_srli_epi32(a, 24)));
-        _mm_storeu_si128((__m128i *)(void *)(symbols + 16), _mm512_cvtepi32_epi8(_mm512_srli_epi32(b, 24)));
+        const __m512i slot[2] = {_mm512_and_si512(x[0], low), _mm512_and_si512(x[1], low)};
+        __m512i packed[2];
+        if (count > FEW && count <= SOME)
+            look_up_some(few, slot, packed);
+        for (size_t v = 0; v < 2; v++) {
+            __m512i place;
+            if (count <= FEW)
+                packed[v] = look_up_few(few, slot[v]);
+            if (count > SOME) {
+                packed[v] = _mm512_i32gather_epi32(slot[v], slots, 4);
+                place = _mm512_and_si512(_mm512_srli_epi32(packed[v], COVEY_RANS_BITS), low);
+            } else {
+                place = place_of(slot[v], packed[v]);
+            }
+            x[v] = advance(x[v], packed[v], place, &at);
+            _mm_storeu_si128((__m128i *)(void *)(symbols + 16 * v),
+                             _mm512_cvtepi32_epi8(_mm512_srli_epi32(packed[v], 24)));
+        }
     }
-    _mm512_storeu_si512(lanes, x0);
-    _mm512_storeu_si512(lanes + 16, x1);
+    _mm512_storeu_si512(lanes, x[0]);
+    _mm512_storeu_si512(lanes + 16, x[1]);
     *words = at;
     return done;
 }
@@ -86,8 +125,12 @@ static size_t decode_lanes(const uint32_t *slots, uint32_t *lanes, const uint8_t
                            size_t groups, int8_t *symbols)
 {
     struct few few;
-    return find_few(slots, &few) ? decode_with(slots, &few, lanes, words, end, groups, symbols)
-                                 : decode_with(slots, NULL, lanes, words, end, groups, symbols);
+    const uint32_t count = find_few(slots, &few);
+    if (count <= FEW)
+        return decode_with(slots, &few, FEW, lanes, words, end, groups, symbols);
+    if (count <= SOME)
+        return decode_with(slots, &few, SOME, lanes, words, end, groups, symbols);
+    return decode_with(slots, &few, SOME + 1, lanes, words, end, groups, symbols);
 }
 
 /* Ranges of the symbols -15 to 15, by the lowest five bits. */

@@ -184,50 +184,153 @@ static void symbols_lanes(const struct covey_trellis_costs *costs, const int16_t
         symbols[i] = covey_trellis_symbol(costs, q[i], classes[i]);
 }
 
-/* One symbol of sixteen lanes. Returns the packed slots; their symbols are in the highest bytes. */
-static inline __m512i decode_sixteen(const uint32_t *slots, __m512i *lanes, __m512i *states,
-                                     const uint8_t **words)
+/* Small alphabets, in registers: comparing with all starts, as words, takes less than looking slots up in
+ * memory (entropy_kernels_avx512.c). */
+#define FEW 8 /* of a kind */
+#define SOME 16
+struct few {
+    __m512i shares[2]; /* 2 * SOME or 2 * FEW of them: frequency | start << 12 | v << 24; odd kind last */
+    __m512i before[2]
+                  [SOME - 1]; /* of a kind: starts of the second symbol, the third, ..., less one; as words */
+};
+
+/* Returns FEW, SOME, or more where a kind has more symbols. */
+static uint32_t find_few(const uint32_t *slots, struct few *few)
+{
+    uint32_t shares[2][SOME] = {{0}}, most = 0;
+    for (uint32_t kind = 0; kind < 2; kind++) {
+        uint32_t found = 0, start = 0;
+        for (uint32_t i = 0; i < SOME - 1; i++)
+            few->before[kind][i] = _mm512_set1_epi16(COVEY_RANS_SLOTS);
+        for (; start < COVEY_TRELLIS_SLOTS && found < SOME; found++) {
+            const uint32_t packed = slots[kind * COVEY_TRELLIS_SLOTS + start];
+            const uint32_t frequency = packed & (COVEY_RANS_SLOTS - 1);
+            shares[kind][found] = frequency | 2 * start << COVEY_RANS_BITS | (packed & 0xFF000000u);
+            if (found > 0)
+                few->before[kind][found - 1] = _mm512_set1_epi16((int16_t)(2 * start - 1));
+            start += frequency / 2;
+        }
+        if (start != COVEY_TRELLIS_SLOTS)
+            return SOME + 1;
+        most = found > most ? found : most;
+    }
+    if (most <= FEW)
+        memcpy(shares[0] + FEW, shares[1], FEW * sizeof **shares);
+    few->shares[0] = _mm512_loadu_si512(shares[0]);
+    few->shares[1] = _mm512_loadu_si512(shares[1]);
+    return most <= FEW ? FEW : SOME;
+}
+
+/* Slots of all lanes, as words; states likewise. count: FEW or SOME, a constant. */
+static inline __attribute__((always_inline)) void look_up(const struct few *few, uint32_t count,
+                                                          __m512i slots, __m512i states, __m512i packed[2])
+{
+    const __m512i one = _mm512_set1_epi16(1);
+    const __mmask32 odd = _mm512_test_epi16_mask(states, one);
+    __m512i index[2] = {_mm512_maskz_mov_epi16(odd, _mm512_set1_epi16((int16_t)count)),
+                        _mm512_setzero_si512()};
+    for (uint32_t i = 0; i < count - 1; i++) {
+        const __m512i before = _mm512_mask_blend_epi16(odd, few->before[0][i], few->before[1][i]);
+        index[i & 1] =
+            _mm512_mask_add_epi16(index[i & 1], _mm512_cmpgt_epi16_mask(slots, before), index[i & 1], one);
+    }
+    index[0] = _mm512_add_epi16(index[0], index[1]);
+    index[1] = _mm512_srli_epi32(index[0], 16);
+    for (size_t v = 0; v < 2; v++) /* which look at four and five bits of an index */
+        packed[v] = count <= FEW ? _mm512_permutexvar_epi32(index[v], few->shares[0])
+                                 : _mm512_permutex2var_epi32(few->shares[0], index[v], few->shares[1]);
+}
+
+/* The places too: those in the table know nothing of a slot's lowest bit. */
+static inline void look_up_many(const uint32_t *slots, const __m512i slot[2], __m512i states,
+                                __m512i packed[2], __m512i places[2])
 {
     const __m512i low = _mm512_set1_epi32(COVEY_RANS_SLOTS - 1), one = _mm512_set1_epi32(1);
-    const __m512i slot = _mm512_and_si512(*lanes, low);
-    const __m512i index =
-        _mm512_mask_or_epi32(_mm512_srli_epi32(slot, 1), _mm512_test_epi32_mask(*states, one),
-                             _mm512_srli_epi32(slot, 1), _mm512_set1_epi32(COVEY_TRELLIS_SLOTS));
-    const __m512i packed = _mm512_i32gather_epi32(index, slots, 4);
-    const __m512i x = _mm512_add_epi32(
-        _mm512_mullo_epi32(_mm512_and_si512(packed, low), _mm512_srli_epi32(*lanes, COVEY_RANS_BITS)),
-        _mm512_add_epi32(_mm512_and_si512(_mm512_srli_epi32(packed, COVEY_RANS_BITS), low),
-                         _mm512_and_si512(slot, one)));
-    const __m512i parity =
-        _mm512_ternarylogic_epi32(_mm512_srli_epi32(packed, 25), _mm512_srli_epi32(*states, 1),
-                                  _mm512_srli_epi32(*states, 2), 0x96); /* exclusive or */
-    *states = _mm512_or_si512(_mm512_and_si512(_mm512_add_epi32(*states, *states), _mm512_set1_epi32(6)),
-                              _mm512_and_si512(parity, one));
+    for (size_t v = 0; v < 2; v++) {
+        const __m512i odd =
+            v == 0 ? _mm512_and_si512(states, one) : _mm512_and_si512(_mm512_srli_epi32(states, 16), one);
+        const __m512i index =
+            _mm512_or_si512(_mm512_srli_epi32(slot[v], 1), _mm512_slli_epi32(odd, COVEY_RANS_BITS - 1));
+        packed[v] = _mm512_i32gather_epi32(index, slots, 4);
+        places[v] = _mm512_add_epi32(_mm512_and_si512(_mm512_srli_epi32(packed[v], COVEY_RANS_BITS), low),
+                                     _mm512_and_si512(slot[v], one));
+    }
+}
+
+/* A lane after its symbol, with a word where it wants one. */
+static inline __m512i advance(__m512i lanes, __m512i packed, __m512i places, const uint8_t **words)
+{
+    const __m512i x =
+        _mm512_add_epi32(_mm512_mullo_epi32(_mm512_and_si512(packed, _mm512_set1_epi32(COVEY_RANS_SLOTS - 1)),
+                                            _mm512_srli_epi32(lanes, COVEY_RANS_BITS)),
+                         places);
     const __mmask16 wants = _mm512_cmplt_epi32_mask(x, _mm512_set1_epi32(COVEY_RANS_LOW));
     const __m512i next = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)*words));
-    *lanes = _mm512_mask_or_epi32(x, wants, _mm512_slli_epi32(x, 16), _mm512_maskz_expand_epi32(wants, next));
     *words += 2 * __builtin_popcount(wants);
-    return packed;
+    return _mm512_mask_or_epi32(x, wants, _mm512_slli_epi32(x, 16), _mm512_maskz_expand_epi32(wants, next));
+}
+
+/* covey_trellis_next, of words; the bit 1 of a symbol is bit 25 of what is packed. */
+static inline __m512i next_states(__m512i states, const __m512i packed[2])
+{
+    const __m512i bits =
+        _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(packed[0], 25), _mm512_set1_epi32(1)),
+                        _mm512_and_si512(_mm512_srli_epi32(packed[1], 9), _mm512_set1_epi32(1 << 16)));
+    const __m512i parity = _mm512_ternarylogic_epi32(bits, _mm512_srli_epi16(states, 1),
+                                                     _mm512_srli_epi16(states, 2), 0x96); /* exclusive or */
+    return _mm512_or_si512(_mm512_and_si512(_mm512_add_epi16(states, states), _mm512_set1_epi16(6)),
+                           _mm512_and_si512(parity, _mm512_set1_epi16(1)));
+}
+
+/* count: FEW, SOME, or more; a constant. */
+static inline __attribute__((always_inline)) size_t decode_with(const uint32_t *slots, const struct few *few,
+                                                                uint32_t count, uint32_t *lanes,
+                                                                uint32_t *states, const uint8_t **words,
+                                                                const uint8_t *end, size_t groups,
+                                                                int8_t *symbols)
+{
+    const __m512i low = _mm512_set1_epi32(COVEY_RANS_SLOTS - 1);
+    __m512i x[2] = {_mm512_loadu_si512(lanes), _mm512_loadu_si512(lanes + 16)};
+    __m512i s =
+        _mm512_or_si512(_mm512_loadu_si512(states), _mm512_slli_epi32(_mm512_loadu_si512(states + 16), 16));
+    const uint8_t *at = *words;
+    size_t done = 0;
+    for (; done < groups && end - at >= 2 * COVEY_RANS_LANES; done++, symbols += COVEY_RANS_LANES) {
+        const __m512i slot[2] = {_mm512_and_si512(x[0], low), _mm512_and_si512(x[1], low)};
+        __m512i packed[2], places[2];
+        if (count <= SOME) {
+            look_up(few, count, _mm512_or_si512(slot[0], _mm512_slli_epi32(slot[1], 16)), s, packed);
+            for (size_t v = 0; v < 2; v++)
+                places[v] = _mm512_sub_epi32(
+                    slot[v], _mm512_and_si512(_mm512_srli_epi32(packed[v], COVEY_RANS_BITS), low));
+        } else {
+            look_up_many(slots, slot, s, packed, places);
+        }
+        s = next_states(s, packed);
+        for (size_t v = 0; v < 2; v++) {
+            x[v] = advance(x[v], packed[v], places[v], &at);
+            _mm_storeu_si128((__m128i *)(void *)(symbols + 16 * v),
+                             _mm512_cvtepi32_epi8(_mm512_srli_epi32(packed[v], 24)));
+        }
+    }
+    _mm512_storeu_si512(lanes, x[0]);
+    _mm512_storeu_si512(lanes + 16, x[1]);
+    _mm512_storeu_si512(states, _mm512_and_si512(s, _mm512_set1_epi32(0xFFFF)));
+    _mm512_storeu_si512(states + 16, _mm512_srli_epi32(s, 16));
+    *words = at;
+    return done;
 }
 
 static size_t decode_lanes(const uint32_t *slots, uint32_t *lanes, uint32_t *states, const uint8_t **words,
                            const uint8_t *end, size_t groups, int8_t *symbols)
 {
-    __m512i x0 = _mm512_loadu_si512(lanes), x1 = _mm512_loadu_si512(lanes + 16);
-    __m512i s0 = _mm512_loadu_si512(states), s1 = _mm512_loadu_si512(states + 16);
-    const uint8_t *at = *words;
-    size_t done = 0;
-    for (; done < groups && end - at >= 2 * COVEY_RANS_LANES; done++, symbols += COVEY_RANS_LANES) {
-        const __m512i a = decode_sixteen(slots, &x0, &s0, &at), b = decode_sixteen(slots, &x1, &s1, &at);
-        _mm_storeu_si128((__m128i *)(void *)symbols, _mm512_cvtepi32_epi8(_mm512_srli_epi32(a, 24)));
-        _mm_storeu_si128((__m128i *)(void *)(symbols + 16), _mm512_cvtepi32_epi8(_mm512_srli_epi32(b, 24)));
-    }
-    _mm512_storeu_si512(lanes, x0);
-    _mm512_storeu_si512(lanes + 16, x1);
-    _mm512_storeu_si512(states, s0);
-    _mm512_storeu_si512(states + 16, s1);
-    *words = at;
-    return done;
+    struct few few;
+    const uint32_t count = find_few(slots, &few);
+    if (count == FEW)
+        return decode_with(slots, &few, FEW, lanes, states, words, end, groups, symbols);
+    if (count == SOME)
+        return decode_with(slots, &few, SOME, lanes, states, words, end, groups, symbols);
+    return decode_with(slots, &few, SOME + 1, lanes, states, words, end, groups, symbols);
 }
 
 #define KERNELS covey_trellis_kernels_avx512
