@@ -1,5 +1,6 @@
 /* The bodies of covey_eden_kernels. Included once by each file that compiles them for one kind of machine;
- * that file defines KERNELS (the table's name), KERNELS_NAME and LANES, the floats in a vector (4 or 8). */
+ * that file defines KERNELS (the table's name), KERNELS_NAME LANES, the floats in a vector (4 or 8), and
+ * WIDE, those in a vector of the rotation, if these are more (16). */
 #include <endian.h>
 #include <string.h>
 
@@ -13,6 +14,11 @@
 /* A vector that may lie anywhere in an array of floats or words. */
 typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint32_t bit_lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+#ifndef WIDE
+#define WIDE LANES
+#endif
+typedef float wide __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
+typedef uint32_t wide_bits __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 
 /* ---- rotation ---- */
 
@@ -35,15 +41,15 @@ static void flip(float *x, size_t first, size_t count, const uint32_t *words, fl
     }
 }
 
-/* A vector of factors with the signs of values j * WORDS + w, w = word .. word + LANES - 1. */
-static inline void signed_factors(const uint32_t *words, size_t word, size_t j, float factor, lanes *out)
+/* A vector of factors with the signs of values j * WORDS + w, w = word .. word + WIDE - 1. */
+static inline void signed_factors(const uint32_t *words, size_t word, size_t j, float factor, wide *out)
 {
-    const lanes factors = (lanes){0} + factor;
-    *out = (lanes)((bit_lanes)factors ^ ((*(const bit_lanes *)(words + word) << (31 - (uint32_t)j)) & SIGN));
+    const wide factors = (wide){0} + factor;
+    *out = (wide)((wide_bits)factors ^ ((*(const wide_bits *)(words + word) << (31 - (uint32_t)j)) & SIGN));
 }
 
 /* Butterflies at distances 4, 2 and 1 of eight vectors. */
-static inline void butterflies8(lanes v[8])
+static inline void butterflies8(wide v[8])
 {
 #pragma GCC unroll 3
     for (size_t distance = 4; distance > 0; distance /= 2) {
@@ -51,26 +57,26 @@ static inline void butterflies8(lanes v[8])
         for (size_t i = 0; i < 8; i++) {
             if ((i & distance) != 0)
                 continue;
-            const lanes a = v[i], b = v[i + distance];
+            const wide a = v[i], b = v[i + distance];
             v[i] = a + b;
             v[i + distance] = a - b;
         }
     }
 }
 
-/* Three stages at once, at distances 4, 2 and 1 times h; h a multiple of LANES. */
+/* Three stages at once, at distances 4, 2 and 1 times h; h a multiple of WIDE. */
 static inline void three_stages(float *x, size_t count, size_t h)
 {
     for (size_t group = 0; group < count; group += 8 * h) {
-        for (size_t at = group; at < group + h; at += LANES) {
-            lanes v[8];
+        for (size_t at = group; at < group + h; at += WIDE) {
+            wide v[8];
 #pragma GCC unroll 8
             for (size_t k = 0; k < 8; k++)
-                v[k] = *(const lanes *)(x + at + k * h);
+                v[k] = *(const wide *)(x + at + k * h);
             butterflies8(v);
 #pragma GCC unroll 8
             for (size_t k = 0; k < 8; k++)
-                *(lanes *)(x + at + k * h) = v[k];
+                *(wide *)(x + at + k * h) = v[k];
         }
     }
 }
@@ -88,7 +94,20 @@ static void one_stage(float *x, size_t count, size_t h)
 
 /* One stage within a vector: the vector with its halves (quarters, ..) exchanged, plus itself with the later
  * half negated. */
-#if LANES == 8
+#if WIDE == 16
+#define EXCHANGE8(v) __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
+#define EXCHANGE4(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#define EXCHANGE2(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define EXCHANGE1(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#define LATER2                                                                                               \
+    {                                                                                                        \
+        0, 0, SIGN, SIGN, 0, 0, SIGN, SIGN, 0, 0, SIGN, SIGN, 0, 0, SIGN, SIGN                               \
+    }
+#define LATER1                                                                                               \
+    {                                                                                                        \
+        0, SIGN, 0, SIGN, 0, SIGN, 0, SIGN, 0, SIGN, 0, SIGN, 0, SIGN, 0, SIGN                               \
+    }
+#elif WIDE == 8
 #define EXCHANGE4(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3)
 #define EXCHANGE2(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5)
 #define EXCHANGE1(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6)
@@ -116,18 +135,33 @@ static void one_stage(float *x, size_t count, size_t h)
 /* The last six stages, at distances 32 to 1, of 64 values. */
 static inline void last_stages(float *x)
 {
-    static const bit_lanes later2 = LATER2, later1 = LATER1;
+    static const wide_bits later2 = LATER2, later1 = LATER1;
     for (size_t at = 0; at < 64; at += 64) {
-        lanes v[64 / LANES];
+        wide v[64 / WIDE];
 #pragma GCC unroll 16
-        for (size_t k = 0; k < 64 / LANES; k++)
-            v[k] = *(const lanes *)(x + k * LANES);
-#if LANES == 8
-        static const bit_lanes later4 = {0, 0, 0, 0, SIGN, SIGN, SIGN, SIGN};
+        for (size_t k = 0; k < 64 / WIDE; k++)
+            v[k] = *(const wide *)(x + k * WIDE);
+#if WIDE == 16
+        static const wide_bits later8 = {0,    0,    0,    0,    0,    0,    0,    0,
+                                         SIGN, SIGN, SIGN, SIGN, SIGN, SIGN, SIGN, SIGN},
+                               later4 = {0, 0, 0, 0, SIGN, SIGN, SIGN, SIGN,
+                                         0, 0, 0, 0, SIGN, SIGN, SIGN, SIGN};
+        const wide a = v[0] + v[2], b = v[1] + v[3], c = v[0] - v[2], d = v[1] - v[3];
+        v[0] = a + b;
+        v[1] = a - b;
+        v[2] = c + d;
+        v[3] = c - d;
+#pragma GCC unroll 4
+        for (size_t k = 0; k < 4; k++) {
+            v[k] = EXCHANGE8(v[k]) + (wide)((wide_bits)v[k] ^ later8);
+            v[k] = EXCHANGE4(v[k]) + (wide)((wide_bits)v[k] ^ later4);
+        }
+#elif WIDE == 8
+        static const wide_bits later4 = {0, 0, 0, 0, SIGN, SIGN, SIGN, SIGN};
         butterflies8(v);
 #pragma GCC unroll 8
         for (size_t k = 0; k < 8; k++)
-            v[k] = EXCHANGE4(v[k]) + (lanes)((bit_lanes)v[k] ^ later4);
+            v[k] = EXCHANGE4(v[k]) + (wide)((wide_bits)v[k] ^ later4);
 #else
 #pragma GCC unroll 4
         for (size_t distance = 8; distance > 0; distance /= 2) {
@@ -135,17 +169,17 @@ static inline void last_stages(float *x)
             for (size_t i = 0; i < 16; i++) {
                 if ((i & distance) != 0)
                     continue;
-                const lanes a = v[i], b = v[i + distance];
+                const wide a = v[i], b = v[i + distance];
                 v[i] = a + b;
                 v[i + distance] = a - b;
             }
         }
 #endif
 #pragma GCC unroll 16
-        for (size_t k = 0; k < 64 / LANES; k++) {
-            v[k] = EXCHANGE2(v[k]) + (lanes)((bit_lanes)v[k] ^ later2);
-            v[k] = EXCHANGE1(v[k]) + (lanes)((bit_lanes)v[k] ^ later1);
-            *(lanes *)(x + k * LANES) = v[k];
+        for (size_t k = 0; k < 64 / WIDE; k++) {
+            v[k] = EXCHANGE2(v[k]) + (wide)((wide_bits)v[k] ^ later2);
+            v[k] = EXCHANGE1(v[k]) + (wide)((wide_bits)v[k] ^ later1);
+            *(wide *)(x + k * WIDE) = v[k];
         }
     }
 }
@@ -164,18 +198,18 @@ static void hadamard(float *x, size_t count)
 static void rotate(float *x, const uint32_t *words, float factor)
 {
     for (size_t q = 0; q < TILE / 8; q += WORDS) {
-        for (size_t w = 0; w < WORDS; w += LANES) {
-            lanes v[8];
+        for (size_t w = 0; w < WORDS; w += WIDE) {
+            wide v[8];
 #pragma GCC unroll 8
             for (size_t k = 0; k < 8; k++) {
-                lanes factors;
+                wide factors;
                 signed_factors(words, w, 4 * k + q / WORDS, factor, &factors);
-                v[k] = *(const lanes *)(x + q + w + k * (TILE / 8)) * factors;
+                v[k] = *(const wide *)(x + q + w + k * (TILE / 8)) * factors;
             }
             butterflies8(v);
 #pragma GCC unroll 8
             for (size_t k = 0; k < 8; k++)
-                *(lanes *)(x + q + w + k * (TILE / 8)) = v[k];
+                *(wide *)(x + q + w + k * (TILE / 8)) = v[k];
         }
     }
     for (size_t at = 0; at < TILE; at += TILE / 8) {
@@ -189,10 +223,10 @@ static void rotate_back(float *x, const uint32_t *words, float factor)
 {
     hadamard(x, TILE);
     for (size_t j = 0; j < TILE / WORDS; j++) {
-        for (size_t w = 0; w < WORDS; w += LANES) {
-            lanes factors;
+        for (size_t w = 0; w < WORDS; w += WIDE) {
+            wide factors;
             signed_factors(words, w, j, factor, &factors);
-            *(lanes *)(x + j * WORDS + w) *= factors;
+            *(wide *)(x + j * WORDS + w) *= factors;
         }
     }
 }
