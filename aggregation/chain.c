@@ -190,11 +190,6 @@ static enum covey_status read_word(const char *word, size_t index, struct covey_
             return covey_fail(err, COVEY_INVALID, "strategy: '%.60s' after the rule must be key=value", word);
         (void)index;
         chain->strategy = covey_strategy_find(name);
-        if (strcmp(name, "fltrust") == 0)
-            return covey_fail(
-                err, COVEY_UNSUPPORTED,
-                "strategy: 'fltrust' weighs updates by a gradient of the server's own data, and this "
-                "server does not train: use centred-clipping or geometric-median");
         return chain->strategy != NULL ? COVEY_OK : unknown_rule(name, err);
     }
     const size_t key_bytes = (size_t)(equals - word);
@@ -318,6 +313,17 @@ enum covey_status covey_chain_check(const struct covey_chain *chain,
             err, COVEY_UNSUPPORTED,
             "the strategy '%s' needs every update by itself, and a gateway sends only their sum",
             chain->strategy->name);
+    if (chain->strategy->needs_reference && !demands->has_reference)
+        return covey_fail(
+            err, COVEY_INVALID,
+            "the strategy '%s' weighs updates by one that the server makes from data of its own: "
+            "name it (root_data)",
+            chain->strategy->name);
+    if (!chain->strategy->needs_reference && demands->has_reference)
+        return covey_fail(err, COVEY_INVALID,
+                          "the strategy '%s' looks at no data of the server's: leave root_data out, or use "
+                          "fltrust",
+                          chain->strategy->name);
     if (demands->sums_only && chain->clip != COVEY_CLIP_NONE)
         return covey_fail(err, COVEY_UNSUPPORTED,
                           "clip needs the norm of every update, and only sums are shown here");

@@ -206,6 +206,9 @@ static enum covey_status weigh(struct comparing *comparing, struct covey_error *
             status = covey_centred_clipping(comparing->gram, comparing->mixed, chain->radius,
                                             chain->iterations, points, err);
             break;
+        case COVEY_RULE_FLTRUST:
+            covey_fltrust(comparing->gram, comparing->mixed, points);
+            break;
         default:
             for (size_t i = 0; i < comparing->chosen_count; i++)
                 points[comparing->chosen[i]] = 1.0 / (double)comparing->chosen_count;

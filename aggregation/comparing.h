@@ -13,7 +13,8 @@ enum covey_comparing_rule {
     COVEY_RULE_MULTI_KRUM,
     COVEY_RULE_BULYAN,
     COVEY_RULE_GEOMETRIC_MEDIAN,
-    COVEY_RULE_CENTRED_CLIPPING
+    COVEY_RULE_CENTRED_CLIPPING,
+    COVEY_RULE_FLTRUST
 };
 
 struct covey_comparison {
@@ -22,7 +23,7 @@ struct covey_comparison {
     enum covey_comparing_rule rule;
     uint64_t seed;
     uint32_t round;
-    const float *centre; /* (columns), of centred clipping; NULL otherwise */
+    const float *centre; /* (columns), of centred clipping, or the server's own update; NULL otherwise */
 };
 
 /* out: (columns) f64, overwritten. STATE: too few updates. NO_MEMORY. */

@@ -15,7 +15,7 @@
 
 extern const struct covey_strategy covey_strategy_median, covey_strategy_trimmed_mean, covey_strategy_krum,
     covey_strategy_multi_krum, covey_strategy_bulyan, covey_strategy_geometric_median,
-    covey_strategy_centred_clipping;
+    covey_strategy_centred_clipping, covey_strategy_fltrust;
 
 /* One update that is in. */
 struct gathered {
@@ -35,7 +35,8 @@ struct gathering {
     struct covey_spool spool;
     struct gathered *items;
     size_t count, capacity;
-    float *centre; /* (coordinates) of centred clipping; NULL otherwise */
+    float *centre;          /* (coordinates) of centred clipping; NULL otherwise */
+    const float *reference; /* (coordinates) of FLTrust, borrowed; NULL otherwise */
     uint64_t seed, updates_max, refused, scaled_down;
     uint32_t round;
     bool finished;
@@ -213,12 +214,22 @@ static enum covey_status compare(struct gathering *gathering, struct covey_error
             .rule = gathering->rule,
             .seed = gathering->seed,
             .round = gathering->round,
-            .centre = gathering->centre};
+            .centre = gathering->reference != NULL ? gathering->reference : gathering->centre};
         status = covey_compare(&comparison, (double *)(void *)gathering->grid.sums, err);
     }
     free(streams);
     free(scales);
     return status;
+}
+
+static enum covey_status refer(void *state, const float *reference, struct covey_error *err)
+{
+    struct gathering *gathering = state;
+    for (size_t i = 0; i < gathering->grid.count; i++)
+        if (!isfinite(reference[i]))
+            return covey_fail(err, COVEY_NOT_FINITE, "the server's own update is not finite at value %zu", i);
+    gathering->reference = reference;
+    return COVEY_OK;
 }
 
 static enum covey_status finish(void *state, const double **mean, int16_t *next_exponents,
@@ -228,6 +239,8 @@ static enum covey_status finish(void *state, const double **mean, int16_t *next_
     COVEY_TRY(check_open(gathering, err));
     if (gathering->count == 0)
         return covey_fail(err, COVEY_STATE, "no update is in: there is no mean");
+    if (gathering->rule == COVEY_RULE_FLTRUST && gathering->reference == NULL)
+        return covey_fail(err, COVEY_STATE, "there is no update of the server's own to compare with");
     COVEY_TRY(compare(gathering, err));
     gathering->finished = true;
     if (next_exponents != NULL)
@@ -295,6 +308,7 @@ BEGIN(multi_krum, COVEY_RULE_MULTI_KRUM)
 BEGIN(bulyan, COVEY_RULE_BULYAN)
 BEGIN(geometric_median, COVEY_RULE_GEOMETRIC_MEDIAN)
 BEGIN(centred_clipping, COVEY_RULE_CENTRED_CLIPPING)
+BEGIN(fltrust, COVEY_RULE_FLTRUST)
 
 const struct covey_strategy covey_strategy_median = {.name = "median",
                                                      .summary = "the median of each coordinate",
@@ -349,4 +363,12 @@ const struct covey_strategy covey_strategy_centred_clipping = {
     .takes = TAKES | COVEY_TAKES_ITERATIONS | COVEY_TAKES_RADIUS,
     .updates_min = more_than_twice,
     .begin = begin_centred_clipping,
+    COMMON};
+const struct covey_strategy covey_strategy_fltrust = {
+    .name = "fltrust",
+    .summary = "each as long as the server's own update of root_data, weighted by the cosine with it",
+    .source = "Cao et al. 2021",
+    .needs_reference = true,
+    .begin = begin_fltrust,
+    .refer = refer,
     COMMON};

@@ -342,3 +342,27 @@ enum covey_status covey_server_optimiser_load(struct covey_server_optimiser *opt
     (void)get_vector(in, optimiser->second, optimiser->count);
     return COVEY_OK;
 }
+
+enum covey_status covey_server_optimiser_advance(const struct covey_server_rule *rule,
+                                                 const struct covey_round_state *kept,
+                                                 const struct covey_server_mean *mean, size_t count,
+                                                 float *weights, struct covey_round_state *next,
+                                                 struct covey_error *err)
+{
+    struct covey_server_optimiser optimiser = {0};
+    uint8_t *out = NULL;
+    COVEY_TRY(covey_server_optimiser_init(&optimiser, rule, count, err));
+    enum covey_status status =
+        covey_server_optimiser_load(&optimiser, covey_round_state_part(kept, COVEY_STATE_OPTIMISER), err);
+    if (status == COVEY_MISMATCH) /* the first round, or the configuration was another */
+        status = COVEY_OK;
+    if (status == COVEY_OK)
+        status = covey_server_optimiser_step(&optimiser, mean, weights, err);
+    const size_t bytes = covey_server_optimiser_save_bytes(&optimiser);
+    if (status == COVEY_OK && bytes > 0)
+        status = covey_round_state_set(next, COVEY_STATE_OPTIMISER, bytes, &out, err);
+    if (status == COVEY_OK && bytes > 0)
+        covey_server_optimiser_save(&optimiser, out);
+    covey_server_optimiser_deinit(&optimiser);
+    return status;
+}

@@ -34,6 +34,11 @@ COVEY_MUST_CHECK enum covey_status covey_centred_clipping(const double *gram, si
                                                           uint32_t iterations, double *weights,
                                                           struct covey_error *err);
 
+/* FLTrust (Cao et al. 2021, Algorithm 2): of the first n by the server's own update, which is the last of
+ * gram (n + 1, n + 1): each as long as that one, weighted by the cosine with it where that is above 0.
+ * weights: (n + 1), overwritten; all 0 where nobody is trusted. */
+void covey_fltrust(const double *gram, size_t n, double *weights);
+
 /* Mixing: rows of weights, out: (covey_mix_buckets, n) or (n, n). Bucketing (Karimireddy et al. 2022,
  * Algorithm 1): means of `bucket` updates each, drawn by (seed, round). Nearest neighbours (Allouah et al.
  * 2023, Algorithm 2): each update becomes the mean of the n - hostile nearest, itself among them. */

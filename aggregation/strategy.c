@@ -7,7 +7,7 @@
 
 extern const struct covey_strategy covey_strategy_fedavg, covey_strategy_norm_bound, covey_strategy_median,
     covey_strategy_trimmed_mean, covey_strategy_krum, covey_strategy_multi_krum, covey_strategy_bulyan,
-    covey_strategy_geometric_median, covey_strategy_centred_clipping;
+    covey_strategy_geometric_median, covey_strategy_centred_clipping, covey_strategy_fltrust;
 
 static const struct covey_strategy *const rows[] = {
     &covey_strategy_fedavg,
@@ -19,6 +19,7 @@ static const struct covey_strategy *const rows[] = {
     &covey_strategy_bulyan,
     &covey_strategy_geometric_median,
     &covey_strategy_centred_clipping,
+    &covey_strategy_fltrust,
 };
 
 const struct covey_strategy *covey_strategy_at(size_t index)
@@ -86,6 +87,15 @@ enum covey_status covey_aggregation_merge(struct covey_aggregation *aggregation,
                           "the strategy '%s' needs every update by itself: it has no partial sums",
                           aggregation->strategy->name);
     return aggregation->strategy->merge(aggregation->state, saved, err);
+}
+
+enum covey_status covey_aggregation_refer(struct covey_aggregation *aggregation, const float *reference,
+                                          struct covey_error *err)
+{
+    if (aggregation->strategy->refer == NULL)
+        return covey_fail(err, COVEY_UNSUPPORTED, "the strategy '%s' compares with no update of the server's",
+                          aggregation->strategy->name);
+    return aggregation->strategy->refer(aggregation->state, reference, err);
 }
 
 void covey_aggregation_report(struct covey_aggregation *aggregation, struct covey_aggregation_report *out)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "covey/codec.h"
 #include "covey/log.h"
 #include "covey/server_optimiser.h"
 
@@ -32,6 +33,35 @@ static void drop_sum(struct covey_federation *federation)
     federation->must_refold = true;
 }
 
+/* The server's own update of the open round, where the strategy compares with one: *delta is malloc'ed, and
+ * borrowed by the aggregation. From the model that the devices train from, which is the current one while the
+ * round is open. */
+static enum covey_status make_reference(struct covey_federation *federation, float **delta,
+                                        struct covey_error *err)
+{
+    const struct covey_federation_options *options = &federation->options;
+    if (options->root_update == NULL)
+        return COVEY_OK;
+    float *shared = malloc(federation->shared_count * sizeof *shared);
+    float *made = malloc(federation->update_count * sizeof *made);
+    enum covey_status status =
+        shared == NULL || made == NULL
+            ? covey_fail(err, COVEY_NO_MEMORY, "no memory for the server's own update")
+            : covey_codec_decode(covey_blob_view(federation->full), federation->shared_count, shared, err);
+    if (status == COVEY_OK)
+        status = options->root_update(options->root_user, shared, &options->recipe, federation->opened.round,
+                                      made, err);
+    if (status == COVEY_OK)
+        status = covey_aggregation_refer(federation->aggregation, made, err);
+    free(shared);
+    if (status != COVEY_OK) {
+        free(made);
+        return covey_fail_at(err, status, "root_data: ");
+    }
+    *delta = made;
+    return COVEY_OK;
+}
+
 /* W(r+1) in *weights, malloc'ed, the exponents of the round after, and what is kept with that model. The sum
  * is gone afterwards, either way. */
 static enum covey_status step_weights(struct covey_federation *federation, float **weights,
@@ -39,12 +69,12 @@ static enum covey_status step_weights(struct covey_federation *federation, float
                                       struct covey_error *err)
 {
     struct covey_server *server = federation->server;
-    struct covey_server_optimiser optimiser = {0};
-    const struct covey_server_rule rule = {.rate = federation->options.server_rate};
     struct covey_aggregation_report report;
     const double *mean = NULL;
-    float *w = NULL;
+    float *w = NULL, *reference = NULL;
     enum covey_status status = covey_fold_settle(federation, err);
+    if (status == COVEY_OK)
+        status = make_reference(federation, &reference, err);
     if (status == COVEY_OK)
         status = covey_aggregation_finish(federation->aggregation, &mean, &report, exponents, err);
     if (status == COVEY_OK)
@@ -52,13 +82,11 @@ static enum covey_status step_weights(struct covey_federation *federation, float
     if (status == COVEY_OK)
         status = covey_publish_weights(federation, &w, err);
     if (status == COVEY_OK)
-        status = covey_server_optimiser_init(&optimiser, &rule, federation->update_count, err);
-    if (status == COVEY_OK) {
-        const struct covey_server_mean step = {mean, 1, 1};
-        status = covey_server_optimiser_step(&optimiser, &step, w, err);
-        covey_server_optimiser_deinit(&optimiser);
-    }
+        status = covey_server_optimiser_advance(&federation->options.server_rule, &federation->state,
+                                                &(struct covey_server_mean){mean, 1, 1},
+                                                federation->update_count, w, next, err);
     drop_sum(federation);
+    free(reference);
     if (status != COVEY_OK) {
         free(w);
         return status;

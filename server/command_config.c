@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "covey/chain.h"
 #include "covey/coap.h"
 #include "covey/messages.h"
 #include "covey/model.h"
@@ -70,6 +71,11 @@ static const struct covey_field federation_fields[] = {
      .count_offset = offsetof(struct federation_config, gateway_count),
      .item_limit = COVEY_GATEWAYS},
     {.key = "parent", .kind = COVEY_FIELD_MAPPING, AT(parent), .fields = parent_fields},
+    {.key = "root_data", .kind = COVEY_FIELD_MAPPING, AT(root_data), .fields = covey_data_fields},
+    {.key = "server_optimiser",
+     .kind = COVEY_FIELD_MAPPING,
+     AT(server_optimiser),
+     .fields = covey_keys_optimiser_fields},
     {.key = NULL}};
 
 #define SERVER_IN(member)                                                                                    \
@@ -148,6 +154,7 @@ enum covey_status server_config_load(const char *folder, struct server_config *o
     for (uint32_t i = 0; i < config.federation_count; i++) {
         fill_data(&config.federations[i].evaluation.validation);
         fill_data(&config.federations[i].evaluation.test);
+        fill_data(&config.federations[i].root_data);
     }
     if (config.federation_count == 0) {
         server_config_free(&config);
@@ -235,7 +242,6 @@ static void fill_options(struct federation_kit *kit, const struct federation_con
         .description = {kit->description, kit->description_bytes},
         .layout = &kit->layout,
         .initial = kit->initial,
-        .server_rate = config->server_rate,
         .weight_cap = config->weight_cap,
         .norm_limit = config->norm_limit,
         .refuse_range = config->out_of_range == 1,
@@ -276,6 +282,27 @@ static enum covey_status fill_gateways(struct federation_kit *kit, const struct 
     return COVEY_OK;
 }
 
+static enum covey_status add_root_data(struct federation_kit *kit, const struct server_config *server,
+                                       const struct federation_config *config, struct covey_error *err)
+{
+    COVEY_TRY(root_data_create(server, config, kit, &kit->root, err));
+    kit->options.root_user = root_data_update(kit->root);
+    kit->options.root_update = kit->options.root_user == NULL ? NULL : covey_root_update_make;
+    return COVEY_OK;
+}
+
+/* As the server does when it starts, for `federation check`. */
+static enum covey_status check_strategy(const struct covey_federation_options *options,
+                                        struct covey_error *err)
+{
+    struct covey_chain chain;
+    COVEY_TRY(covey_chain_parse(options->strategy, &chain, err));
+    const struct covey_chain_demands demands = {.cohort = covey_round_rules_cohort(&options->rules),
+                                                .partial_sums = options->gateway_count > 0,
+                                                .has_reference = options->root_update != NULL};
+    return covey_chain_check(&chain, &demands, err);
+}
+
 static enum covey_status make_kit(struct federation_kit *kit, const struct server_config *server,
                                   const struct federation_config *config, struct covey_error *err)
 {
@@ -290,7 +317,11 @@ static enum covey_status make_kit(struct federation_kit *kit, const struct serve
         evaluation_create(server, config, kit->model, &kit->layout, kit->initial, &kit->evaluation, err));
     fill_options(kit, config);
     COVEY_TRY(fill_gateways(kit, config, err));
-    return covey_recipe_check(&kit->options.recipe, err);
+    COVEY_TRY(covey_keys_server_rule(&config->server_optimiser, config->server_rate,
+                                     &kit->options.server_rule, err));
+    COVEY_TRY(covey_recipe_check(&kit->options.recipe, err));
+    COVEY_TRY(add_root_data(kit, server, config, err));
+    return check_strategy(&kit->options, err);
 }
 
 enum covey_status federation_kit_init(struct federation_kit *kit, const struct server_config *server,
@@ -308,6 +339,7 @@ enum covey_status federation_kit_init(struct federation_kit *kit, const struct s
 void federation_kit_deinit(struct federation_kit *kit)
 {
     evaluation_destroy(kit->evaluation);
+    root_data_destroy(kit->root);
     if (kit->layout.tensors != NULL)
         covey_layout_deinit(&kit->layout);
     free(kit->initial);

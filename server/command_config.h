@@ -10,6 +10,7 @@
 #include "covey/federation_keys.h"
 #include "covey/log.h"
 #include "covey/model_description.h"
+#include "covey/root_update.h"
 #include "covey/server.h"
 
 #define COVEY_SERVER_FILE "server.yaml"
@@ -38,6 +39,8 @@ struct federation_config {
     struct {
         char *address, *server_name, *bundle;
     } parent; /* above it; bundle NULL: none */
+    struct covey_data_config root_data;
+    struct covey_optimiser_keys server_optimiser;
 };
 
 struct server_config {
@@ -77,6 +80,7 @@ struct federation_kit {
     size_t description_bytes;
     float *initial;                /* (layout.count) */
     struct evaluation *evaluation; /* NULL: no data */
+    struct root_data *root;        /* the same */
     struct covey_gateway *gateways;
     bool is_error; /* the metric is an error (rmse), not an accuracy */
     struct covey_federation_options options;
@@ -107,5 +111,16 @@ bool evaluation_has(const struct evaluation *evaluation, enum covey_part part);
 /* A covey_judge_fn; user is a struct evaluation. */
 enum covey_status evaluation_judge(void *user, enum covey_part part, const float *shared,
                                    struct covey_judgement *out, struct covey_error *err);
+
+/* ------------------------------------------------------------------ command_root.c */
+
+struct root_data;
+/* Loads root_data where it is named; *out stays NULL otherwise. The kit's recipe is there already. */
+COVEY_MUST_CHECK enum covey_status root_data_create(const struct server_config *server,
+                                                    const struct federation_config *config,
+                                                    const struct federation_kit *kit, struct root_data **out,
+                                                    struct covey_error *err);
+void root_data_destroy(struct root_data *root);                           /* NULL is legal */
+struct covey_root_update *root_data_update(const struct root_data *root); /* NULL: there is none */
 
 #endif

@@ -22,7 +22,9 @@ static enum covey_status check_chain(struct covey_federation_options *options, s
     COVEY_TRY(covey_chain_parse(options->strategy, &chain, err));
     options->rules.least_updates = (uint32_t)covey_chain_updates_min(&chain);
     const uint32_t cohort = covey_round_rules_cohort(&options->rules);
-    const struct covey_chain_demands demands = {.cohort = cohort, .partial_sums = options->gateway_count > 0};
+    const struct covey_chain_demands demands = {.cohort = cohort,
+                                                .partial_sums = options->gateway_count > 0,
+                                                .has_reference = options->root_update != NULL};
     return covey_chain_check(&chain, &demands, err);
 }
 
@@ -41,6 +43,7 @@ static enum covey_status check_options(struct covey_federation_options *options,
     COVEY_TRY(covey_codec_parse(options->codec, &codec, err));
     COVEY_TRY(covey_codec_parse_downlink(options->downlink, &codec, err));
     COVEY_TRY(check_chain(options, err));
+    COVEY_TRY(covey_server_rule_complete(&options->server_rule, err));
     if (options->judge == NULL && (options->has_validation || options->has_test))
         return covey_fail(err, COVEY_INVALID, "there is evaluation data, but nothing to evaluate with");
     return covey_round_rules_check(&options->rules, err);
@@ -48,8 +51,6 @@ static enum covey_status check_options(struct covey_federation_options *options,
 
 static void fill_defaults(struct covey_federation_options *options)
 {
-    if (!(options->server_rate > 0))
-        options->server_rate = 1;
     if (!(options->weight_cap > 0))
         options->weight_cap = COVEY_UPDATE_EXAMPLES;
     if (options->heartbeat_ms == 0)

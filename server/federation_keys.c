@@ -9,6 +9,7 @@
 
 /* the first word of each is what a left-out key means */
 static const char *const optimisers[] = {"sgd", "momentum", "adam", NULL};
+static const char *const server_optimisers[] = {"sgd", "momentum", "adagrad", "adam", "yogi", NULL};
 static const char *const schedules[] = {"constant", "step", "cosine", "warmup", NULL};
 static const char *const algorithms[] = {"plain", "client-momentum", NULL};
 static const char *const policies[] = {"random",          "examples", "round-robin",
@@ -67,6 +68,14 @@ const struct covey_field covey_keys_stop_fields[] = {
     {.key = "target", REAL, AT(stop, target), .minimum = -1e30, .maximum = 1e30},
     {.key = "patience", INT, AT(stop, patience), .maximum = COVEY_ROUNDS},
     {.key = "gain", REAL, AT(stop, gain), .maximum = 1e30},
+    {.key = NULL}};
+
+const struct covey_field covey_keys_optimiser_fields[] = {
+    {.key = "kind", CHOICE, AT(optimiser, kind), .choices = server_optimisers, .sparse = true},
+    {.key = "rate", REAL, AT(optimiser, rate), .maximum = 1000, .sparse = true},
+    {.key = "beta1", REAL, AT(optimiser, beta1), .maximum = 1, .sparse = true},
+    {.key = "beta2", REAL, AT(optimiser, beta2), .maximum = 1, .sparse = true},
+    {.key = "tau", REAL, AT(optimiser, tau), .maximum = 1000, .sparse = true},
     {.key = NULL}};
 
 uint32_t covey_keys_ms(double seconds, uint32_t otherwise_ms)
@@ -128,4 +137,25 @@ void covey_keys_recipe(const struct covey_train_keys *train, uint64_t seed, stru
         .algorithm = (enum covey_local_algorithm)train->algorithm,
         .strength = real_or(train->strength, strengths[train->algorithm]),
     };
+}
+
+enum covey_status covey_keys_server_rule(const struct covey_optimiser_keys *optimiser, double server_rate,
+                                         struct covey_server_rule *out, struct covey_error *err)
+{
+    const bool plain = optimiser->kind == COVEY_SERVER_SGD;
+    const bool two_rates = optimiser->rate > 0 && (server_rate < 1 || server_rate > 1) && server_rate > 0;
+    if (two_rates || (!plain && server_rate > 0 && (server_rate < 1 || server_rate > 1)))
+        return covey_fail(err, COVEY_INVALID,
+                          "server_rate is the rate of plain averaging: with server_optimiser use its rate");
+    const bool adagrad = optimiser->kind == COVEY_SERVER_ADAGRAD;
+    struct covey_server_rule rule = {.kind = (enum covey_server_optimiser_kind)optimiser->kind,
+                                     .rate = plain && !(optimiser->rate > 0) ? server_rate : optimiser->rate,
+                                     .beta1 = optimiser->beta1 > 0 ? optimiser->beta1
+                                              : adagrad            ? 0
+                                                                   : .9,
+                                     .beta2 = optimiser->beta2 > 0 ? optimiser->beta2 : .99,
+                                     .tau = optimiser->tau > 0 ? optimiser->tau : 1e-3};
+    COVEY_TRY(covey_server_rule_complete(&rule, err));
+    *out = rule;
+    return COVEY_OK;
 }

@@ -48,6 +48,9 @@ enum covey_status real_check(const struct covey_scenario *scenario, uint32_t dev
                           there, devices, there, devices);
     if (scenario->attack.kind != COVEY_ATTACK_NONE && scenario->attack.share > 0)
         return covey_fail(err, COVEY_INVALID, "covey-client has no attackers in it: --set attack.kind=none");
+    if (scenario->data.root_data > 0)
+        return covey_fail(err, COVEY_UNSUPPORTED,
+                          "root data is not written for the real server yet: another strategy than fltrust");
     if (scenario->churn.drop_rate > 0 || scenario->churn.leave_per_day > 0)
         return covey_fail(err, COVEY_INVALID,
                           "real devices do not vanish by the seed: --set churn.drop_rate=0 "

@@ -145,11 +145,13 @@ static enum covey_status check_data(const struct checking *checking)
     const enum covey_status status = covey_sim_set_folder(set, folder, err);
     if (status != COVEY_OK)
         return wrong_at(checking, "data.set", status);
-    if (scenario->data.validation >= set->examples)
+    if (scenario->data.validation + scenario->data.root_data >= set->examples)
         return wrong_at(checking, "data.validation",
                         covey_fail(err, COVEY_INVALID,
-                                   "'validation' of %lld leaves nothing of %s's %u examples",
-                                   (long long)scenario->data.validation, set->name, set->examples));
+                                   "'validation' of %lld with 'root_data' of %lld leaves nothing of %s's %u "
+                                   "examples",
+                                   (long long)scenario->data.validation, (long long)scenario->data.root_data,
+                                   set->name, set->examples));
     return COVEY_OK;
 }
 
@@ -158,9 +160,8 @@ static uint32_t known_examples(const struct covey_scenario *scenario)
 {
     const struct covey_sim_set *set =
         scenario->data.set != NULL ? covey_sim_set_find(scenario->data.set) : NULL;
-    return set != NULL && scenario->data.validation < set->examples
-               ? set->examples - (uint32_t)scenario->data.validation
-               : 0;
+    const int64_t taken = scenario->data.validation + scenario->data.root_data;
+    return set != NULL && taken < set->examples ? set->examples - (uint32_t)taken : 0;
 }
 
 static enum covey_status check_partition(const struct checking *checking)

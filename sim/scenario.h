@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "covey/dataset_load.h"
+#include "covey/federation_keys.h"
 #include "covey/hash.h"
 #include "covey/messages.h"
 #include "covey/model_description.h"
@@ -111,12 +112,14 @@ struct covey_scenario {
         struct covey_data_names files;        /* files: folders or files, one a device */
         int64_t hold_out;   /* examples (natural, files: owners) kept for the test when there is none */
         int64_t validation; /* so many are taken from training and judged in place of the test part */
+        int64_t root_data;  /* so many are taken from training and are the server's own (fltrust) */
     } data;
     struct covey_partition_config partition;
     char *model, *initial;
     struct covey_recipe train;
     char *codec, *downlink, *strategy;
     double server_rate, norm_limit, weight_cap;
+    struct covey_optimiser_keys server_optimiser;
     bool refuse_range;
     int64_t feedback; /* enum covey_feedback; key error_feedback */
     int64_t feedback_rounds;

@@ -46,6 +46,7 @@ static const struct covey_field data_fields[] = {
      .hint = "a list of folders or CSV files, one a device"},
     {.key = "hold_out", INT, IN(data, hold_out), .maximum = COVEY_DATASET_EXAMPLES},
     {.key = "validation", INT, IN(data, validation), .maximum = COVEY_DATASET_EXAMPLES},
+    {.key = "root_data", INT, IN(data, root_data), .maximum = COVEY_DATASET_EXAMPLES, .sparse = true},
     {.key = NULL}};
 static const struct covey_field partition_fields[] = {
     {.key = "kind", CHOICE, OF(covey_partition_config, kind), .choices = partitions},
@@ -107,6 +108,7 @@ const struct covey_field scenario_fields[] = {
     {.key = "downlink", TEXT, AT(downlink), .hint = "raw32 or fp16"},
     {.key = "strategy", TEXT, AT(strategy), .hint = "fedavg"},
     {.key = "server_rate", REAL, AT(server_rate), .minimum = 1e-9, .maximum = 1000},
+    {BLOCK(server_optimiser, covey_keys_optimiser_fields)},
     {.key = "norm_limit", REAL, AT(norm_limit), .maximum = 1e30},
     {.key = "weight_cap", REAL, AT(weight_cap), .minimum = 1, .maximum = COVEY_UPDATE_EXAMPLES},
     {.key = "out_of_range",

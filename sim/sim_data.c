@@ -261,10 +261,11 @@ static enum covey_status choose_held(const struct covey_scenario *scenario, cons
     return status;
 }
 
-/* held, picked: (count of train); picked is scratch. What was held becomes the test part, in place of one
- * that there was. */
+/* held, picked: (count of train); picked is scratch. What was held goes to *into, in place of what was there.
+ */
 static enum covey_status part_data(struct covey_sim_data *data, const struct held_part *part,
-                                   const bool *held, uint32_t *picked, struct covey_error *err)
+                                   struct covey_dataset *into, const bool *held, uint32_t *picked,
+                                   struct covey_error *err)
 {
     struct covey_dataset all = data->train, test = {0}, rest = {0};
     uint32_t test_count = 0, rest_count = 0;
@@ -291,8 +292,8 @@ static enum covey_status part_data(struct covey_sim_data *data, const struct hel
         data->whole = all; /* has the values; a view has but its list */
     else
         covey_dataset_deinit(&all);
-    covey_dataset_deinit(&data->test);
-    data->test = test;
+    covey_dataset_deinit(into);
+    *into = test;
     data->train = rest;
     if (data->owners == NULL)
         return COVEY_OK;
@@ -301,7 +302,8 @@ static enum covey_status part_data(struct covey_sim_data *data, const struct hel
 }
 
 static enum covey_status hold_out(const struct covey_scenario *scenario, const struct held_part *part,
-                                  struct covey_sim_data *data, struct covey_error *err)
+                                  struct covey_sim_data *data, struct covey_dataset *into,
+                                  struct covey_error *err)
 {
     if (part->examples == 0)
         return COVEY_OK;
@@ -312,7 +314,7 @@ static enum covey_status hold_out(const struct covey_scenario *scenario, const s
             ? covey_fail(err, COVEY_NO_MEMORY, "no memory for %u examples", data->train.count)
             : choose_held(scenario, data, part, held, err);
     if (status == COVEY_OK)
-        status = part_data(data, part, held, picked, err);
+        status = part_data(data, part, into, held, picked, err);
     free(held);
     free(picked);
     return status;
@@ -331,7 +333,7 @@ static enum covey_status load_own(const struct covey_scenario *scenario, struct 
     if (covey_data_is_named(&scenario->data.test))
         return covey_data_load(&scenario->data.test, scenario->folder, &out->test, err);
     const struct held_part part = {"hold_out", scenario->data.hold_out, 1};
-    return hold_out(scenario, &part, out, err);
+    return hold_out(scenario, &part, out, &out->test, err);
 }
 
 enum covey_status covey_sim_data_load(const struct covey_scenario *scenario, struct covey_sim_data *out,
@@ -351,7 +353,10 @@ enum covey_status covey_sim_data_load(const struct covey_scenario *scenario, str
     }
     const struct held_part validation = {"validation", scenario->data.validation, 2};
     if (status == COVEY_OK)
-        status = hold_out(scenario, &validation, &data, err);
+        status = hold_out(scenario, &validation, &data, &data.test, err);
+    const struct held_part root = {"root_data", scenario->data.root_data, 3};
+    if (status == COVEY_OK)
+        status = hold_out(scenario, &root, &data, &data.root, err);
     if (status == COVEY_OK)
         *out = data;
     else
@@ -363,6 +368,7 @@ void covey_sim_data_free(struct covey_sim_data *data)
 {
     covey_dataset_deinit(&data->train);
     covey_dataset_deinit(&data->test);
+    covey_dataset_deinit(&data->root);
     covey_dataset_deinit(&data->whole);
     free(data->owners);
     for (size_t i = 0; i < sizeof data->memory / sizeof data->memory[0]; i++)

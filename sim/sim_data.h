@@ -17,10 +17,12 @@
 
 struct covey_sim_data {
     struct covey_dataset train, test; /* test.count 0: there is none */
+    struct covey_dataset root;        /* the server's own, data.root_data; likewise */
     uint32_t *owners;                 /* (train.count) 0 .. owner_count - 1; NULL: nobody's */
     uint32_t owner_count;
-    struct covey_dataset whole; /* what both are views of when data.hold_out or .validation parts them */
-    void *memory[8];            /* what the tables point to and is not the data sets' own */
+    struct covey_dataset
+        whole;       /* what both are views of when data.hold_out, .validation or .root_data part them */
+    void *memory[8]; /* what the tables point to and is not the data sets' own */
 };
 
 /* One set of the catalogue. */

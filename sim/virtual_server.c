@@ -29,7 +29,9 @@ static enum covey_status set_rules(struct covey_virtual_server *server, struct c
     server->rules.can_judge = server->fleet->data.test.count > 0;
     server->rules.lower_is_better = scenario->watch_loss || server->fleet->metric_is_error;
     const uint32_t cohort = covey_round_rules_cohort(&server->rules);
-    return covey_chain_check(&chain, &(struct covey_chain_demands){.cohort = cohort}, err);
+    const struct covey_chain_demands demands = {.cohort = cohort,
+                                                .has_reference = server->fleet->data.root.count > 0};
+    return covey_chain_check(&chain, &demands, err);
 }
 
 static enum covey_status make_first_model(struct covey_virtual_server *server, struct covey_error *err)
@@ -51,13 +53,17 @@ static enum covey_status make(struct covey_virtual_server *server, struct covey_
     const struct covey_layout *layout = &server->fleet->layout;
     server->recipe = scenario->train;
     server->recipe.seed = (uint64_t)scenario->seed;
-    server->server_rate = scenario->server_rate > 0 ? scenario->server_rate : 1;
     server->weight_cap = scenario->weight_cap > 0 ? scenario->weight_cap : COVEY_UPDATE_EXAMPLES;
     if (layout->update_count == 0)
         return covey_fail(err, COVEY_INVALID, "the model has nothing to train");
     COVEY_TRY(covey_codec_parse(word(scenario->codec, "int8"), &server->codec, err));
     COVEY_TRY(covey_codec_parse_downlink(word(scenario->downlink, "raw32"), &server->downlink, err));
     COVEY_TRY(covey_recipe_check(&server->recipe, err));
+    COVEY_TRY(covey_keys_server_rule(&scenario->server_optimiser, scenario->server_rate, &server->server_rule,
+                                     err));
+    if (server->fleet->data.root.count > 0)
+        COVEY_TRY(covey_root_update_create(server->fleet->model, layout, server->fleet->initial,
+                                           &server->fleet->data.root, &server->recipe, &server->root, err));
     server->tensor_count = covey_layout_update_ends(layout, server->ends, COVEY_MODEL_TENSORS);
     COVEY_TRY(set_rules(server, err));
     const uint32_t limit = server->fleet->devices < COVEY_DEVICES ? server->fleet->devices : COVEY_DEVICES;
@@ -82,6 +88,7 @@ void covey_virtual_server_deinit(struct covey_virtual_server *server)
     covey_server_round_destroy(server->machine);
     free(server->published);
     free(server->weights);
+    covey_root_update_destroy(server->root);
     covey_round_state_deinit(&server->state);
     *server = (struct covey_virtual_server){0};
 }
@@ -210,24 +217,47 @@ void covey_virtual_server_abandon(struct covey_virtual_server *server)
     server->aggregation = NULL;
 }
 
+/* The server's own update of the open round, where it has data for one; malloc'ed. */
+static enum covey_status make_reference(struct covey_virtual_server *server, float **delta,
+                                        struct covey_error *err)
+{
+    if (server->root == NULL)
+        return COVEY_OK;
+    float *made = malloc(server->fleet->layout.update_count * sizeof *made);
+    if (made == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the server's own update");
+    enum covey_status status =
+        covey_root_update_make(server->root, server->published, &server->recipe, server->round, made, err);
+    if (status == COVEY_OK)
+        status = covey_aggregation_refer(server->aggregation, made, err);
+    if (status != COVEY_OK) {
+        free(made);
+        return covey_fail_at(err, status, "root_data: ");
+    }
+    *delta = made;
+    return COVEY_OK;
+}
+
 enum covey_status covey_virtual_server_close(struct covey_virtual_server *server, struct covey_error *err)
 {
     const size_t count = server->fleet->layout.shared_count;
-    struct covey_server_optimiser optimiser = {0};
     struct covey_aggregation_report report;
+    float *reference = NULL;
     const double *mean = NULL;
     uint8_t *delta = NULL;
     size_t delta_bytes = 0;
     struct covey_round_state next = {0};
-    COVEY_TRY(covey_aggregation_finish(server->aggregation, &mean, &report, server->exponents, err));
-    server->has_exponents = true;
-    const struct covey_server_rule rule = {.rate = server->server_rate};
-    COVEY_TRY(covey_server_optimiser_init(&optimiser, &rule, server->fleet->layout.update_count, err));
-    const struct covey_server_mean step = {mean, 1, 1};
-    enum covey_status status = covey_aggregation_keep(server->aggregation, &next, err);
+    enum covey_status status = make_reference(server, &reference, err);
     if (status == COVEY_OK)
-        status = covey_server_optimiser_step(&optimiser, &step, server->weights, err);
-    covey_server_optimiser_deinit(&optimiser);
+        status = covey_aggregation_finish(server->aggregation, &mean, &report, server->exponents, err);
+    free(reference);
+    COVEY_TRY(status);
+    server->has_exponents = true;
+    status = covey_aggregation_keep(server->aggregation, &next, err);
+    if (status == COVEY_OK)
+        status = covey_server_optimiser_advance(
+            &server->server_rule, &server->state, &(struct covey_server_mean){mean, 1, 1},
+            server->fleet->layout.update_count, server->weights, &next, err);
     covey_virtual_server_abandon(server);
     if (status == COVEY_OK)
         status = covey_line_advance(&server->downlink, server->recipe.seed, server->round, server->weights,

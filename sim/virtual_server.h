@@ -10,6 +10,8 @@
 #include "covey/codec.h"
 #include "covey/hash.h"
 #include "covey/messages.h"
+#include "covey/root_update.h"
+#include "covey/server_optimiser.h"
 #include "covey/server_round.h"
 #include "covey/strategy.h"
 #include "round_terms.h"
@@ -19,7 +21,9 @@ struct covey_virtual_server {
     const struct covey_virtual_fleet *fleet; /* borrowed */
     struct covey_recipe recipe;
     struct covey_codec codec, downlink;
-    double server_rate, weight_cap;
+    struct covey_server_rule server_rule;
+    double weight_cap;
+    struct covey_root_update *root; /* NULL: the server has no data of its own */
     size_t ends[COVEY_MODEL_TENSORS];
     size_t tensor_count;
     struct covey_round_rules rules;

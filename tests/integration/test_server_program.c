@@ -127,6 +127,11 @@ Test(server_program, refuses_a_wrong_configuration_with_its_place)
         {"    server_rate: -1\n", "server_rate"},
         {"    models_kept: 1e99\n", "models_kept"},
         {"  - {name: default, model: no-such-model}\n", "no-such-model"},
+        {"    server_optimiser: {kind: best}\n", "yogi"},
+        {"    server_optimiser: {kind: adam}\n    server_rate: .5\n", "use its rate"},
+        {"    root_data: {inputs: [nowhere], labels: [nowhere]}\n", "nowhere"},
+        {"  - {name: b, model: logreg, strategy: fltrust}\n", "root_data"},
+        {"  - {name: b, model: logreg, strategy: best}\n", "centred-clipping"},
         {"    evaluation: {test: {inputs: [nowhere], labels: [nowhere]}}\n", "nowhere"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

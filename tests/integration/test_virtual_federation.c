@@ -14,6 +14,7 @@
 #include "covey/hash.h"
 #include "covey/inprocess.h"
 #include "covey/linalg.h"
+#include "covey/root_update.h"
 #include "covey/server.h"
 #include "virtual_fleet.h"
 
@@ -118,18 +119,27 @@ static struct covey_hash play_real(const struct little_fleet *little, const char
     cr_assert_eq(
         covey_description_encode(fleet.model, description, sizeof description, &description_bytes, &err),
         COVEY_OK);
+    struct covey_root_update *root = NULL;
+    if (fleet.data.root.count > 0)
+        cr_assert_eq(covey_root_update_create(fleet.model, &fleet.layout, fleet.initial, &fleet.data.root,
+                                              &scenario.train, &root, &err),
+                     COVEY_OK, "%s", err.text);
     struct covey_federation_options federation = {.name = "little",
                                                   .description = {description, description_bytes},
                                                   .layout = &fleet.layout,
                                                   .initial = fleet.initial,
                                                   .recipe = scenario.train,
-                                                  .strategy = "fedavg",
-                                                  .server_rate = scenario.server_rate,
+                                                  .root_update = root == NULL ? NULL : covey_root_update_make,
+                                                  .root_user = root,
                                                   .norm_limit = scenario.norm_limit,
                                                   .weight_cap = scenario.weight_cap,
                                                   .rules = scenario.rules,
                                                   .retry_ms = 500};
     (void)snprintf(federation.codec, sizeof federation.codec, "%s", scenario.codec);
+    (void)snprintf(federation.strategy, sizeof federation.strategy, "%s", scenario.strategy);
+    cr_assert_eq(covey_keys_server_rule(&scenario.server_optimiser, scenario.server_rate,
+                                        &federation.server_rule, &err),
+                 COVEY_OK, "%s", err.text);
     (void)snprintf(federation.downlink, sizeof federation.downlink, "%s", scenario.downlink);
     (void)snprintf(state, sizeof state, "%s/state", little->folder);
     const struct covey_server_options options = {.folder = state,
@@ -165,6 +175,7 @@ static struct covey_hash play_real(const struct little_fleet *little, const char
         free(devices[i].share);
     }
     covey_key_destroy(signer);
+    covey_root_update_destroy(root);
     covey_virtual_fleet_deinit(&fleet);
     covey_scenario_free(&scenario);
     (void)snprintf(state, sizeof state, "rm -rf '%s/state' %s/device-*", little->folder, little->folder);
@@ -191,6 +202,11 @@ Test(virtual_federation, ends_with_the_model_of_the_real_one, .timeout = 300)
         {"codec=mask:.2", "downlink=raw32", "error_feedback=auto", "seed=7"},
         {"codec=int8", "downlink=raw32", "model=personal.yaml", "error_feedback=on"},
         {"codec=int8", "train.algorithm=client-momentum", "train.strength=.5", "error_feedback=on"},
+        {"codec=int8", "strategy=fltrust", "data.root_data=60", "seed=6"},
+        {"codec=int4", "strategy=fltrust", "data.root_data=40", "model=personal.yaml"},
+        {"codec=int8", "strategy=centred-clipping hostile=2 mix=bucketing", "error_feedback=off", "seed=7"},
+        {"codec=int8", "server_optimiser={kind: adam, rate: .01}", "downlink=fp16", "seed=8"},
+        {"codec=int8", "server_optimiser={kind: momentum, rate: .5}", "strategy=median hostile=2", "seed=9"},
     };
     struct little_fleet fleet;
     struct covey_error err = {0};

@@ -1,6 +1,6 @@
 set(threaded fold_pool fold fedavg)
 if(NOT COVEY_CODECS_ONLY) # hashes by Mbed TLS
-    list(APPEND threaded strategies)
+    list(APPEND threaded strategies rules)
 endif()
 foreach(name IN LISTS threaded)
     covey_add_test(test_${name} SOURCES unit/aggregation/test_${name}.c LINKS covey_aggregation LABELS threads)

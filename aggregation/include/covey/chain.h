@@ -82,6 +82,7 @@ struct covey_chain_demands {
     uint64_t cohort;      /* updates that a round takes at the most; 0: not known */
     bool sums_only;       /* single updates are not shown: a secure sum */
     bool partial_sums;    /* gateways add up their devices' updates, and show the sum */
+    bool has_reference;   /* the server can make an update of its own: there is root data */
 };
 /* INVALID or UNSUPPORTED with the reason. */
 COVEY_MUST_CHECK enum covey_status covey_chain_check(const struct covey_chain *chain,

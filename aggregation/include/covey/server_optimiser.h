@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "covey/bytes.h"
+#include "covey/round_state.h"
 #include "covey/status.h"
 
 enum covey_server_optimiser_kind {
@@ -84,5 +85,14 @@ void covey_server_optimiser_save(const struct covey_server_optimiser *optimiser,
 COVEY_MUST_CHECK enum covey_status covey_server_optimiser_load(struct covey_server_optimiser *optimiser,
                                                                struct covey_bytes saved,
                                                                struct covey_error *err);
+
+/* A round's whole step: from the state that is kept with the current model (none yet, or another kind's: the
+ * one before the first round) to weights and to COVEY_STATE_OPTIMISER of *next. As init, load and step. */
+COVEY_MUST_CHECK enum covey_status covey_server_optimiser_advance(const struct covey_server_rule *rule,
+                                                                  const struct covey_round_state *kept,
+                                                                  const struct covey_server_mean *mean,
+                                                                  size_t count, float *weights,
+                                                                  struct covey_round_state *next,
+                                                                  struct covey_error *err);
 
 #endif

@@ -9,6 +9,7 @@
  *   for each update (or several in one call, which is faster):
  *       covey_aggregation_add(aggregation, &(struct covey_contribution){stream, examples, slot}, 1, &verdict,
  * err);
+ *   covey_aggregation_refer(aggregation, delta, err); (where strategy->needs_reference)
  *   covey_aggregation_finish(aggregation, &mean, &report, next_exponents, err);
  *   covey_aggregation_keep(aggregation, &next_state, err);
  *   covey_server_optimiser_step(...mean...);          (covey/server_optimiser.h)
@@ -88,10 +89,11 @@ struct covey_aggregation;
 /* A row of the table. The functions get the strategy's own state; callers use covey_aggregation_* below. */
 struct covey_strategy {
     const char *name;
-    const char *summary; /* one line, for `covey-server strategies` */
-    const char *source;  /* who published it */
-    bool always_clips;   /* clip=fixed is what it is: it cannot be none */
-    uint32_t takes;      /* COVEY_TAKES_...: parameters of the chain that it looks at */
+    const char *summary;  /* one line, for `covey-server strategies` */
+    const char *source;   /* who published it */
+    bool always_clips;    /* clip=fixed is what it is: it cannot be none */
+    bool needs_reference; /* an update of the server's own: covey_aggregation_refer */
+    uint32_t takes;       /* COVEY_TAKES_...: parameters of the chain that it looks at */
     enum covey_strategy_needs needs;
     enum covey_strategy_inspects inspects;
     /* (n, f) -> fewest updates that it gives anything for; NULL: 1 */
@@ -100,6 +102,8 @@ struct covey_strategy {
                                void **state, struct covey_error *err);
     enum covey_status (*add)(void *state, const struct covey_contribution *updates, size_t count,
                              struct covey_verdict *verdicts, struct covey_error *err);
+    /* NULL where no reference is looked at */
+    enum covey_status (*refer)(void *state, const float *reference, struct covey_error *err);
     enum covey_status (*finish)(void *state, const double **mean, int16_t *next_exponents,
                                 struct covey_error *err);
     void (*report)(void *state, struct covey_aggregation_report *out);
@@ -141,11 +145,17 @@ COVEY_MUST_CHECK enum covey_status covey_aggregation_save(struct covey_aggregati
 COVEY_MUST_CHECK enum covey_status covey_aggregation_merge(struct covey_aggregation *aggregation,
                                                            struct covey_bytes saved, struct covey_error *err);
 
+/* The update that the server made itself, from data that it trusts, by the recipe of the round:
+ * (coordinates), borrowed until finish. UNSUPPORTED where the strategy looks at none, NOT_FINITE. */
+COVEY_MUST_CHECK enum covey_status covey_aggregation_refer(struct covey_aggregation *aggregation,
+                                                           const float *reference, struct covey_error *err);
+
 /* What there is so far; may be asked at any time before finish. */
 void covey_aggregation_report(struct covey_aggregation *aggregation, struct covey_aggregation_report *out);
 
 /* *mean: (coordinates) f64, the weighted mean delta, borrowed until destroy. next_exponents: (tensor_count)
- * for the next round's plan, or NULL. STATE when no update is in, or when called twice. */
+ * for the next round's plan, or NULL. STATE when no update is in, when a reference is
+ * needed and there is none, or when called twice. */
 COVEY_MUST_CHECK enum covey_status covey_aggregation_finish(struct covey_aggregation *aggregation,
                                                             const double **mean,
                                                             struct covey_aggregation_report *report,

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "covey/messages.h"
+#include "covey/server_optimiser.h"
 #include "covey/server_round.h"
 #include "covey/yaml.h"
 
@@ -42,16 +43,28 @@ struct covey_stop_keys {
     double target, gain;
 };
 
+struct covey_optimiser_keys {
+    int64_t kind; /* enum covey_server_optimiser_kind */
+    double rate, beta1, beta2, tau;
+};
+
 /* Offsets count from the struct of the block. */
 extern const struct covey_field covey_keys_train_fields[];
 extern const struct covey_field covey_keys_selection_fields[];
 extern const struct covey_field covey_keys_round_fields[];
 extern const struct covey_field covey_keys_stop_fields[];
+extern const struct covey_field covey_keys_optimiser_fields[]; /* block server_optimiser */
 
 /* Defaults filled in. Not checked yet: covey_round_rules_check, covey_recipe_check. */
 void covey_keys_rules(const struct covey_selection_keys *selection, const struct covey_round_keys *round,
                       const struct covey_stop_keys *stop, struct covey_round_rules *out);
 void covey_keys_recipe(const struct covey_train_keys *train, uint64_t seed, struct covey_recipe *out);
+
+/* server_rate (0: left out) is sgd's rate in one word, and goes with no other kind. INVALID as
+ * covey_server_rule_complete. */
+COVEY_MUST_CHECK enum covey_status covey_keys_server_rule(const struct covey_optimiser_keys *optimiser,
+                                                          double server_rate, struct covey_server_rule *out,
+                                                          struct covey_error *err);
 
 /* Seconds of a key as milliseconds, rounded; not above 0: otherwise_ms. */
 uint32_t covey_keys_ms(double seconds, uint32_t otherwise_ms);

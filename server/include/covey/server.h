@@ -28,6 +28,7 @@
 #include "covey/keys.h"
 #include "covey/messages.h"
 #include "covey/params.h"
+#include "covey/server_optimiser.h"
 #include "covey/server_round.h"
 #include "covey/sign.h"
 #include "covey/status.h"
@@ -58,6 +59,13 @@ struct covey_judgement {
 /* shared: (layout->shared_count) values of the published model. On the judge thread. */
 typedef enum covey_status covey_judge_fn(void *user, enum covey_part part, const float *shared,
                                          struct covey_judgement *out, struct covey_error *err);
+
+/* An update of the server's own, of data that it trusts, for strategies that compare with one: plain local
+ * training by the devices' recipe. shared: (layout->shared_count) values of the published model; delta:
+ * (layout->update_count), overwritten. The same arguments, the same bits. On the work thread. */
+typedef enum covey_status covey_root_update_fn(void *user, const float *shared,
+                                               const struct covey_recipe *recipe, uint32_t round,
+                                               float *delta, struct covey_error *err);
 
 /* ------------------------------------------------------------------ options */
 
@@ -93,10 +101,10 @@ struct covey_federation_options {
     char codec[COVEY_CODEC_NAME_BYTES];       /* of updates */
     char downlink[COVEY_CODEC_NAME_BYTES];    /* Q of the published line */
     char strategy[COVEY_STRATEGY_TEXT_BYTES]; /* covey/chain.h */
-    double server_rate; /* of the server's own step; 1 = plain averaging; 0 reads as 1 */
-    double weight_cap;  /* examples that one update may count for; 0 = COVEY_UPDATE_EXAMPLES */
-    double norm_limit;  /* longer updates are refused; 0 = none */
-    bool refuse_range;  /* out of the grid's range: refused, instead of scaled down */
+    struct covey_server_rule server_rule;     /* the server's own step; all zero = plain averaging */
+    double weight_cap; /* examples that one update may count for; 0 = COVEY_UPDATE_EXAMPLES */
+    double norm_limit; /* longer updates are refused; 0 = none */
+    bool refuse_range; /* out of the grid's range: refused, instead of scaled down */
     struct covey_round_rules rules;
     enum covey_watched watch;        /* by the stop rules */
     bool metric_is_error;            /* the smaller the better, as a loss is */
@@ -112,6 +120,8 @@ struct covey_federation_options {
      * values, caps, stop rules and evaluation are the parent's; name and description must be the same as
      * there. */
     const struct covey_parent *parent;
+    covey_root_update_fn *root_update; /* NULL: no data of the server's own */
+    void *root_user;
 };
 
 struct covey_round_report;

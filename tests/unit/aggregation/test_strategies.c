@@ -23,6 +23,7 @@ static const char *const lines[] = {
     "centred-clipping hostile=5 radius=.01 mix=nearest",
     "median hostile=5 mix=bucketing",
     "bulyan hostile=2 mix=bucketing",
+    "fltrust",
 };
 #define LINES (sizeof lines / sizeof lines[0])
 
@@ -77,6 +78,8 @@ static struct covey_hash run_round(const char *line, uint32_t threads, size_t st
         for (size_t j = 0; j < count; j++)
             cr_assert_eq(verdicts[j].status, COVEY_OK, "%s: %s", line, verdicts[j].error.text);
     }
+    if (chain.strategy->needs_reference) /* any will do */
+        cr_assert_eq(covey_aggregation_refer(aggregation, cohort[3].values, &err), COVEY_OK, "%s", err.text);
     cr_assert_eq(covey_aggregation_finish(aggregation, &mean, NULL, NULL, &err), COVEY_OK, "%s: %s", line,
                  err.text);
     cr_assert_eq(covey_aggregation_keep(aggregation, &next, &err), COVEY_OK, "%s", err.text);
@@ -202,7 +205,7 @@ Test(chain, what_makes_no_sense_is_refused_with_the_reason)
     } bad[] = {
         {"", "there is no strategy"},
         {"magic", "there are fedavg"},
-        {"fltrust", "does not train"},
+        {"fltrust hostile=2", "takes no 'hostile'"},
         {"fedavg hostile=2", "takes no 'hostile'"},
         {"fedavg mix=bucketing", "never sees single updates"},
         {"median keep=3", "that is for multi-krum"},

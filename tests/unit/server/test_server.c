@@ -9,6 +9,7 @@
 
 #include "covey/hash.h"
 #include "covey/random.h"
+#include "covey/strategy.h"
 #include "fake_host.h"
 
 #define DEVICES 5
@@ -245,6 +246,138 @@ Test(server, goes_on_from_a_copy_of_its_folder_to_the_same_model)
         tear_down(&torn);
     }
     tear_down(&whole);
+}
+
+/* ---- every strategy and optimiser, killed between any two rounds ---- */
+
+static const struct {
+    const char *strategy;
+    struct covey_server_rule rule;
+    bool root;
+} kept_ways[] = {
+    {.strategy = "fedavg"},
+    {.strategy = "fedavg clip=quantile clip_norm=1"},
+    {.strategy = "norm-bound clip_norm=1"},
+    {.strategy = "norm-bound clip=quantile clip_norm=1"},
+    {.strategy = "median hostile=1"},
+    {.strategy = "trimmed-mean hostile=1 clip=quantile clip_norm=1"},
+    {.strategy = "krum hostile=1"},
+    {.strategy = "multi-krum hostile=1 mix=bucketing bucket=1"},
+    {.strategy = "bulyan"},
+    {.strategy = "geometric-median hostile=1 mix=bucketing"},
+    {.strategy = "centred-clipping hostile=1"},
+    {.strategy = "centred-clipping hostile=1 clip=quantile clip_norm=1 mix=nearest"},
+    {.strategy = "fltrust", .root = true},
+    {.strategy = "fedavg", .rule = {COVEY_SERVER_MOMENTUM, .5, .9, 0, 0}},
+    {.strategy = "fedavg", .rule = {COVEY_SERVER_ADAGRAD, .1, 0, 0, 1e-3}},
+    {.strategy = "fedavg", .rule = {COVEY_SERVER_ADAM, .01, .9, .99, 1e-3}},
+    {.strategy = "fedavg clip=quantile clip_norm=1", .rule = {COVEY_SERVER_YOGI, .01, .9, .99, 1e-3}},
+    {.strategy = "centred-clipping hostile=1", .rule = {COVEY_SERVER_ADAM, .01, .9, .99, 1e-3}},
+    {.strategy = "fltrust", .rule = {COVEY_SERVER_MOMENTUM, .5, .9, 0, 0}, .root = true},
+};
+
+/* Stands for training: a function of model, recipe and round. */
+static enum covey_status made_up_root(void *user, const float *shared, const struct covey_recipe *recipe,
+                                      uint32_t round, float *delta, struct covey_error *err)
+{
+    const struct fake_model *model = user;
+    struct covey_random random;
+    (void)err;
+    covey_random_init(&random, recipe->seed, 77, round, COVEY_PURPOSE_TEST);
+    for (size_t i = 0; i < model->layout.update_count; i++)
+        delta[i] = .1f * (covey_random_float(&random) - .5f) - .01f * shared[i];
+    return COVEY_OK;
+}
+
+static void set_up_kept(struct run *run, size_t way)
+{
+    set_up(run, 20);
+    (void)snprintf(run->federation.strategy, sizeof run->federation.strategy, "%s", kept_ways[way].strategy);
+    run->federation.server_rule = kept_ways[way].rule;
+    run->federation.root_update = kept_ways[way].root ? made_up_root : NULL;
+    run->federation.root_user = &run->model;
+    run->federation.rules.stop_rounds = 4;
+}
+
+/* The folder as it is now is all that is left; a server starts from it. */
+static void tear(struct run *run)
+{
+    char copy[64], command[256];
+    fake_folder_make(copy);
+    (void)snprintf(command, sizeof command, "cp -r '%s'/. '%s' && rm -f '%s/lock'", run->folder, copy, copy);
+    cr_assert_eq(system(command), 0);
+    close_server(run);
+    fake_folder_remove(run->folder);
+    memcpy(run->folder, copy, sizeof copy);
+    open_server(run);
+}
+
+/* Four rounds; torn between every two of them where that is wanted. */
+static struct covey_hash play_torn(struct run *run, bool is_torn)
+{
+    char device[DEVICES][32];
+    names(device);
+    for (uint32_t round = 1; round <= 4; round++) {
+        for (int i = 0; i < DEVICES && (round == 1 || is_torn); i++)
+            fake_come(&run->host, device[i], true);
+        for (int i = 0; i < DEVICES; i++) /* nobody is chosen before all are there */
+            (void)fake_plan(&run->host, device[i], "digits");
+        for (int i = 0; i < DEVICES; i++) {
+            const struct covey_plan plan =
+                fake_await(&run->host, device[i], "digits", COVEY_PLAN_TRAIN, round);
+            cr_assert_eq(plan.round, round);
+            cr_assert_eq(fake_work(&run->host, &run->model, device[i], "digits", &plan, run->signer),
+                         COVEY_CODE_CHANGED);
+        }
+        (void)fake_await(&run->host, device[0], "digits", round == 4 ? COVEY_PLAN_DONE : COVEY_PLAN_TRAIN,
+                         round == 4 ? 0 : round + 1);
+        if (is_torn && round < 4)
+            tear(run);
+    }
+    const struct covey_plan last = fake_await(&run->host, device[0], "digits", COVEY_PLAN_DONE, 0);
+    struct covey_manifest manifest;
+    free(fake_fetch(&run->host, device[0], "digits", &last, run->signer, NULL, &manifest));
+    return manifest.model;
+}
+
+Test(server, keeps_what_every_strategy_and_optimiser_needs_over_a_restart, .timeout = 600)
+{
+    struct covey_hash plain = {0};
+    for (size_t way = 0; way < sizeof kept_ways / sizeof kept_ways[0]; way++) {
+        struct run run;
+        struct covey_hash hashes[2];
+        for (int is_torn = 0; is_torn < 2; is_torn++) {
+            set_up_kept(&run, way);
+            open_server(&run);
+            hashes[is_torn] = play_torn(&run, is_torn != 0);
+            close_server(&run);
+            tear_down(&run);
+        }
+        cr_expect(covey_hash_equal(&hashes[0], &hashes[1]), "%s, optimiser %s: another model",
+                  kept_ways[way].strategy, covey_server_optimiser_name(kept_ways[way].rule.kind));
+        if (way == 0)
+            plain = hashes[0];
+        else
+            cr_expect_not(covey_hash_equal(&plain, &hashes[0]), "%s is fedavg", kept_ways[way].strategy);
+    }
+}
+
+/* The table above has every strategy and every optimiser that a federation can name. */
+Test(server, restarts_with_each_row_of_the_table)
+{
+    for (size_t s = 0; covey_strategy_at(s) != NULL; s++) {
+        const char *name = covey_strategy_at(s)->name;
+        bool found = false;
+        for (size_t way = 0; way < sizeof kept_ways / sizeof kept_ways[0]; way++)
+            found |= strncmp(kept_ways[way].strategy, name, strlen(name)) == 0;
+        cr_expect(found, "%s", name);
+    }
+    for (int kind = 0; kind < COVEY_SERVER_FEDDYN; kind++) {
+        bool found = false;
+        for (size_t way = 0; way < sizeof kept_ways / sizeof kept_ways[0]; way++)
+            found |= kept_ways[way].rule.kind == (enum covey_server_optimiser_kind)kind;
+        cr_expect(found, "optimiser %d", kind);
+    }
 }
 
 Test(server, ends_again_after_a_restart_and_refuses_another_model)
@@ -513,17 +646,20 @@ Test(server, refuses_options_that_cannot_hold)
     struct run run;
     set_up(&run, 10);
     const struct covey_federation_options good = run.federation;
-    struct covey_federation_options bad[7];
-    for (int i = 0; i < 7; i++)
+    struct covey_federation_options bad[10];
+    for (int i = 0; i < 10; i++)
         bad[i] = good;
     (void)snprintf(bad[0].name, sizeof bad[0].name, "../x");
     (void)snprintf(bad[1].codec, sizeof bad[1].codec, "nonsense");
     (void)snprintf(bad[2].downlink, sizeof bad[2].downlink, "nonsense");
     (void)snprintf(bad[3].strategy, sizeof bad[3].strategy, "nonsense");
     bad[4].rules.minimum_devices = 0;
-    bad[5].has_validation = true;   /* and nothing to evaluate with */
-    bad[6].rules.has_target = true; /* and nothing to evaluate on */
-    for (int i = 0; i < 7; i++) {
+    bad[5].has_validation = true;                                       /* and nothing to evaluate with */
+    bad[6].rules.has_target = true;                                     /* and nothing to evaluate on */
+    (void)snprintf(bad[7].strategy, sizeof bad[7].strategy, "fltrust"); /* and no data of the server's */
+    bad[8].root_update = made_up_root;                                  /* and nobody looks at it */
+    bad[9].server_rule = (struct covey_server_rule){COVEY_SERVER_ADAM, .01, .9, .99, 0};
+    for (int i = 0; i < 10; i++) {
         struct covey_server *server = NULL;
         struct covey_error err = {0};
         run.federation = bad[i];

@@ -56,6 +56,16 @@ static const struct {
       "churn.drop_rate=.2"},
      5},
     {"hostile", {"attack={kind: sign-flip, share: .3, strength: 2}", "norm_limit=.5"}, 2},
+    {"fltrust",
+     {"strategy=fltrust", "data.root_data=60", "attack={kind: sign-flip, share: .3, strength: 2}"},
+     3},
+    {"centred clipping",
+     {"strategy=centred-clipping hostile=2 clip=quantile", "round.minimum_updates=5", "round.deadline_s=600"},
+     3},
+    {"server momentum", {"server_optimiser={kind: momentum, rate: .5}"}, 1},
+    {"server adagrad", {"server_optimiser={kind: adagrad, rate: .05}"}, 1},
+    {"server adam", {"server_optimiser={kind: adam, rate: .02}"}, 1},
+    {"server yogi", {"server_optimiser={kind: yogi, rate: .02}", "strategy=trimmed-mean hostile=1"}, 2},
 };
 
 Test(simulation, is_the_same_for_any_number_of_threads, .timeout = 120)

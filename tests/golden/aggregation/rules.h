@@ -1,0 +1,31 @@
+/* Made by rules.py. */
+static const float updates[][WIDTH] = {{1.0f, 2.0f, -0.5f, 0.25f},     {1.5f, 1.75f, -0.25f, 0.5f},
+                                       {0.75f, 2.5f, -1.0f, 0.0f},     {1.25f, 1.5f, -0.75f, 0.375f},
+                                       {0.5f, 2.25f, -0.375f, 0.125f}, {-6.0f, 9.0f, 4.0f, -8.0f},
+                                       {20.0f, -3.0f, -11.0f, 5.0f}};
+static const float root[WIDTH] = {0.875f, 1.5f, -0.25f, 0.5f};
+static const struct golden golden[] = {
+    {"fedavg", {4.68463010204, 2.25031887755, -2.46667729592, -0.373883928571}},
+    {"fedavg clip=fixed clip_norm=2", {0.643205164978, 1.04407262746, -0.371413547434, -0.0582597875471}},
+    {"norm-bound clip_norm=3", {0.839495212106, 1.31614831581, -0.482428236907, -0.122684296854}},
+    {"median hostile=2", {1, 2, -0.5, 0.25}},
+    {"trimmed-mean hostile=2", {1, 2, -0.541666666667, 0.25}},
+    {"trimmed-mean hostile=1", {1, 2, -0.575, 0.25}},
+    {"krum hostile=2", {1, 2, -0.5, 0.25}},
+    {"multi-krum hostile=2", {1, 2, -0.575, 0.25}},
+    {"multi-krum hostile=2 keep=3", {0.916666666667, 1.91666666667, -0.541666666667, 0.25}},
+    {"bulyan hostile=1", {1, 2, -0.541666666667, 0.25}},
+    {"geometric-median hostile=2 smoothing=.1 iterations=3",
+     {1.01675781922, 2.0148762773, -0.541184375527, 0.225801894642}},
+    {"geometric-median hostile=2 iterations=50",
+     {1.00000030822, 2.00000017421, -0.50000057259, 0.249999652666}},
+    {"geometric-median hostile=2 mix=nearest smoothing=.1",
+     {1.00642650954, 2.00600833251, -0.57738621802, 0.242453147203}},
+    {"centred-clipping hostile=2 radius=2 iterations=3",
+     {1.09764845743, 2.06285341689, -0.607139855672, 0.0958530142791}},
+    {"centred-clipping hostile=2", {1.045323717, 2.04012057404, -0.591704287925, 0.195296098739}},
+    {"centred-clipping hostile=2 radius=1 clip=fixed clip_norm=2",
+     {0.800786587029, 1.4797860445, -0.439362623075, 0.13815720084}},
+    {"median hostile=2 mix=nearest", {1, 2, -0.575, 0.25}},
+    {"fltrust", {0.810103926947, 1.36964975904, -0.443559202924, 0.188784907337}},
+};
