@@ -16,14 +16,20 @@ struct covey_fold_block {
     int32_t shift;
 };
 
+/* One update's codes beside others': (block_count) blocks of 64. A factor of 0 leaves its block out. */
+struct covey_fold_lane {
+    const int8_t *codes;
+    const struct covey_fold_block *blocks;
+};
+
 struct covey_fold_kernels {
     const char *name;
     /* sums[i] += weight * nearest(x[i] * factor); |x[i] * factor| <= 2^51. */
     void (*floats)(int64_t *sums, const float *x, size_t count, double factor, int64_t weight);
-    /* sums[i] += codes[i] * factor * 2^shift of its block of 64; no product reaches 2^63. */
-    void (*codes)(int64_t *sums, const int8_t *codes, size_t block_count,
-                  const struct covey_fold_block *blocks);
-    /* The same of codes that need more than a byte. */
+    /* For each lane: sums[i] += codes[i] * factor * 2^shift of its block of 64; no product reaches 2^63. The
+     * sums of a block are fetched and put back once for all lanes. */
+    void (*codes)(int64_t *sums, const struct covey_fold_lane *lanes, size_t lane_count, size_t block_count);
+    /* The same of one update, of codes that need more than a byte. */
     void (*wide)(int64_t *sums, const int32_t *codes, size_t block_count,
                  const struct covey_fold_block *blocks);
     /* means[i] = sums[i] * factor / divisor; means may lie over sums. */

@@ -1,5 +1,6 @@
 /* The bodies of covey_fold_kernels, as plain loops that vectorise. Included once by each file that compiles
- * them for one kind of machine; that file defines KERNELS (the table's name) and KERNELS_NAME. */
+ * them for one kind of machine; that file defines KERNELS (the table's name), KERNELS_NAME, and FOLD_CODES:
+ * fold_codes, or its own. */
 #include <string.h>
 
 #include "covey/codec.h"
@@ -22,13 +23,16 @@ static void fold_floats(int64_t *restrict sums, const float *restrict x, size_t 
         sums[i] += (int64_t)((uint64_t)nearest((double)x[i] * factor) * (uint64_t)weight);
 }
 
-static void fold_codes(int64_t *restrict sums, const int8_t *restrict codes, size_t block_count,
-                       const struct covey_fold_block *restrict blocks)
+static inline void fold_codes(int64_t *restrict sums, const struct covey_fold_lane *lanes, size_t lane_count,
+                              size_t block_count)
 {
-    for (size_t b = 0; b < block_count; b++, sums += COVEY_BLOCK_VALUES, codes += COVEY_BLOCK_VALUES) {
-        const int32_t factor = blocks[b].factor, shift = blocks[b].shift;
-        for (size_t i = 0; i < COVEY_BLOCK_VALUES; i++)
-            sums[i] += (int64_t)((uint64_t)((int64_t)(int32_t)codes[i] * factor) << shift);
+    for (size_t b = 0; b < block_count; b++, sums += COVEY_BLOCK_VALUES) {
+        for (size_t lane = 0; lane < lane_count; lane++) {
+            const int8_t *restrict codes = lanes[lane].codes + b * COVEY_BLOCK_VALUES;
+            const int32_t factor = lanes[lane].blocks[b].factor, shift = lanes[lane].blocks[b].shift;
+            for (size_t i = 0; i < COVEY_BLOCK_VALUES; i++)
+                sums[i] += (int64_t)((uint64_t)((int64_t)(int32_t)codes[i] * factor) << shift);
+        }
     }
 }
 
@@ -80,7 +84,7 @@ static uint32_t largest(const float *x, size_t count)
 
 const struct covey_fold_kernels KERNELS = {.name = KERNELS_NAME,
                                            .floats = fold_floats,
-                                           .codes = fold_codes,
+                                           .codes = FOLD_CODES,
                                            .wide = fold_wide,
                                            .means = make_means,
                                            .squares = squares,

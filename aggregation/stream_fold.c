@@ -61,37 +61,23 @@ static bool block_factor(float scale, int exponent, uint32_t odd_weight, int wei
     return true;
 }
 
-/* Blocks [block, last) that lie in one tensor: runs of whole ones go to the kernel, the others through f32.
- */
-static void fold_blocks(const struct code_tile *tile, size_t block, size_t last, int exponent)
+/* Blocks [block, last) that lie in one tensor: whole ones are noted for the kernel, the others go through
+ * f32. */
+static void note_blocks(const struct code_tile *tile, size_t block, size_t last, int exponent,
+                        struct covey_fold_block *blocks)
 {
-    struct covey_fold_block blocks[TILE_BLOCKS];
     const int weight_shift = __builtin_ctzll(tile->input->weight);
     const uint64_t odd = tile->input->weight >> weight_shift;
     const uint32_t odd_weight =
         odd < UINT32_MAX ? (uint32_t)odd : UINT32_MAX; /* too large to fit: never whole */
-    int64_t *sums = tile->fold->grid->sums + tile->first;
-    while (block < last) {
-        size_t end = block;
-        while (end < last &&
-               block_factor(tile->codes->scales[end], exponent, odd_weight, weight_shift, &blocks[end]))
-            end++;
-        if (tile->codes->codes != NULL)
-            tile->fold->kernels->codes(sums + block * COVEY_BLOCK_VALUES,
-                                       tile->codes->codes + block * COVEY_BLOCK_VALUES, end - block,
-                                       blocks + block);
-        else
-            tile->fold->kernels->wide(sums + block * COVEY_BLOCK_VALUES,
-                                      tile->codes->wide + block * COVEY_BLOCK_VALUES, end - block,
-                                      blocks + block);
-        if (end < last)
-            fold_as_floats(tile, end * COVEY_BLOCK_VALUES, (end + 1) * COVEY_BLOCK_VALUES);
-        block = end + 1;
-    }
+    for (; block < last; block++)
+        if (!block_factor(tile->codes->scales[block], exponent, odd_weight, weight_shift, &blocks[block]))
+            fold_as_floats(tile, block * COVEY_BLOCK_VALUES, (block + 1) * COVEY_BLOCK_VALUES);
 }
 
 /* Values [from, to) of the tile, all in one tensor. */
-static void fold_segment(const struct code_tile *tile, size_t from, size_t to, int exponent)
+static void note_segment(const struct code_tile *tile, size_t from, size_t to, int exponent,
+                         struct covey_fold_block *blocks)
 {
     const size_t block = (from + COVEY_BLOCK_VALUES - 1) / COVEY_BLOCK_VALUES, last = to / COVEY_BLOCK_VALUES;
     if (block > last) { /* within one block */
@@ -100,28 +86,70 @@ static void fold_segment(const struct code_tile *tile, size_t from, size_t to, i
     }
     if (from < block * COVEY_BLOCK_VALUES)
         fold_as_floats(tile, from, block * COVEY_BLOCK_VALUES);
-    fold_blocks(tile, block, last, exponent);
+    note_blocks(tile, block, last, exponent, blocks);
     if (last * COVEY_BLOCK_VALUES < to)
         fold_as_floats(tile, last * COVEY_BLOCK_VALUES, to);
 }
 
-static void fold_codes(const struct code_tile *tile)
+/* What of the tile the kernel can take goes to blocks: (TILE_BLOCKS), factor 0 where it cannot; the rest is
+ * folded here. */
+static void note_tile(const struct code_tile *tile, struct covey_fold_block *blocks)
 {
     const struct covey_grid *grid = tile->fold->grid;
     size_t t = covey_grid_tensor_at(grid, tile->first);
     int scale_exponent; /* scale = 2^(scale_exponent - 1) */
     (void)frexp(tile->input->scale, &scale_exponent);
+    memset(blocks, 0, TILE_BLOCKS * sizeof *blocks);
     for (size_t from = 0; from < tile->codes->count; t++) {
         const size_t end = grid->ends[t] - tile->first;
         const size_t to = end < tile->codes->count ? end : tile->codes->count;
-        fold_segment(tile, from, to, grid->split.coordinate_bits - grid->exponents[t] + scale_exponent - 1);
+        note_segment(tile, from, to, grid->split.coordinate_bits - grid->exponents[t] + scale_exponent - 1,
+                     blocks);
         from = to;
     }
 }
 
+/* Tiles of several inputs at the same place, whose codes wait for the kernel. */
+struct waiting {
+    struct covey_fold_lane lanes[COVEY_FOLD_INPUTS];
+    struct covey_fold_block blocks[COVEY_FOLD_INPUTS][TILE_BLOCKS];
+    int8_t codes[COVEY_FOLD_INPUTS][COVEY_DECODE_VALUES]; /* that do not lie in the stream */
+    size_t count, first, block_count;
+};
+
+static void fold_waiting(const struct fold *fold, struct waiting *waiting)
+{
+    if (waiting->count > 0)
+        fold->kernels->codes(fold->grid->sums + waiting->first, waiting->lanes, waiting->count,
+                             waiting->block_count);
+    waiting->count = 0;
+}
+
+/* Codes that fit a byte wait for those of other inputs; wider ones are folded at once. */
+static void take_codes(const struct code_tile *tile, struct waiting *waiting)
+{
+    const struct covey_codes *codes = tile->codes;
+    const size_t block_count = codes->count / COVEY_BLOCK_VALUES;
+    if (waiting->count == COVEY_FOLD_INPUTS || waiting->first != tile->first ||
+        waiting->block_count != block_count)
+        fold_waiting(tile->fold, waiting);
+    struct covey_fold_block *blocks = waiting->blocks[waiting->count];
+    note_tile(tile, blocks);
+    if (codes->codes == NULL) {
+        tile->fold->kernels->wide(tile->fold->grid->sums + tile->first, codes->wide, block_count, blocks);
+        return;
+    }
+    const int8_t *place = codes->codes;
+    if (place == codes->storage)
+        place = memcpy(waiting->codes[waiting->count], codes->codes, codes->count);
+    waiting->first = tile->first;
+    waiting->block_count = block_count;
+    waiting->lanes[waiting->count++] = (struct covey_fold_lane){place, blocks};
+}
+
 /* The next tile of one input. */
 static void fold_tile(const struct fold *fold, const struct covey_fold_input *input,
-                      struct covey_decoder *decoder)
+                      struct covey_decoder *decoder, struct waiting *waiting)
 {
     const size_t first = decoder->position;
     int exponent;
@@ -131,7 +159,7 @@ static void fold_tile(const struct fold *fold, const struct covey_fold_input *in
         struct covey_codes codes;
         status = covey_decoder_next_codes(decoder, &codes);
         assert(status == COVEY_OK);
-        fold_codes(&(struct code_tile){fold, input, &codes, first});
+        take_codes(&(struct code_tile){fold, input, &codes, first}, waiting);
     } else {
         float x[COVEY_DECODE_VALUES];
         size_t count = 0;
@@ -147,6 +175,7 @@ static void fold_chunk(void *user, size_t chunk)
 {
     const struct fold *fold = user;
     struct covey_decoder decoders[COVEY_FOLD_INPUTS];
+    struct waiting waiting;
     const size_t first = chunk * fold->chunk_values;
     const size_t left = fold->grid->count - first;
     const size_t count = left < fold->chunk_values ? left : fold->chunk_values;
@@ -156,11 +185,13 @@ static void fold_chunk(void *user, size_t chunk)
         assert(status == COVEY_OK);
         (void)status;
     }
+    waiting.count = waiting.first = waiting.block_count = 0;
     for (size_t at = 0; at < count; at += fold->turn_values)
         for (size_t i = 0; i < fold->count; i++)
             while (decoders[i].position < first + count &&
                    decoders[i].position < first + at + fold->turn_values)
-                fold_tile(fold, &fold->inputs[i], &decoders[i]);
+                fold_tile(fold, &fold->inputs[i], &decoders[i], &waiting);
+    fold_waiting(fold, &waiting);
 }
 
 void covey_fold(struct covey_grid *grid, const struct covey_fold_input *inputs, size_t count,

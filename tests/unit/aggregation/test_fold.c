@@ -89,15 +89,19 @@ Test(fold, every_table_of_kernels_gives_the_same_bits)
 {
     struct covey_random random;
     float x[COUNT];
-    int8_t codes[COUNT];
-    struct covey_fold_block blocks[COUNT / 64];
+    int8_t codes[COUNT + 2];
+    struct covey_fold_block blocks[COUNT / 64], others[COUNT / 64], nothing[COUNT / 64] = {{0, 0}};
     covey_random_init(&random, 9, 0, 0, COVEY_PURPOSE_TEST);
+    codes[COUNT] = 127;
+    codes[COUNT + 1] = -128;
     for (int i = 0; i < COUNT; i++) {
         x[i] = (covey_random_float(&random) - .5f) * (float)(1u << covey_random_below(&random, 20));
         codes[i] = (int8_t)covey_random_u32(&random);
     }
     for (int b = 0; b < COUNT / 64; b++)
         blocks[b] = (struct covey_fold_block){(int32_t)(covey_random_u32(&random) >> 1), b * 3};
+    for (int b = 0; b < COUNT / 64; b++)
+        others[b] = (struct covey_fold_block){(int32_t)(covey_random_u32(&random) >> 3), 21 - b};
     const struct covey_fold_kernels *plain = &covey_fold_kernels_plain;
     for (size_t k = 0; covey_fold_kernels_at(k) != NULL; k++) {
         const struct covey_fold_kernels *kernels = covey_fold_kernels_at(k);
@@ -106,8 +110,12 @@ Test(fold, every_table_of_kernels_gives_the_same_bits)
             double c[COUNT], d[COUNT];
             kernels->floats(a, x, count, 0x1p20, 12345);
             plain->floats(b, x, count, 0x1p20, 12345);
-            kernels->codes(a, codes, count / 64, blocks);
-            plain->codes(b, codes, count / 64, blocks);
+            const struct covey_fold_lane lanes[] = {
+                {codes, blocks}, {codes + 1, others}, {codes, nothing}, {codes + 2, others}};
+            for (size_t lanes_used = 1; lanes_used <= 4; lanes_used++) {
+                kernels->codes(a, lanes, lanes_used, count / 64);
+                plain->codes(b, lanes, lanes_used, count / 64);
+            }
             cr_expect_eq(memcmp(a, b, sizeof a), 0, "%s, %zu values", kernels->name, count);
             int32_t wide[COUNT];
             for (size_t i = 0; i < COUNT; i++)
