@@ -18,6 +18,7 @@ static void fold_codes_in_registers(int64_t *restrict sums, const struct covey_f
         for (size_t lane = 0; lane < lane_count; lane++) {
             const struct covey_fold_block block = lanes[lane].blocks[b];
             const int8_t *codes = lanes[lane].codes + b * COVEY_BLOCK_VALUES;
+            _mm_prefetch((const char *)codes + COVEY_DECODE_VALUES, _MM_HINT_T1); /* the lane's next tile */
             const __m512i factor = _mm512_set1_epi64(block.factor);
             const __m128i shift = _mm_cvtsi32_si128(block.shift);
             for (size_t i = 0; i < COVEY_BLOCK_VALUES / 8; i++) {
