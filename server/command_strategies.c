@@ -15,6 +15,9 @@ static const char *const inspects[] = {[COVEY_INSPECTS_NOTHING] = "nothing",
 /* What it cannot stand beside, in words. */
 static const char *excludes(const struct covey_strategy *strategy)
 {
+    if (strategy->needs_reference)
+        return "partial sums and secure sums: it needs every update by itself; a federation without "
+               "root_data";
     if (strategy->needs == COVEY_NEEDS_INDIVIDUAL)
         return "partial sums and secure sums: it needs every update by itself";
     if (strategy->always_clips)
@@ -108,6 +111,74 @@ static void print_text(const struct covey_strategy *strategy)
     printf("\n");
 }
 
+/* ---- what goes on beside the rule ---- */
+
+/* Where a row is configured; "" where no key of server.yaml names it yet: the libraries have it, and the plan
+ * or the aggregation carries it. */
+struct neighbour {
+    const char *name, *summary, *source, *where, *excludes;
+};
+
+static const struct neighbour optimisers[] = {
+    {"sgd", "w += rate d", "McMahan et al. 2017", "server_rate, or server_optimiser: {kind: sgd, rate: 1}",
+     ""},
+    {"momentum", "m = beta1 m + d; w += rate m", "Hsu et al. 2019",
+     "server_optimiser: {kind: momentum, rate: 1, beta1: .9}", "server_rate"},
+    {"adagrad", "v += d^2; w += rate m / (sqrt(v) + tau)", "Reddi et al. 2021, Algorithm 2",
+     "server_optimiser: {kind: adagrad, rate: .1, beta1: 0, tau: .001}", "server_rate"},
+    {"adam", "v = beta2 v + (1 - beta2) d^2; w as adagrad", "Reddi et al. 2021, Algorithm 2",
+     "server_optimiser: {kind: adam, rate: .00316, beta1: .9, beta2: .99, tau: .001}", "server_rate"},
+    {"yogi", "v -= (1 - beta2) d^2 sign(v - d^2); w as adagrad", "Reddi et al. 2021, Algorithm 2",
+     "server_optimiser: {kind: yogi, rate: .00316, beta1: .9, beta2: .99, tau: .001}", "server_rate"},
+};
+
+static const struct neighbour algorithms[] = {
+    {"fedprox", "devices stay near the model that they began from", "Li et al. 2020",
+     "train: {proximal_mu: 0}", "feddyn: it has a proximal term of its own"},
+    {"client-momentum", "devices send the momentum of their deltas", "Karimireddy et al. 2021",
+     "train: {algorithm: client-momentum, strength: .9}",
+     "other algorithms that keep something on the device"},
+    {"fedper", "the last layers stay on the device", "Arivazhagan et al. 2019",
+     "scope: personal, in the model", "ditto"},
+    {"fedbn", "normalisation stays on the device", "Li et al. 2021", "scope: personal, in the model",
+     "ditto"},
+    {"scaffold", "control variates on both sides", "Karimireddy et al. 2020", "",
+     "adam on the devices; fltrust"},
+    {"feddyn", "a dynamic proximal term, and the server's correction", "Acar et al. 2021", "", "fedprox"},
+    {"fednova", "deltas by their effective steps", "Wang et al. 2020", "",
+     "rules that count every update once"},
+    {"q-fedavg", "weights by the power q of the loss", "Li et al. 2020", "",
+     "rules that count every update once"},
+    {"ditto", "a model of its own beside the shared one", "Li et al. 2021", "", "personal tensors"},
+};
+
+static int print_neighbours(const char *what, const struct neighbour *rows, size_t count, bool as_json)
+{
+    int result = EXIT_DONE;
+    if (!as_json)
+        printf("\n%ss:\n", what);
+    for (size_t i = 0; i < count && result == EXIT_DONE; i++) {
+        char text[1024];
+        struct covey_json json;
+        if (!as_json) {
+            printf("    %-16s %s (%s)\n    %-16s %s%s%s\n", rows[i].name, rows[i].summary, rows[i].source, "",
+                   rows[i].where[0] != '\0' ? rows[i].where : "not to be named in server.yaml yet",
+                   rows[i].excludes[0] != '\0' ? "; not with " : "", rows[i].excludes);
+            continue;
+        }
+        covey_json_init(&json, text, sizeof text);
+        covey_json_open(&json, NULL, '{');
+        covey_json_text(&json, what, rows[i].name);
+        covey_json_text(&json, "summary", rows[i].summary);
+        covey_json_text(&json, "source", rows[i].source);
+        covey_json_text(&json, "configured", rows[i].where);
+        covey_json_text(&json, "excludes", rows[i].excludes);
+        covey_json_close(&json, '}');
+        result = command_print(&json);
+    }
+    return result;
+}
+
 int command_strategies(const struct command *command, int argc, char **argv)
 {
     bool as_json = false;
@@ -122,11 +193,18 @@ int command_strategies(const struct command *command, int argc, char **argv)
         else
             print_text(covey_strategy_at(i));
     }
+    if (result == EXIT_DONE && as_json)
+        result = print_neighbours("server_optimiser", optimisers, sizeof optimisers / sizeof optimisers[0],
+                                  as_json);
+    if (result == EXIT_DONE && as_json)
+        result = print_neighbours("algorithm", algorithms, sizeof algorithms / sizeof algorithms[0], as_json);
     if (as_json)
         return result;
     printf("\nparameters (possible values; default):\n");
     for (size_t i = 0; covey_chain_parameter_at(i) != NULL; i++)
         print_parameter(covey_chain_parameter_at(i));
+    (void)print_neighbours("server_optimiser", optimisers, sizeof optimisers / sizeof optimisers[0], as_json);
+    (void)print_neighbours("algorithm", algorithms, sizeof algorithms / sizeof algorithms[0], as_json);
     printf("\nstrategy: centred-clipping hostile=5 mix=bucketing    in server.yaml; docs/strategies.md\n");
     return EXIT_DONE;
 }

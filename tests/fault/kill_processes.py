@@ -2,6 +2,7 @@
 """Kills devices and the server of a running federation, at any moment, and looks whether everything goes on.
 
     kill_processes.py BIN_DIR WORK_DIR [--kills N] [--seed S] [--who device|server|both] [--strategy LINE]
+                      [--optimiser KIND]
 
 Separate processes over CoAP/DTLS on this host, a tiny model and data made here. What must hold:
   device  a device that is killed leaves the round to end by its deadline; started again it joins a later round
@@ -56,7 +57,7 @@ def free_port():
 class Federation:
     """One server and its devices; every process is in self.running, and is ended by close()."""
 
-    def __init__(self, bin_dir, work, seed, rounds, everybody=False, strategy="fedavg"):
+    def __init__(self, bin_dir, work, seed, rounds, everybody=False, strategy="fedavg", optimiser=None):
         """everybody: no round goes on without all devices, however long that takes."""
         self.bin, self.work, self.running = bin_dir, work, {}
         rng = random.Random(seed)
@@ -65,6 +66,12 @@ class Federation:
         os.makedirs(os.path.join(work, "devices"))
         self.tool("covey-server", "init", self.path("server"), "--name", "localhost")
         port = free_port()
+        more = ""
+        if optimiser is not None:
+            more += f"    server_optimiser: {{kind: {optimiser}}}\n"
+        if strategy.startswith("fltrust"):
+            make_data(self.path("server/root"), random.Random(seed + 1), 100)
+            more += "    root_data: {inputs: [root/x.idx], labels: [root/y.idx], scale: 0.005}\n"
         with open(self.path("server/tiny.yaml"), "w") as file:
             file.write("name: tiny\ninput: {shape: [16]}\nloss: softmax_cross_entropy\n"
                        "ops:\n  - {op: dense, name: hidden, units: 400}\n  - {op: relu}\n  - {op: dense, name: output, units: 2}\n")
@@ -76,7 +83,7 @@ federations:
     model: {self.path("server/tiny.yaml")}
     codec: int8
     strategy: {strategy}
-    train: {{epochs: 2, batch: 10, learning_rate: 0.05}}
+{more}    train: {{epochs: 2, batch: 10, learning_rate: 0.05}}
     selection: {{fraction: 1, minimum_devices: {least}}}
     round: {{deadline_s: {deadline_s}, minimum_updates: 1, pause_s: {pause_s}, heartbeat_s: 2, retry_s: 1}}
     stop: {{rounds: {rounds}}}
@@ -232,7 +239,7 @@ def check_undisturbed(federation, options):
     last = max(disturbed)
     federation.close()
     calm = Federation(federation.bin, federation.path("undisturbed"), options.seed, last, everybody=True,
-                      strategy=options.strategy)
+                      strategy=options.strategy, optimiser=options.optimiser)
     try:
         calm.start("server")
         for name in calm.names():
@@ -279,13 +286,14 @@ def main():
     parser.add_argument("work_dir")
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--optimiser", help="the server's: momentum, adagrad, adam or yogi")
     parser.add_argument("--strategy", default="fedavg", help="a line of words: docs/strategies.md")
     parser.add_argument("--who", choices=["device", "server", "both"], required=True)
     options = parser.parse_args()
     rng = random.Random(options.seed)
     everybody = options.who == "both"
     federation = Federation(os.path.abspath(options.bin_dir), os.path.abspath(options.work_dir), options.seed, 1000000,
-                            everybody, options.strategy)
+                            everybody, options.strategy, options.optimiser)
     try:
         {"device": kill_devices, "server": kill_server, "both": kill_both}[options.who](federation, rng, options.kills)
         rounds = federation.rounds()

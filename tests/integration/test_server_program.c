@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "covey/strategy.h"
+
 #define TEXT_BYTES 65536
 #define PATIENCE_MS 120000
 
@@ -145,6 +147,48 @@ Test(server_program, refuses_a_wrong_configuration_with_its_place)
         remove_folder(folder);
     }
     check("", "run /nonexistent", 2, "/nonexistent");
+}
+
+/* Every row of the tables stands in the list, and each line is an object to a parser that is not ours. */
+Test(server_program, lists_every_strategy)
+{
+    static const char *const optimisers[] = {"sgd", "momentum", "adagrad", "adam", "yogi"};
+    static const char *const algorithms[] = {"fedprox", "client-momentum", "fedper",   "fedbn", "scaffold",
+                                             "feddyn",  "fednova",         "q-fedavg", "ditto"};
+    static char text[1 << 16], wanted[512];
+    size_t size = 0, lines = 0, rows = 0;
+    (void)snprintf(wanted, sizeof wanted, "%s/covey-server strategies --json", COVEY_BIN_DIR);
+    FILE *output = popen(wanted, "r");
+    cr_assert_not_null(output);
+    size = fread(text, 1, sizeof text - 1, output);
+    text[size] = '\0';
+    cr_assert_eq(pclose(output), 0);
+    for (size_t i = 0; covey_strategy_at(i) != NULL; i++, rows++) {
+        (void)snprintf(wanted, sizeof wanted, "{\"strategy\":\"%s\",", covey_strategy_at(i)->name);
+        cr_expect(strstr(text, wanted) != NULL, "%s", wanted);
+    }
+    for (size_t i = 0; i < sizeof optimisers / sizeof optimisers[0]; i++, rows++) {
+        (void)snprintf(wanted, sizeof wanted, "{\"server_optimiser\":\"%s\",", optimisers[i]);
+        cr_expect(strstr(text, wanted) != NULL, "%s", wanted);
+    }
+    for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++, rows++) {
+        (void)snprintf(wanted, sizeof wanted, "{\"algorithm\":\"%s\",", algorithms[i]);
+        cr_expect(strstr(text, wanted) != NULL, "%s", wanted);
+    }
+    for (size_t i = 0; covey_chain_parameter_at(i) != NULL; i++) {
+        (void)snprintf(wanted, sizeof wanted, "{\"key\":\"%s\",", covey_chain_parameter_at(i)->key);
+        cr_expect(strstr(text, wanted) != NULL, "%s", wanted);
+    }
+    for (const char *at = text; *at != '\0'; at++)
+        lines += *at == '\n';
+    cr_expect_eq(lines, rows);
+    (void)snprintf(wanted, sizeof wanted,
+                   "%s/covey-server strategies --json | python3 -c 'import json, sys; "
+                   "[json.loads(line)[\"summary\"] for line in sys.stdin]'",
+                   COVEY_BIN_DIR);
+    cr_expect_eq(system(wanted), 0);
+    check("", "strategies", 0, "fedavg");
+    check("", "strategies --colour", 2, "");
 }
 
 /* ------------------------------------------------------------------ running */

@@ -22,6 +22,21 @@ if(NOT COVEY_SANITIZE STREQUAL "thread" AND NOT CMAKE_CROSSCOMPILING)
     add_test(NAME hierarchy COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/fault/hierarchy.py
         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/hierarchy --kills 8)
     set_tests_properties(hierarchy PROPERTIES LABELS fault TIMEOUT 3600)
+    # All that a federation can name, each killed many times.
+    foreach(way IN ITEMS "fedavg clip=quantile clip_norm=1" norm-bound "median hostile=1" "trimmed-mean hostile=1" krum
+            multi-krum bulyan "geometric-median hostile=1 mix=nearest" "centred-clipping hostile=1" fltrust)
+        string(REGEX MATCH "^[a-z-]+" rule "${way}")
+        add_test(NAME kill_rule_${rule}_long COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_processes.py
+            ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/kill_rule_${rule}_long --who both --kills 20
+            --strategy "${way}")
+        set_tests_properties(kill_rule_${rule}_long PROPERTIES LABELS "fault;long" TIMEOUT 7200)
+    endforeach()
+    foreach(kind IN ITEMS momentum adagrad adam yogi)
+        add_test(NAME kill_optimiser_${kind}_long COMMAND ${COVEY_PYTHON}
+            ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_processes.py ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
+            ${PROJECT_BINARY_DIR}/kill_optimiser_${kind}_long --who both --kills 20 --optimiser ${kind})
+        set_tests_properties(kill_optimiser_${kind}_long PROPERTIES LABELS "fault;long" TIMEOUT 7200)
+    endforeach()
     foreach(who IN ITEMS device server both)
         foreach(tier IN ITEMS short long)
             set(kills 2)

@@ -20,6 +20,7 @@ covey_add_test(test_federation_inprocess LINKS covey_server covey_client LABELS 
 covey_add_test(test_hierarchy LINKS covey_server covey_client LABELS threads TIMEOUT 1800
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_hierarchy.c)
 if(NOT CMAKE_CROSSCOMPILING) # it starts the program
-    covey_add_test(test_server_program SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_server_program.c TIMEOUT 1800)
+    covey_add_test(test_server_program LINKS covey_aggregation
+        SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_server_program.c TIMEOUT 1800)
     add_dependencies(test_server_program covey-server)
 endif()
