@@ -38,6 +38,30 @@ static size_t network(size_t n, uint16_t (*out)[2])
     return count;
 }
 
+/* Leaves out what the two middle rows do not depend on, all that a median looks at; the order stays. */
+static enum covey_status prune(struct covey_columns *columns, struct covey_error *err)
+{
+    const size_t n = columns->rows;
+    bool *needed = calloc(n, sizeof *needed);
+    if (needed == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory to sort %zu updates", n);
+    needed[(n - 1) / 2] = needed[n / 2] = true;
+    size_t kept = columns->pair_count;
+    for (size_t p = columns->pair_count; p-- > 0;) {
+        const uint16_t *pair = columns->pairs[p];
+        if (!needed[pair[0]] && !needed[pair[1]])
+            continue;
+        needed[pair[0]] = needed[pair[1]] = true;
+        kept--;
+        columns->pairs[kept][0] = pair[0];
+        columns->pairs[kept][1] = pair[1];
+    }
+    columns->pair_count -= kept;
+    memmove(columns->pairs, columns->pairs + kept, columns->pair_count * sizeof *columns->pairs);
+    free(needed);
+    return COVEY_OK;
+}
+
 enum covey_status covey_columns_init(struct covey_columns *columns, enum covey_column_rule rule, size_t rows,
                                      size_t trim, struct covey_error *err)
 {
@@ -48,7 +72,7 @@ enum covey_status covey_columns_init(struct covey_columns *columns, enum covey_c
     (void)network(rows, pairs);
     *columns =
         (struct covey_columns){.rule = rule, .rows = rows, .trim = trim, .pairs = pairs, .pair_count = count};
-    return COVEY_OK;
+    return rule == COVEY_COLUMN_MEDIAN ? prune(columns, err) : COVEY_OK;
 }
 
 void covey_columns_deinit(struct covey_columns *columns)

@@ -27,7 +27,7 @@ struct comparing {
 
     double *slot_grams; /* (slots, vectors, vectors) */
     double *slot_tiles; /* (slots, vectors, GRAM_COLUMNS) */
-    float *slot_mixed;  /* (slots, columns.rows, COVEY_TILE_COLUMNS) */
+    float *slot_mixed;  /* (slots, columns.rows, COVEY_TILE_STRIDE) */
     float *slot_sort;   /* (slots, covey_columns_scratch) */
 };
 
@@ -50,7 +50,7 @@ static void gram_tile(void *user, size_t slot, size_t first, size_t count, float
         const size_t some = count - at < GRAM_COLUMNS ? count - at : GRAM_COLUMNS;
         for (size_t i = 0; i < m; i++) {
             const float *row =
-                i < comparing->rows ? x + i * COVEY_TILE_COLUMNS + at : comparing->given->centre + first + at;
+                i < comparing->rows ? x + i * COVEY_TILE_STRIDE + at : comparing->given->centre + first + at;
             for (size_t j = 0; j < some; j++)
                 tile[i * GRAM_COLUMNS + j] = (double)row[j];
         }
@@ -229,8 +229,7 @@ static void combine_tile(void *user, size_t slot, size_t first, size_t count, fl
     (void)slot;
     memset(out, 0, count * sizeof *out);
     for (size_t i = 0; i < comparing->vectors; i++) {
-        const float *row =
-            i < comparing->rows ? x + i * COVEY_TILE_COLUMNS : comparing->given->centre + first;
+        const float *row = i < comparing->rows ? x + i * COVEY_TILE_STRIDE : comparing->given->centre + first;
         const double weight = comparing->weights[i];
         if (weight < 0.0 || weight > 0.0)
             kernels->add(out, row, count, weight);
@@ -245,12 +244,12 @@ static void columns_tile(void *user, size_t slot, size_t first, size_t count, fl
     const size_t rows = comparing->columns.rows;
     const float *seen = x;
     if (comparing->mix_f32 != NULL) {
-        float *mixed = comparing->slot_mixed + slot * rows * COVEY_TILE_COLUMNS;
+        float *mixed = comparing->slot_mixed + slot * rows * COVEY_TILE_STRIDE;
         covey_sgemm(COVEY_PLAIN, COVEY_PLAIN, rows, count, comparing->rows, 1, comparing->mix_f32,
-                    comparing->rows, x, COVEY_TILE_COLUMNS, 0, mixed, COVEY_TILE_COLUMNS);
+                    comparing->rows, x, COVEY_TILE_STRIDE, 0, mixed, COVEY_TILE_STRIDE);
         seen = mixed;
     }
-    covey_columns_apply(&comparing->columns, seen, COVEY_TILE_COLUMNS, count,
+    covey_columns_apply(&comparing->columns, seen, COVEY_TILE_STRIDE, count,
                         comparing->slot_sort + slot * covey_columns_scratch(&comparing->columns),
                         comparing->out + first);
 }
@@ -271,7 +270,7 @@ static enum covey_status fill_mix(struct comparing *comparing, struct covey_erro
     enum covey_status status = COVEY_OK;
     uint8_t *is_chosen = take(comparing->points, 1, err, &status);
     comparing->mix_f32 = take(rows * n, sizeof(float), err, &status);
-    comparing->slot_mixed = take(covey_rows_slots(&comparing->given->rows) * rows * COVEY_TILE_COLUMNS,
+    comparing->slot_mixed = take(covey_rows_slots(&comparing->given->rows) * rows * COVEY_TILE_STRIDE,
                                  sizeof(float), err, &status);
     for (size_t i = 0; status == COVEY_OK && i < comparing->chosen_count; i++)
         is_chosen[comparing->chosen[i]] = 1;

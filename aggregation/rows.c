@@ -39,7 +39,7 @@ static void read_chunk(void *user, size_t slot)
     const size_t left = rows->columns - first;
     const size_t count = left < wave->chunk_values ? left : wave->chunk_values;
     struct covey_decoder *decoders = malloc(rows->rows * sizeof *decoders);
-    float *x = aligned_alloc(COVEY_ARENA_ALIGN, rows->rows * COVEY_TILE_COLUMNS * sizeof *x);
+    float *x = aligned_alloc(COVEY_ARENA_ALIGN, rows->rows * COVEY_TILE_STRIDE * sizeof *x);
     if (decoders == NULL || x == NULL)
         atomic_store(&wave->no_memory, true);
     for (size_t i = 0; decoders != NULL && x != NULL && i < rows->rows; i++) {
@@ -52,7 +52,7 @@ static void read_chunk(void *user, size_t slot)
     for (size_t at = 0; decoders != NULL && x != NULL && at < count;) {
         const size_t some = count - at < COVEY_TILE_COLUMNS ? count - at : COVEY_TILE_COLUMNS;
         for (size_t i = 0; i < rows->rows; i++)
-            read_row(&decoders[i], rows->scales[i], some, x + i * COVEY_TILE_COLUMNS);
+            read_row(&decoders[i], rows->scales[i], some, x + i * COVEY_TILE_STRIDE);
         wave->reader->tile(wave->reader->user, slot, first + at, some, x);
         at += some;
     }

@@ -8,6 +8,8 @@
 #include "spool.h"
 
 #define COVEY_TILE_COLUMNS COVEY_DECODE_VALUES
+#define COVEY_TILE_STRIDE                                                                                    \
+    (COVEY_TILE_COLUMNS + 16) /* one cache line more: a column's rows lie in many sets */
 
 struct covey_rows {
     const struct covey_spool *spool; /* mapped */
@@ -18,7 +20,7 @@ struct covey_rows {
 };
 
 /* Calls of tile in one chunk come in order of `first`, from one thread; chunks run side by side. x: (rows,
- * count), a row every COVEY_TILE_COLUMNS values; it may be written over. slot: of the chunk, below
+ * count), a row every COVEY_TILE_STRIDE values; it may be written over. slot: of the chunk, below
  * covey_rows_slots: what a slot gathers is handed to `settle` chunk by chunk in order, by the caller's
  * thread, before it is used for another. settle may be NULL. NO_MEMORY. */
 struct covey_rows_reader {
