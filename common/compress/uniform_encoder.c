@@ -302,6 +302,45 @@ static bool find_top(struct encoding *encoding)
     return true;
 }
 
+/* ---- whole multiples of a step ---- */
+
+#define SYMBOLS_LOG 4 /* of the mean magnitude, above the bits that are stored as they are */
+
+static uint32_t bits_of(uint32_t value)
+{
+    return value == 0 ? 0 : 32 - (uint32_t)__builtin_clz(value);
+}
+
+/* As they are: the bits below the symbols are as many as take the least, of those about the mean magnitude.
+ */
+static bool find_exact(struct encoding *encoding, float largest)
+{
+    struct covey_part *part = &encoding->parts[0];
+    const float inverse = 1.0f / encoding->run->codec->step;
+    double sum = 0, best = 0;
+    if (!(largest * inverse < (float)(1u << COVEY_EXACT_BITS)))
+        return false;
+    for (size_t i = 0; i < encoding->count; i++)
+        sum += (double)__builtin_fabsf(encoding->x[i]);
+    const uint32_t mean = bits_of((uint32_t)(sum * (double)inverse / (double)encoding->count));
+    const uint32_t first = mean > SYMBOLS_LOG + 1 ? mean - SYMBOLS_LOG - 1 : 0;
+    uint32_t chosen = 0;
+    *part = (struct covey_part){
+        .section = {0, encoding->count, true, {0}}, .x = encoding->x, .tokens = part->tokens};
+    part->choice = (struct covey_uniform_choice){.step = encoding->run->codec->step, .rounding = 0.5f};
+    encoding->kept = COVEY_ALL_KEPT;
+    for (uint32_t shift = first; shift <= first + 2; shift++) {
+        part->choice.shift = shift < COVEY_UNIFORM_SHIFT_MAX ? shift : COVEY_UNIFORM_SHIFT_MAX;
+        const double bytes = attempt(encoding);
+        if (best > 0 && bytes >= best)
+            continue;
+        best = bytes;
+        chosen = part->choice.shift;
+    }
+    part->choice.shift = chosen;
+    return attempt(encoding) <= (double)encoding->limit_bytes;
+}
+
 static void prepare(struct encoding *encoding, const struct covey_encode_run *run, const float *x,
                     size_t count, void *scratch)
 {
@@ -356,8 +395,10 @@ static void measure(struct encoding *encoding)
 }
 
 /* Tokens and models; false where nothing fits. */
-static bool find_tokens(struct encoding *encoding)
+static bool find_tokens(struct encoding *encoding, float largest)
 {
+    if (encoding->run->codec->step > 0)
+        return find_exact(encoding, largest);
     if (encoding->run->codec->sparsify == COVEY_SPARSIFY_TOP)
         return find_top(encoding);
     measure(encoding);
@@ -377,14 +418,16 @@ enum covey_status covey_uniform_encode(const struct covey_encode_run *run, const
     const uint32_t bits = run->kernels->largest(x, count);
     memcpy(&largest, &bits, sizeof bits);
     const size_t limit = capacity < encoding.limit_bytes ? capacity : encoding.limit_bytes;
-    if (largest >= SMALLEST && find_tokens(&encoding)) {
+    if (largest >= SMALLEST && find_tokens(&encoding, largest)) {
         size_t segments = 0;
         const size_t payload_bytes = covey_parts_write(encoding.parts, encoding.part_count, encoding.payload,
                                                        encoding.room, encoding.lengths, &segments);
         if (payload_bytes != SIZE_MAX)
             bytes = put_stream(&encoding, segments, payload_bytes, out, limit);
     }
-    if (bytes == 0 && encoding.part_count == 1 && (largest < SMALLEST || capacity >= encoding.limit_bytes))
+    const bool may_be_zeros =
+        largest < SMALLEST || (capacity >= encoding.limit_bytes && !(run->codec->step > 0));
+    if (bytes == 0 && encoding.part_count == 1 && may_be_zeros)
         bytes = put_zeros(&encoding, out, capacity);
     if (bytes == 0)
         return covey_fail(err, COVEY_LIMIT,

@@ -107,7 +107,7 @@ double covey_part_attempt(struct covey_part *part, uint32_t kept, uint32_t lot)
         memset(part->tokens, 0, covey_part_count(part));
     else
         make_counts(part, kept, lot, &counts);
-    if (part->choice.shift == 0 && !part->is_zero)
+    if (part->choice.shift == 0 && !part->is_zero && part->spread != NULL)
         make_moves(part);
     return covey_uniform_fit(model, &counts) + (double)part->choice.shift * (double)covey_part_count(part);
 }

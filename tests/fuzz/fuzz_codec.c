@@ -83,6 +83,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < count; i++)
         if (sums[i] != values[i])
             abort();
+    for (int exponent = -20; exponent <= 20; exponent += 10) { /* rounded: refused, or within half a step */
+        memset(sums, 0, sizeof sums);
+        const enum covey_status status = covey_codec_apply_rounded(stream, count, exponent, sums, &err);
+        const double step = ldexp(1, exponent);
+        if (status != COVEY_OK && status != COVEY_RANGE)
+            abort();
+        for (size_t i = 0; i < count && status == COVEY_OK; i++)
+            if (!(fabs((double)sums[i] - (double)values[i]) <= step / 2) || fmod((double)sums[i], step) != 0)
+                abort();
+    }
     float peak = INFINITY;
     if (covey_decoder_peak(&decoder, 0, count, &peak) && !isfinite(peak))
         abort();

@@ -1,5 +1,5 @@
 # What needs no library: also built by itself, to compare bits across machines and compilers (COVEY_CODECS_ONLY).
-set(alone bytes random codec codec_golden hadamard eden uniform rans trellis ternary mask)
+set(alone bytes random codec codec_golden hadamard eden uniform rans trellis ternary mask lattice)
 if(NOT CMAKE_SIZEOF_VOID_P EQUAL 4) # it reckons with 128 bits
     list(APPEND alone block_kernels)
     set(block_kernels block_kernels)

@@ -38,6 +38,7 @@ struct covey_codec {
     uint8_t bits;                                   /* of fixed-length quantisers */
     uint16_t kept;    /* by a mask, of COVEY_DECODE_VALUES values; 0: there is none */
     uint8_t common;   /* the mask is that of all devices in the round */
+    float step;       /* of covey_codec_exact: its values are whole multiples; 0 otherwise */
     uint8_t adaptive; /* the encoder chooses sections, and leaves out the transform where that is better */
     uint8_t unbiased; /* E[decode(encode(x))] = x: fit for devices without a residual */
 };
@@ -59,6 +60,17 @@ bool covey_codec_made(const struct covey_codec *assigned, const struct covey_cod
  * encoding it needs (COVEY_ARENA_ALIGN aligned; may be 0). */
 size_t covey_codec_bound(const struct covey_codec *codec, size_t count);
 size_t covey_codec_scratch_bytes(const struct covey_codec *codec, size_t count);
+
+/* A codec of whole multiples of 2^exponent below 2^(exponent + COVEY_EXACT_BITS) in magnitude, which come
+ * back bit for bit, in as few bytes as their entropy allows. Its streams are those of ec, so that whoever
+ * knows that reads them; it has no name that parse takes. What does not fit its bound is refused with LIMIT:
+ * raw32 is shorter. */
+#define COVEY_EXACT_BITS 15 /* what ec's escapes write without loss */
+#define COVEY_EXACT_RATE 30.0f
+#define COVEY_EXPONENT_MIN -64
+#define COVEY_EXPONENT_MAX 60
+COVEY_MUST_CHECK enum covey_status covey_codec_exact(int exponent, struct covey_codec *out,
+                                                     struct covey_error *err);
 
 /* The names that parse takes, in order, with an example of a rate; NULL past the end. */
 const char *covey_codec_name(size_t index);
@@ -154,5 +166,16 @@ COVEY_MUST_CHECK enum covey_status covey_codec_decode(struct covey_bytes stream,
  */
 COVEY_MUST_CHECK enum covey_status covey_codec_apply(struct covey_bytes stream, size_t count, float *x,
                                                      struct covey_error *err);
+
+/* 2^exponent, from -126 to 127. */
+float covey_power_of_two(int exponent);
+/* out: (count) the nearest multiples of 2^exponent, halves to the even one, never -0; it may be x. False: one
+ * has over 2^22 of them, or is not finite, and out is of no use. */
+COVEY_MUST_CHECK bool covey_round_to_power(const float *x, size_t count, int exponent, float *out);
+/* The whole stream, rounded to multiples of 2^exponent and added in f32: exact, in whatever order streams are
+ * added, where all x are multiples of one power of two and at most 2^24 times it. RANGE: a value is too large
+ * for that exponent. After a failure x is of no use. */
+COVEY_MUST_CHECK enum covey_status covey_codec_apply_rounded(struct covey_bytes stream, size_t count,
+                                                             int exponent, float *x, struct covey_error *err);
 
 #endif
