@@ -60,7 +60,9 @@ static size_t limit_of(const struct covey_codec *codec, size_t count)
         return (size_t)((bits < 2 ? bits : 2) * (double)count / 8) + 128;
     }
     const double bytes = (double)codec->rate * (double)count / 8;
-    return (size_t)bytes + (size_t)(bytes * 0.009) + 20;
+    const size_t head =
+        codec->step > 0 ? 128 : 20; /* which is what few values take the most of, when none may be lost */
+    return (size_t)bytes + (size_t)(bytes * 0.009) + head;
 }
 
 size_t covey_uniform_bound(const struct covey_codec *codec, size_t count)

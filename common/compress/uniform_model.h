@@ -30,7 +30,7 @@
 #include "rate_search.h"
 
 #define COVEY_UNIFORM_HEAD_BYTES (5 + 1 + 3 + COVEY_UNIFORM_ROWS)
-#define COVEY_UNIFORM_SHARES (2 * COVEY_UNIFORM_ROWS + 1)
+#define COVEY_UNIFORM_SHARES (2 * COVEY_UNIFORM_ROWS + 2) /* rows and the escape, two symbols each */
 #define COVEY_UNIFORM_LONGEST 24
 #define COVEY_UNIFORM_MANTISSA 14 /* bits below the leading one that an escape has at the most */
 
