@@ -115,7 +115,7 @@ void covey_client_on_model(void *user, enum covey_status status, enum covey_clie
         covey_log_event(client->env.log, COVEY_LOG_INFO, "model-installed",
                         "round=%u sequence=%llu values=%zu delta=%d", client->model.facts.round,
                         (unsigned long long)client->model.facts.sequence, client->model.layout.shared_count,
-                        client->download.delta != NULL);
+                        client->download.way.kind != COVEY_DOWNLOAD_FULL);
         covey_client_post(client, COVEY_CLIENT_FETCHED);
         return;
     }

@@ -32,34 +32,82 @@ enum covey_status covey_download_check_manifest(const struct covey_trust *trust,
     return COVEY_OK;
 }
 
-const struct covey_manifest_delta *covey_download_choose(const struct covey_manifest *manifest,
-                                                         const struct covey_local_model *model)
+/* The one delta that starts from the installed model, where it is shorter than `way`. */
+static void consider_deltas(const struct covey_manifest *manifest, const struct covey_local_model *model,
+                            struct covey_download_way *way)
 {
-    const struct covey_manifest_delta *best = NULL;
-    uint64_t least = manifest->full_bytes;
-    for (uint32_t i = 0; i < manifest->delta_count && model->installed; i++) {
+    for (uint32_t i = 0; i < manifest->delta_count; i++) {
         const struct covey_manifest_delta *delta = &manifest->deltas[i];
-        if (covey_hash_equal(&delta->from_model, &model->facts.model) && delta->stream_bytes < least) {
-            best = delta;
-            least = delta->stream_bytes;
-        }
+        if (covey_hash_equal(&delta->from_model, &model->facts.model) && delta->stream_bytes < way->bytes)
+            *way = (struct covey_download_way){COVEY_DOWNLOAD_DELTA, delta->stream_bytes, delta, 0};
     }
-    return best;
 }
 
-enum covey_status covey_download_install(const struct covey_manifest *manifest,
-                                         const struct covey_manifest_delta *delta, struct covey_bytes stream,
-                                         struct covey_local_model *model, struct covey_error *err)
+static void consider_steps(const struct covey_manifest *manifest, uint64_t behind,
+                           struct covey_download_way *way)
 {
-    size_t n = model->layout.shared_count;
-    struct covey_hash hash;
-    if (delta != NULL) {
-        memcpy(model->local, model->params, n * sizeof *model->local);
-        COVEY_TRY(covey_codec_apply(stream, n, model->local, err));
-    } else {
-        COVEY_TRY(covey_codec_decode(stream, n, model->local, err));
+    uint64_t bytes = 0;
+    if (behind > manifest->step_count)
+        return;
+    for (uint64_t i = 0; i < behind; i++)
+        bytes += manifest->steps[i].stream_bytes;
+    if (bytes < way->bytes)
+        *way = (struct covey_download_way){COVEY_DOWNLOAD_STEPS, bytes, NULL, (uint32_t)behind};
+}
+
+struct covey_download_way covey_download_choose(const struct covey_manifest *manifest,
+                                                const struct covey_local_model *model, bool without_sum,
+                                                bool full_only)
+{
+    struct covey_download_way way = {.kind = COVEY_DOWNLOAD_FULL, .bytes = manifest->full_bytes};
+    const uint64_t have = model->facts.sequence;
+    if (!model->installed || full_only)
+        return way;
+    consider_deltas(manifest, model, &way);
+    if (have >= manifest->sequence)
+        return way;
+    consider_steps(manifest, manifest->sequence - have, &way);
+    const bool has_sum =
+        manifest->sums_from > 0 && have >= manifest->sums_from && manifest->sequence - have > 1;
+    if (has_sum && !without_sum && way.bytes > 1)
+        way = (struct covey_download_way){.kind = COVEY_DOWNLOAD_SUM, .bytes = way.bytes};
+    return way;
+}
+
+static enum covey_status apply(const struct covey_manifest *manifest, struct covey_download_way *way,
+                               struct covey_bytes stream, struct covey_local_model *model,
+                               struct covey_error *err)
+{
+    const size_t shared = model->layout.shared_count, updated = model->layout.update_count;
+    const bool goes_on =
+        way->kind == COVEY_DOWNLOAD_STEPS && way->steps < manifest->sequence - model->facts.sequence;
+    if (way->kind != COVEY_DOWNLOAD_FULL && !goes_on)
+        memcpy(model->local, model->params, shared * sizeof *model->local);
+    switch (way->kind) {
+    case COVEY_DOWNLOAD_DELTA:
+        return covey_codec_apply(stream, shared, model->local, err);
+    case COVEY_DOWNLOAD_SUM:
+        return covey_codec_apply(stream, updated, model->local, err);
+    case COVEY_DOWNLOAD_STEPS:
+        way->steps--;
+        return covey_codec_apply_rounded(stream, updated, manifest->steps[way->steps].grid - COVEY_GRID_ZERO,
+                                         model->local, err);
+    case COVEY_DOWNLOAD_FULL:
+        break;
     }
-    COVEY_TRY(covey_hash_floats(model->local, n, &hash));
+    return covey_codec_decode(stream, shared, model->local, err);
+}
+
+enum covey_status covey_download_take(const struct covey_manifest *manifest, struct covey_download_way *way,
+                                      bool *whole, struct covey_bytes stream, struct covey_local_model *model,
+                                      struct covey_error *err)
+{
+    struct covey_hash hash;
+    COVEY_TRY(apply(manifest, way, stream, model, err));
+    *whole = way->kind != COVEY_DOWNLOAD_STEPS || way->steps == 0;
+    if (!*whole)
+        return COVEY_OK;
+    COVEY_TRY(covey_hash_floats(model->local, model->layout.shared_count, &hash));
     if (!covey_hash_equal(&hash, &manifest->model))
         return covey_fail(err, COVEY_MISMATCH,
                           "the model of round %u does not have the hash that its manifest signs",
@@ -95,12 +143,11 @@ static void stop_clock(struct covey_download *download)
     download->waited_ms += now_ms(download) - download->asked_ms;
 }
 
-static enum covey_status ask(struct covey_download *download, const struct covey_hash *hash, uint64_t bytes,
-                             uint64_t limit_bytes, covey_reply_fn *reply, struct covey_error *err)
+/* hash: NULL where the answer has no hash yet. */
+static enum covey_status ask_path(struct covey_download *download, const char *path,
+                                  const struct covey_hash *hash, uint64_t bytes, uint64_t limit_bytes,
+                                  covey_reply_fn *reply, struct covey_error *err)
 {
-    char path[COVEY_PATH_BYTES], name[COVEY_HASH_TEXT_BYTES];
-    covey_hex_write(hash->bytes, sizeof hash->bytes, name);
-    snprintf(path, sizeof path, "f/%s/d/%s", download->federation, name);
     const struct covey_request request = {.method = COVEY_GET,
                                           .path = path,
                                           .content_format = -1,
@@ -111,6 +158,15 @@ static enum covey_status ask(struct covey_download *download, const struct covey
     download->asked_ms = now_ms(download);
     return download->link.ops->request(download->link.link, &request, reply, download, &download->request,
                                        err);
+}
+
+static enum covey_status ask(struct covey_download *download, const struct covey_hash *hash, uint64_t bytes,
+                             uint64_t limit_bytes, covey_reply_fn *reply, struct covey_error *err)
+{
+    char path[COVEY_PATH_BYTES], name[COVEY_HASH_TEXT_BYTES];
+    covey_hex_write(hash->bytes, sizeof hash->bytes, name);
+    snprintf(path, sizeof path, "f/%s/d/%s", download->federation, name);
+    return ask_path(download, path, hash, bytes, limit_bytes, reply, err);
 }
 
 /* False, and the download ended, when there is no good answer. */
@@ -151,9 +207,24 @@ static void keep(struct covey_download *download)
     finish(download, COVEY_OK, COVEY_FAILURE_LATER, 0, NULL);
 }
 
-static void fetch_full(struct covey_download *download)
+static const char *name_of(enum covey_download_kind kind)
 {
-    download->full_only = true;
+    static const char *const names[] = {[COVEY_DOWNLOAD_FULL] = "model",
+                                        [COVEY_DOWNLOAD_DELTA] = "delta",
+                                        [COVEY_DOWNLOAD_STEPS] = "step",
+                                        [COVEY_DOWNLOAD_SUM] = "sum of steps"};
+    return names[kind];
+}
+
+static void ask_values(struct covey_download *download);
+
+/* This way leads nowhere: the next best. */
+static void give_up_way(struct covey_download *download)
+{
+    if (download->way.kind == COVEY_DOWNLOAD_SUM)
+        download->no_sum = true;
+    else
+        download->full_only = true;
     fetch_values(download);
 }
 
@@ -161,26 +232,60 @@ static void on_values(void *user, const struct covey_reply *reply)
 {
     struct covey_download *download = user;
     struct covey_error err = {0};
-    const struct covey_manifest_delta *delta = download->delta;
+    const bool is_full = download->way.kind == COVEY_DOWNLOAD_FULL;
+    const bool is_busy =
+        reply->status == COVEY_OK && reply->code >= COVEY_CODE_INTERNAL; /* it may come later */
     bool useless = reply->status == COVEY_OK ? !covey_code_is_success(reply->code)
                                              : reply->status == COVEY_CORRUPT || reply->status == COVEY_LIMIT;
+    bool whole = false;
     stop_clock(download);
-    if (delta != NULL && useless) { /* gone, or not what the manifest says */
-        fetch_full(download);
+    if (!is_full && useless && !(is_busy && download->way.kind == COVEY_DOWNLOAD_SUM)) {
+        give_up_way(download); /* gone, or not what the manifest says, or too long */
         return;
     }
-    if (!good_reply(download, reply, delta != NULL ? "delta" : "model"))
+    if (!good_reply(download, reply, name_of(download->way.kind)))
         return;
     enum covey_status status =
-        covey_download_install(&download->manifest, delta, reply->body, download->model, &err);
-    if (status == COVEY_OK) {
+        covey_download_take(&download->manifest, &download->way, &whole, reply->body, download->model, &err);
+    if (status == COVEY_OK && whole) {
         keep(download);
-    } else if (delta != NULL) {
-        covey_log_event(download->log, COVEY_LOG_WARNING, "delta-useless", "reason=\"%s\"", err.text);
-        fetch_full(download);
+    } else if (status == COVEY_OK) {
+        ask_values(download);
+    } else if (!is_full) {
+        covey_log_event(download->log, COVEY_LOG_WARNING, "delta-useless", "way=\"%s\" reason=\"%s\"",
+                        name_of(download->way.kind), err.text);
+        give_up_way(download);
     } else {
         refuse(download, status, &err);
     }
+}
+
+/* The next stream of the way. */
+static void ask_values(struct covey_download *download)
+{
+    struct covey_error err = {0};
+    const struct covey_manifest *manifest = &download->manifest;
+    const struct covey_download_way *way = &download->way;
+    const struct covey_hash *hash = &manifest->full;
+    uint64_t bytes = manifest->full_bytes;
+    enum covey_status status;
+    if (way->kind == COVEY_DOWNLOAD_DELTA) {
+        hash = &way->delta->stream;
+        bytes = way->delta->stream_bytes;
+    } else if (way->kind == COVEY_DOWNLOAD_STEPS) {
+        hash = &manifest->steps[way->steps - 1].stream;
+        bytes = manifest->steps[way->steps - 1].stream_bytes;
+    }
+    if (way->kind == COVEY_DOWNLOAD_SUM) {
+        char path[COVEY_PATH_BYTES];
+        snprintf(path, sizeof path, "f/%s/s/%llu-%llu", download->federation,
+                 (unsigned long long)download->model->facts.sequence, (unsigned long long)manifest->sequence);
+        status = ask_path(download, path, NULL, 0, way->bytes - 1, on_values, &err);
+    } else {
+        status = ask(download, hash, bytes, bytes, on_values, &err);
+    }
+    if (status != COVEY_OK)
+        finish(download, err.status, COVEY_FAILURE_LATER, 0, &err);
 }
 
 static void fetch_values(struct covey_download *download)
@@ -200,11 +305,8 @@ static void fetch_values(struct covey_download *download)
         keep(download);
         return;
     }
-    download->delta = download->full_only ? NULL : covey_download_choose(manifest, download->model);
-    const struct covey_hash *hash = download->delta != NULL ? &download->delta->stream : &manifest->full;
-    uint64_t bytes = download->delta != NULL ? download->delta->stream_bytes : manifest->full_bytes;
-    if (ask(download, hash, bytes, bytes, on_values, &err) != COVEY_OK)
-        finish(download, err.status, COVEY_FAILURE_LATER, 0, &err);
+    download->way = covey_download_choose(manifest, download->model, download->no_sum, download->full_only);
+    ask_values(download);
 }
 
 static void on_description(void *user, const struct covey_reply *reply)
@@ -263,8 +365,8 @@ enum covey_status covey_download_start(struct covey_download *download, const st
         return COVEY_OK;
     download->wanted = *manifest;
     download->window_blocks = window_blocks;
-    download->delta = NULL;
-    download->full_only = false;
+    download->way = (struct covey_download_way){0};
+    download->no_sum = download->full_only = false;
     COVEY_TRY(ask(download, manifest, 0, COVEY_MANIFEST_BYTES, on_manifest, err));
     download->busy = true;
     return COVEY_OK;

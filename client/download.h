@@ -1,6 +1,6 @@
 /* The way of a published model to the device: manifest -> signature, federation, sequence -> description, if
- * it is a new one -> the cheapest of delta and full -> hash of what came out -> installed. What is there
- * already, by its hash, is not fetched. */
+ * it is a new one -> the cheapest of delta, steps, their sum and full -> hash of what came out -> installed.
+ * What is there already, by its hash, is not fetched. What led nowhere is given up for the full model. */
 #ifndef COVEY_DOWNLOAD_H
 #define COVEY_DOWNLOAD_H
 
@@ -20,6 +20,20 @@ struct covey_download;
 typedef void covey_download_fn(void *user, enum covey_status status, enum covey_client_failure failure,
                                uint32_t wait_ms, const struct covey_error *err);
 
+/* How the values are to come. */
+enum covey_download_kind {
+    COVEY_DOWNLOAD_FULL,
+    COVEY_DOWNLOAD_DELTA,
+    COVEY_DOWNLOAD_STEPS,
+    COVEY_DOWNLOAD_SUM
+};
+struct covey_download_way {
+    enum covey_download_kind kind;
+    uint64_t bytes; /* in all; of a sum: fewer than that */
+    const struct covey_manifest_delta *delta;
+    uint32_t steps; /* still to come: the next one is steps[steps - 1] of the manifest */
+};
+
 /* The caller's storage. The first block is filled in by the caller, borrowed for as long as it is used. */
 struct covey_download {
     struct covey_link_handle link;
@@ -37,11 +51,12 @@ struct covey_download {
     uint16_t window_blocks;
     struct covey_hash wanted; /* manifest */
     struct covey_manifest manifest;
-    const struct covey_manifest_delta *delta; /* under way; NULL: the full model is */
-    bool full_only;                           /* a delta led nowhere */
-    uint64_t fetched_bytes;                   /* of bodies, since the beginning */
-    uint64_t asked_ms;                        /* when the request under way went out */
-    uint64_t waited_ms; /* from asking until the answer was whole, since the beginning */
+    struct covey_download_way way; /* under way */
+    bool no_sum;                   /* it is longer than the other ways, or led nowhere */
+    bool full_only;                /* a delta or steps led nowhere */
+    uint64_t fetched_bytes;        /* of bodies, since the beginning */
+    uint64_t asked_ms;             /* when the request under way went out */
+    uint64_t waited_ms;            /* from asking until the answer was whole, since the beginning */
 };
 
 /* Begins. OK with *there = true: the model of that manifest is installed already, and done is not called. */
@@ -60,15 +75,17 @@ COVEY_MUST_CHECK enum covey_status covey_download_check_manifest(
     const struct covey_trust *trust, const char *federation, const struct covey_client_state *state,
     struct covey_bytes message, const struct covey_hash *hash, struct covey_manifest *out,
     struct covey_error *err);
-/* The delta to take from the installed model, or NULL for the full one. */
-const struct covey_manifest_delta *covey_download_choose(const struct covey_manifest *manifest,
-                                                         const struct covey_local_model *model);
-/* Applies a stream (of delta, or of the full model when NULL) and installs what comes out, if its hash is the
- * manifest's. */
-COVEY_MUST_CHECK enum covey_status covey_download_install(const struct covey_manifest *manifest,
-                                                          const struct covey_manifest_delta *delta,
-                                                          struct covey_bytes stream,
-                                                          struct covey_local_model *model,
-                                                          struct covey_error *err);
+/* The shortest way from the installed model. without_sum: as if none were offered; full_only: as if nothing
+ * were. */
+struct covey_download_way covey_download_choose(const struct covey_manifest *manifest,
+                                                const struct covey_local_model *model, bool without_sum,
+                                                bool full_only);
+/* Takes one stream of the way in: *way tells what is still to come, and when that is nothing what came
+ * together is installed, if its hash is the manifest's. Until then the model is as it was. */
+COVEY_MUST_CHECK enum covey_status covey_download_take(const struct covey_manifest *manifest,
+                                                       struct covey_download_way *way, bool *whole,
+                                                       struct covey_bytes stream,
+                                                       struct covey_local_model *model,
+                                                       struct covey_error *err);
 
 #endif

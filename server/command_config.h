@@ -26,7 +26,7 @@ struct federation_config {
     int64_t seed;
     double server_rate, norm_limit, weight_cap;
     int64_t out_of_range; /* 0 scale, 1 refuse */
-    int64_t models_kept;
+    int64_t models_kept, deltas_kept, deltas_kept_mib;
     struct covey_train_keys train;
     struct covey_selection_keys selection;
     struct covey_round_keys round;

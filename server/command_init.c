@@ -38,7 +38,7 @@ static const char template[] =
     "    # initial: model.safetensors   # instead of weights drawn from the seed\n"
     "    seed: 1\n"
     "    codec: int8          # of updates: raw32, fp16, int8, int4, ec:1, tcq:1 ... (docs/compression.md)\n"
-    "    downlink: raw32      # of the models' deltas: raw32 or fp16\n"
+    "    downlink: raw32      # of the models' deltas: raw32, fp16, or fewer bytes: int8, ec:1, ...\n"
     "    strategy: fedavg\n"
     "\n"
     "    train:               # on the devices\n"

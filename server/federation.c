@@ -61,6 +61,10 @@ static void fill_defaults(struct covey_federation_options *options)
         options->window_blocks = COVEY_WINDOW_BLOCKS;
     if (options->models_kept == 0)
         options->models_kept = COVEY_MODELS_KEPT;
+    if (options->deltas_kept == 0)
+        options->deltas_kept = COVEY_STEPS_KEPT;
+    if (options->deltas_kept_bytes == 0)
+        options->deltas_kept_bytes = COVEY_STEPS_KEPT_BYTES;
     options->rules.lower_is_better = options->watch == COVEY_WATCH_LOSS || options->metric_is_error;
     if (options->parent != NULL)
         options->has_validation = options->has_test = false;
@@ -84,7 +88,12 @@ enum covey_status covey_federation_init(struct covey_federation *federation, str
     federation->shared_count = layout->shared_count;
     federation->tensor_count = covey_layout_update_ends(layout, federation->ends, COVEY_MODEL_TENSORS);
     COVEY_TRY(covey_gateways_check(federation, err));
-    COVEY_TRY(covey_codec_parse_downlink(options->downlink, &federation->downlink, err));
+    federation->line = (struct covey_line){.seed = options->recipe.seed,
+                                           .update_count = layout->update_count,
+                                           .shared_count = layout->shared_count,
+                                           .ends = federation->ends,
+                                           .tensor_count = federation->tensor_count};
+    COVEY_TRY(covey_codec_parse_downlink(options->downlink, &federation->line.codec, err));
     COVEY_TRY(covey_hash_bytes(options->description, &federation->description_hash));
     struct covey_blob *description = NULL;
     COVEY_TRY(
@@ -118,6 +127,7 @@ void covey_federation_deinit(struct covey_federation *federation)
     covey_contributors_deinit(&federation->contributors);
     covey_model_store_close(federation->store);
     covey_blob_release(federation->full);
+    covey_sums_deinit(&federation->sums);
     covey_round_state_deinit(&federation->state);
     covey_shelf_deinit(&federation->shelf);
     free_cohort(&federation->cohort);

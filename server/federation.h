@@ -14,7 +14,9 @@
 
 #include "contributors.h"
 #include "ledger.h"
+#include "catch_up.h"
 #include "model_store.h"
+#include "published_line.h"
 #include "registry.h"
 #include "round_terms.h"
 #include "shelf.h"
@@ -97,7 +99,7 @@ struct covey_federation {
     /* fixed */
     size_t ends[COVEY_MODEL_TENSORS];
     size_t tensor_count, update_count, shared_count;
-    struct covey_codec downlink;
+    struct covey_line line;
     struct covey_hash description_hash;
     struct covey_model_store *store; /* work thread, once that runs */
     struct covey_shelf shelf;
@@ -125,7 +127,11 @@ struct covey_federation {
     struct covey_traffic at_opening;
     uint64_t sequence;
     struct covey_hash model, manifest;
-    struct covey_blob *full; /* codec stream of P: mapped */
+    struct covey_blob *full;                                /* codec stream of P: mapped */
+    struct covey_manifest_step steps[COVEY_MANIFEST_STEPS]; /* of the current manifest, like the next two */
+    uint32_t step_count;
+    uint64_t sums_from;
+    struct covey_sums sums;
     bool has_exponents;
     int16_t exponents[COVEY_MODEL_TENSORS]; /* for the next round */
     struct covey_round_state state;  /* kept with the current model; changed on the work thread alone */

@@ -371,6 +371,11 @@ enum covey_status covey_model_store_open_to_read(const char *folder, struct cove
     return make_store(folder, NULL, out, err);
 }
 
+const char *covey_model_store_folder(const struct covey_model_store *store)
+{
+    return store->folder;
+}
+
 void covey_model_store_close(struct covey_model_store *store)
 {
     free(store);

@@ -28,8 +28,9 @@
 
 enum covey_model_section {
     COVEY_SECTION_MANIFEST, /* signed */
-    COVEY_SECTION_FULL,     /* codec stream of P, raw32 */
-    COVEY_SECTION_DELTA,    /* codec stream from the model before; empty for the first */
+    COVEY_SECTION_FULL,     /* codec stream of P */
+    COVEY_SECTION_DELTA,    /* codec stream from the model before; empty where there is none or a step_store.h
+                               has it */
     COVEY_SECTION_STATE,    /* W and the server's optimiser: never leaves the server */
     COVEY_SECTION_COUNT
 };
@@ -46,7 +47,8 @@ COVEY_MUST_CHECK enum covey_status covey_model_store_open(const char *folder,
 COVEY_MUST_CHECK enum covey_status covey_model_store_open_to_read(const char *folder,
                                                                   struct covey_model_store **out,
                                                                   struct covey_error *err);
-void covey_model_store_close(struct covey_model_store *store); /* NULL is legal */
+const char *covey_model_store_folder(const struct covey_model_store *store); /* borrowed */
+void covey_model_store_close(struct covey_model_store *store);               /* NULL is legal */
 
 /* Durable when it returns OK. On failure the models before are as they were. LIMIT: no such sequence. */
 COVEY_MUST_CHECK enum covey_status covey_model_store_save(

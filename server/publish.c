@@ -1,5 +1,5 @@
-/* The published line (ARCHITECTURE 8): P(r+1) = P(r) + Q(W(r+1) - P(r)), where Q is the downlink's codec. W
- * stays here. A model is made, hashed, signed, stored whole, and only then shown. */
+/* The published line (ARCHITECTURE 8, published_line.h): W stays here. A model is made, hashed, signed,
+ * stored whole, and only then shown. */
 #include "federation.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "covey/log.h"
 #include "covey/sign.h"
 
-#include "published_line.h"
+#include "step_store.h"
 
 /* ------------------------------------------------------------------ the state section: W and what the next
  * round needs */
@@ -126,8 +126,10 @@ enum covey_status covey_publish_weights(struct covey_federation *federation, flo
 struct draft {
     uint64_t sequence;
     float *published; /* P: (shared_count) */
-    uint8_t *delta, *full, *state;
-    size_t delta_bytes, full_bytes, state_bytes;
+    struct covey_line_step step;
+    struct covey_hash step_hash;
+    uint8_t *full, *state;
+    size_t full_bytes, state_bytes;
     uint8_t manifest[COVEY_MANIFEST_BYTES];
     size_t manifest_bytes;
     struct covey_hash model;
@@ -136,7 +138,7 @@ struct draft {
 static void free_draft(struct draft *draft)
 {
     free(draft->published);
-    free(draft->delta);
+    free(draft->step.stream);
     free(draft->full);
     free(draft->state);
 }
@@ -150,30 +152,62 @@ static enum covey_status draft_values(struct covey_federation *federation,
     draft->published = malloc(count * sizeof *draft->published);
     if (draft->published == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model");
-    if (federation->full == NULL) { /* P0 = W0 */
-        memcpy(draft->published, next->weights, count * sizeof *draft->published);
-        return COVEY_OK;
-    }
+    if (federation->full == NULL)
+        return covey_line_begin(&federation->line, next->weights, draft->published, err);
     COVEY_TRY(covey_codec_decode(covey_blob_view(federation->full), count, draft->published, err));
-    return covey_line_advance(&federation->downlink, federation->options.recipe.seed, next->round,
-                              next->weights, count, draft->published, &draft->delta, &draft->delta_bytes,
-                              err);
+    COVEY_TRY(covey_line_advance(&federation->line, next->round, next->weights, draft->published,
+                                 &draft->step, err));
+    return draft->step.stream == NULL
+               ? COVEY_OK
+               : covey_hash_bytes((struct covey_bytes){draft->step.stream, draft->step.bytes},
+                                  &draft->step_hash);
 }
 
 /* ------------------------------------------------------------------ manifest */
 
-/* The one delta that leads here, unless the full model is smaller. Adding in f32 is not associative, so
- * several deltas cannot be put into one that ends at the same bits: who is further behind takes the full
- * model. */
+/* The one delta that leads here, unless the full model is smaller. */
 static void list_delta(const struct covey_federation *federation, const struct draft *draft,
                        struct covey_manifest *out)
 {
-    if (draft->delta == NULL || draft->delta_bytes > draft->full_bytes)
+    if (draft->step.bytes > draft->full_bytes)
         return;
     out->deltas[0] = (struct covey_manifest_delta){.from_sequence = federation->sequence,
                                                    .from_model = federation->model,
-                                                   .stream_bytes = draft->delta_bytes};
+                                                   .stream = draft->step_hash,
+                                                   .stream_bytes = draft->step.bytes};
     out->delta_count = 1;
+}
+
+/* From which model on the steps are all there, as many and as large as may be kept; the new one is the last.
+ */
+static uint64_t oldest_base(const struct covey_federation *federation, const struct draft *draft)
+{
+    const struct covey_federation_options *options = &federation->options;
+    const char *folder = covey_model_store_folder(federation->store);
+    uint64_t base = federation->sequence, bytes = draft->step.bytes;
+    struct covey_hash to = federation->model;
+    struct covey_stored_step step;
+    while (base > federation->sums_from && federation->sums_from > 0 &&
+           draft->sequence - base < options->deltas_kept &&
+           covey_step_store_load(folder, base, &step, NULL, NULL) == COVEY_OK &&
+           covey_hash_equal(&step.to, &to) && bytes + step.bytes <= options->deltas_kept_bytes) {
+        bytes += step.bytes;
+        to = step.from;
+        base--;
+    }
+    return base;
+}
+
+/* The last steps one by one, and how far sums reach back. */
+static void list_steps(const struct covey_federation *federation, const struct draft *draft,
+                       struct covey_manifest *out)
+{
+    out->steps[0] = (struct covey_manifest_step){
+        .stream = draft->step_hash, .stream_bytes = draft->step.bytes, .grid = draft->step.grid};
+    out->step_count = 1;
+    for (uint32_t i = 0; i < federation->step_count && out->step_count < COVEY_STEPS_LISTED; i++)
+        out->steps[out->step_count++] = federation->steps[i];
+    out->sums_from = oldest_base(federation, draft);
 }
 
 static enum covey_status read_manifest(struct covey_bytes message, struct covey_manifest *out,
@@ -199,10 +233,10 @@ static enum covey_status draft_manifest(struct covey_federation *federation,
                                       .full_bytes = draft->full_bytes};
     memcpy(manifest.federation, federation->options.name, sizeof manifest.federation);
     COVEY_TRY(covey_hash_bytes((struct covey_bytes){draft->full, draft->full_bytes}, &manifest.full));
-    list_delta(federation, draft, &manifest);
-    if (manifest.delta_count > 0)
-        COVEY_TRY(covey_hash_bytes((struct covey_bytes){draft->delta, draft->delta_bytes},
-                                   &manifest.deltas[0].stream));
+    if (draft->step.grid != 0)
+        list_steps(federation, draft, &manifest);
+    else if (draft->step.stream != NULL)
+        list_delta(federation, draft, &manifest);
     uint8_t payload[COVEY_MANIFEST_BYTES - COVEY_SIGNED_OVERHEAD_BYTES];
     size_t size = 0;
     COVEY_TRY(covey_manifest_encode(&manifest, payload, sizeof payload, &size, err));
@@ -224,6 +258,31 @@ static enum covey_status shelve_section(struct covey_federation *federation, uin
         covey_shelf_put(&federation->shelf, blob, until);
     else
         covey_blob_release(blob);
+    return COVEY_OK;
+}
+
+/* The steps that the manifest lists, on the shelf. One that is damaged is missing there: whoever wants it
+ * takes the full model. */
+static enum covey_status shelve_steps(struct covey_federation *federation,
+                                      const struct covey_manifest *manifest, struct covey_error *err)
+{
+    const char *folder = covey_model_store_folder(federation->store);
+    for (uint32_t i = 0; i < manifest->step_count; i++) {
+        struct covey_stored_step step;
+        uint8_t *stream = NULL;
+        struct covey_blob *blob = covey_shelf_find(&federation->shelf, &manifest->steps[i].stream);
+        if (blob == NULL) {
+            if (covey_step_store_load(folder, manifest->sequence - i, &step, &stream, NULL) != COVEY_OK)
+                continue;
+            const enum covey_status status = covey_blob_create(
+                (struct covey_bytes){stream, (size_t)step.bytes}, &step.stream, free, stream, &blob);
+            if (status != COVEY_OK) {
+                free(stream);
+                return covey_fail(err, status, "no memory for a step");
+            }
+        }
+        covey_shelf_put(&federation->shelf, blob, manifest->sequence + COVEY_FULL_KEPT);
+    }
     return COVEY_OK;
 }
 
@@ -260,6 +319,8 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
     if (status == COVEY_OK)
         status = read_manifest(covey_blob_view(manifest_blob), &manifest, err);
     if (status == COVEY_OK)
+        status = shelve_steps(federation, &manifest, err);
+    if (status == COVEY_OK)
         status = check_state(federation, covey_blob_view(state), err);
     if (status == COVEY_OK)
         status = read_kept(federation, covey_blob_view(state), &kept, err);
@@ -271,6 +332,10 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
         federation->sequence = sequence;
         federation->model = manifest.model;
         federation->manifest = *covey_blob_hash(manifest_blob);
+        memcpy(federation->steps, manifest.steps, sizeof federation->steps);
+        federation->step_count = manifest.step_count;
+        federation->sums_from =
+            federation->options.parent != NULL ? 0 : manifest.sums_from; /* its steps are not here */
         read_exponents(federation, covey_blob_view(state));
         const struct covey_round_state before = federation->state;
         federation->state = kept;
@@ -286,42 +351,60 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
     return status;
 }
 
+/* The step before the model: one that leads to no model is written over or removed when there is one. */
+static enum covey_status store_step(const struct covey_federation *federation, const struct draft *draft,
+                                    struct covey_error *err)
+{
+    const char *folder = covey_model_store_folder(federation->store);
+    if (draft->step.grid == 0) {
+        covey_step_store_remove(folder, draft->sequence);
+        return COVEY_OK;
+    }
+    const struct covey_stored_step step = {.bytes = draft->step.bytes,
+                                           .grid = draft->step.grid,
+                                           .from = federation->model,
+                                           .to = draft->model,
+                                           .stream = draft->step_hash};
+    return covey_step_store_save(folder, NULL, draft->sequence, &step, draft->step.stream, err);
+}
+
+static enum covey_status make_draft(struct covey_federation *federation, const struct covey_next_model *next,
+                                    struct draft *draft, struct covey_error *err)
+{
+    draft->sequence = federation->sequence + 1;
+    COVEY_TRY(draft_values(federation, next, draft, err));
+    COVEY_TRY(covey_line_full(&federation->line, draft->published, &draft->full, &draft->full_bytes, err));
+    COVEY_TRY(covey_hash_floats(draft->published, federation->shared_count, &draft->model));
+    COVEY_TRY(draft_manifest(federation, next, draft, err));
+    COVEY_TRY(covey_publish_state(federation, next, &draft->state, &draft->state_bytes, err));
+    COVEY_TRY(store_step(federation, draft, err));
+    const bool in_model = draft->step.grid == 0; /* the delta: a step of a lattice has a file of its own */
+    const struct covey_bytes sections[COVEY_SECTION_COUNT] = {
+        [COVEY_SECTION_MANIFEST] = {draft->manifest, draft->manifest_bytes},
+        [COVEY_SECTION_FULL] = {draft->full, draft->full_bytes},
+        [COVEY_SECTION_DELTA] = {draft->step.stream, in_model ? draft->step.bytes : 0},
+        [COVEY_SECTION_STATE] = {draft->state, draft->state_bytes}};
+    return covey_model_store_save(federation->store, draft->sequence, sections, err);
+}
+
 enum covey_status covey_publish_next(struct covey_federation *federation, const struct covey_next_model *next,
                                      struct covey_error *err)
 {
-    struct covey_codec raw;
     struct draft *draft = calloc(1, sizeof *draft);
     if (draft == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model");
-    draft->sequence = federation->sequence + 1;
-    enum covey_status status = draft_values(federation, next, draft, err);
-    if (status == COVEY_OK)
-        status = covey_codec_parse("raw32", &raw, err);
-    if (status == COVEY_OK)
-        status = covey_line_encode(&raw, federation->options.recipe.seed, next->round, draft->published,
-                                   federation->shared_count, &draft->full, &draft->full_bytes, err);
-    if (status == COVEY_OK)
-        status = covey_hash_floats(draft->published, federation->shared_count, &draft->model);
-    if (status == COVEY_OK)
-        status = draft_manifest(federation, next, draft, err);
-    if (status == COVEY_OK)
-        status = covey_publish_state(federation, next, &draft->state, &draft->state_bytes, err);
-    if (status == COVEY_OK) {
-        const struct covey_bytes sections[COVEY_SECTION_COUNT] = {
-            [COVEY_SECTION_MANIFEST] = {draft->manifest, draft->manifest_bytes},
-            [COVEY_SECTION_FULL] = {draft->full, draft->full_bytes},
-            [COVEY_SECTION_DELTA] = {draft->delta, draft->delta_bytes},
-            [COVEY_SECTION_STATE] = {draft->state, draft->state_bytes}};
-        status = covey_model_store_save(federation->store, draft->sequence, sections, err);
-    }
+    enum covey_status status = make_draft(federation, next, draft, err);
     const uint64_t sequence = draft->sequence;
     free_draft(draft);
     free(draft);
     uint32_t round = 0;
     if (status == COVEY_OK)
         status = show(federation, sequence, &round, err);
-    if (status == COVEY_OK)
+    if (status == COVEY_OK) {
         covey_model_store_prune(federation->store, sequence, federation->options.models_kept);
+        covey_step_store_prune(covey_model_store_folder(federation->store),
+                               federation->sums_from > 0 ? federation->sums_from : sequence);
+    }
     return status;
 }
 

@@ -95,6 +95,11 @@ static void serve_blob(const struct request *request)
     covey_blob_release(blob);
 }
 
+static void serve_sum(const struct request *request)
+{
+    covey_catch_up_get(request->federation, request->rest, request->exchange);
+}
+
 static bool read_assignment(const struct request *request, struct covey_assignment_id *out)
 {
     return covey_hex_read(request->rest, out->bytes, sizeof out->bytes) == 0;
@@ -139,6 +144,7 @@ static const struct resource resources[] = {
     {"where", false, COVEY_GET, serve_where, 0},
     {"plan", true, COVEY_GET, serve_plan, 0},
     {"d/", true, COVEY_GET, serve_blob, 0},
+    {"s/", true, COVEY_GET, serve_sum, 0},
     {"a/", true, COVEY_PUT, serve_update, SIZE_MAX},
     {"a/", true, COVEY_GET, serve_upload_state, 0},
     {"metrics", true, COVEY_POST, serve_metrics, COVEY_METRICS_BYTES},

@@ -11,7 +11,7 @@
 #include "covey/hash.h"
 #include "covey/status.h"
 
-#define COVEY_CHECKPOINT_VERSION 2
+#define COVEY_CHECKPOINT_VERSION 3
 #define COVEY_CHECKPOINT_PIECES 32
 
 struct covey_checkpoint_piece {

@@ -105,7 +105,7 @@ const struct covey_field scenario_fields[] = {
     {.key = "initial", TEXT, AT(initial), .hint = "a file.safetensors"},
     {KEYS(train)},
     {.key = "codec", TEXT, AT(codec), .hint = "int8"},
-    {.key = "downlink", TEXT, AT(downlink), .hint = "raw32 or fp16"},
+    {.key = "downlink", TEXT, AT(downlink), .hint = "a codec, e.g. raw32, fp16, int8, ec:1"},
     {.key = "strategy", TEXT, AT(strategy), .hint = "fedavg"},
     {.key = "server_rate", REAL, AT(server_rate), .minimum = 1e-9, .maximum = 1000},
     {BLOCK(server_optimiser, covey_keys_optimiser_fields)},

@@ -9,7 +9,7 @@
 
 /* The parts of fixed length. */
 struct core {
-    uint64_t now_ms, next_ms, sequence, delta_bytes, state_bytes;
+    uint64_t now_ms, next_ms, sequence, delta_bytes, state_bytes, steps_bytes;
     uint32_t past_count, has_exponents, judged, reserved;
     double loss, metric, wall_s;
     int16_t exponents[COVEY_MODEL_TENSORS];
@@ -44,7 +44,7 @@ static size_t record_bytes(const struct covey_simulation *sim)
 }
 
 static enum covey_status save_pieces(struct covey_simulation *sim, struct core *core, uint8_t *records,
-                                     uint8_t *state, struct covey_error *err)
+                                     uint8_t *state, uint8_t *steps, struct covey_error *err)
 {
     const uint32_t devices = sim->fleet.devices;
     const size_t shared_bytes = sim->fleet.layout.shared_count * sizeof(float);
@@ -57,7 +57,8 @@ static enum covey_status save_pieces(struct covey_simulation *sim, struct core *
         {sim->tally.devices, devices * sizeof *sim->tally.devices},
         {records, sim->store == NULL ? 0 : covey_personal_store_save_bytes(sim->store)},
         {sim->records, record_bytes(sim)},
-        {state, (size_t)core->state_bytes}};
+        {state, (size_t)core->state_bytes},
+        {steps, (size_t)core->steps_bytes}};
     return covey_checkpoint_write(sim->options.folder, &sim->scenario->hash, pieces,
                                   sizeof pieces / sizeof pieces[0], err);
 }
@@ -79,12 +80,15 @@ enum covey_status covey_simulation_save(struct covey_simulation *sim, struct cov
     enum covey_status status =
         core == NULL ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint") : COVEY_OK;
     const size_t state_bytes = covey_round_state_encoded_bytes(&sim->server.state);
-    uint8_t *state = malloc(state_bytes);
-    if (status == COVEY_OK && state == NULL)
+    const size_t steps_bytes = covey_virtual_server_steps_bytes(&sim->server);
+    uint8_t *state = malloc(state_bytes), *steps = malloc(steps_bytes + 1);
+    if (status == COVEY_OK && (state == NULL || steps == NULL))
         status = covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint");
     if (status == COVEY_OK) {
         covey_round_state_encode(&sim->server.state, state);
         core->state_bytes = state_bytes;
+        covey_virtual_server_steps_save(&sim->server, steps);
+        core->steps_bytes = steps_bytes;
         core->now_ms = sim->clock.now_ms;
         core->next_ms = next_opening(sim);
         core->sequence = sim->server.sequence;
@@ -97,12 +101,13 @@ enum covey_status covey_simulation_save(struct covey_simulation *sim, struct cov
         core->wall_s = covey_simulation_wall_s() - sim->started_s + sim->earlier_s;
         memcpy(core->exponents, sim->server.exponents, sizeof core->exponents);
         core->sums = sim->tally.sums;
-        status = save_pieces(sim, core, records, state, err);
+        status = save_pieces(sim, core, records, state, steps, err);
     }
     sim->checkpoint_s = covey_simulation_wall_s();
     free(core);
     free(records);
     free(state);
+    free(steps);
     return status;
 }
 
@@ -153,6 +158,20 @@ static enum covey_status take_state(struct covey_simulation *sim, struct covey_c
     return status;
 }
 
+static enum covey_status take_steps(struct covey_simulation *sim, struct covey_checkpoint *checkpoint,
+                                    uint64_t bytes, struct covey_error *err)
+{
+    uint8_t *steps = malloc((size_t)bytes + 1);
+    if (steps == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint");
+    enum covey_status status = covey_checkpoint_take(checkpoint, steps, (size_t)bytes, err);
+    if (status == COVEY_OK)
+        status =
+            covey_virtual_server_steps_load(&sim->server, (struct covey_bytes){steps, (size_t)bytes}, err);
+    free(steps);
+    return status;
+}
+
 static enum covey_status take_all(struct covey_simulation *sim, struct covey_checkpoint *checkpoint,
                                   struct core *core, struct covey_error *err)
 {
@@ -168,6 +187,7 @@ static enum covey_status take_all(struct covey_simulation *sim, struct covey_che
     COVEY_TRY(take_store(sim, checkpoint, err));
     COVEY_TRY(covey_checkpoint_take(checkpoint, sim->records, record_bytes(sim), err));
     COVEY_TRY(take_state(sim, checkpoint, core->state_bytes, err));
+    COVEY_TRY(take_steps(sim, checkpoint, core->steps_bytes, err));
     sim->clock.now_ms = core->now_ms;
     sim->resume_ms = core->next_ms;
     sim->judged = core->judged != 0;

@@ -22,7 +22,7 @@ static void transfer(const struct covey_member_context *context, const struct co
     sum->failed |= one.failed;
 }
 
-/* Manifest; the description, the first time; the delta for who has the model before, else all of it. */
+/* Manifest; the description, the first time; the shortest way from the model that it has. */
 static void measure_fetch(const struct covey_member_context *context,
                           const struct covey_virtual_member *member, struct covey_transfer *out)
 {
@@ -36,9 +36,10 @@ static void measure_fetch(const struct covey_member_context *context,
     if (have == 0)
         transfer(context, member, COVEY_TRANSFER_DESCRIPTION, tries, false, server->fleet->description_bytes,
                  out);
-    const bool by_delta = have + 1 == server->sequence && server->delta_bytes > 0;
-    transfer(context, member, COVEY_TRANSFER_MODEL, tries, false,
-             by_delta ? server->delta_bytes : server->full_bytes, out);
+    struct covey_virtual_fetch fetch;
+    covey_virtual_server_fetch(server, have, &fetch);
+    for (uint32_t i = 0; i < fetch.count; i++)
+        transfer(context, member, COVEY_TRANSFER_MODEL, tries, false, fetch.bytes[i], out);
 }
 
 static uint64_t end_of(const struct covey_member_context *context, const struct covey_virtual_member *member,

@@ -6,13 +6,10 @@
 
 #include "covey/random.h"
 #include "covey/server.h"
-#include "covey/sign.h"
 #include "covey/trainer.h"
 #include "covey/server_optimiser.h"
-#include "published_line.h"
 
 #define RETRY_LIMIT_MS 3600000u
-#define FEDERATION "simulation" /* its name in manifests and paths */
 
 static const char *word(const char *value, const char *otherwise)
 {
@@ -43,6 +40,7 @@ static enum covey_status make_first_model(struct covey_virtual_server *server, s
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the model");
     memcpy(server->published, server->fleet->initial, layout->count * sizeof(float));
     memcpy(server->weights, server->fleet->initial, layout->shared_count * sizeof(float));
+    COVEY_TRY(covey_line_begin(&server->line, server->weights, server->published, err));
     server->sequence = 1;
     return covey_virtual_server_show(server, 0, err);
 }
@@ -57,7 +55,6 @@ static enum covey_status make(struct covey_virtual_server *server, struct covey_
     if (layout->update_count == 0)
         return covey_fail(err, COVEY_INVALID, "the model has nothing to train");
     COVEY_TRY(covey_codec_parse(word(scenario->codec, "int8"), &server->codec, err));
-    COVEY_TRY(covey_codec_parse_downlink(word(scenario->downlink, "raw32"), &server->downlink, err));
     COVEY_TRY(covey_recipe_check(&server->recipe, err));
     COVEY_TRY(covey_keys_server_rule(&scenario->server_optimiser, scenario->server_rate, &server->server_rule,
                                      err));
@@ -65,6 +62,12 @@ static enum covey_status make(struct covey_virtual_server *server, struct covey_
         COVEY_TRY(covey_root_update_create(server->fleet->model, layout, server->fleet->initial,
                                            &server->fleet->data.root, &server->recipe, &server->root, err));
     server->tensor_count = covey_layout_update_ends(layout, server->ends, COVEY_MODEL_TENSORS);
+    server->line = (struct covey_line){.seed = server->recipe.seed,
+                                       .update_count = layout->update_count,
+                                       .shared_count = layout->shared_count,
+                                       .ends = server->ends,
+                                       .tensor_count = server->tensor_count};
+    COVEY_TRY(covey_codec_parse_downlink(word(scenario->downlink, "raw32"), &server->line.codec, err));
     COVEY_TRY(set_rules(server, err));
     const uint32_t limit = server->fleet->devices < COVEY_DEVICES ? server->fleet->devices : COVEY_DEVICES;
     COVEY_TRY(covey_round_rules_check(&server->rules, err));
@@ -89,6 +92,7 @@ void covey_virtual_server_deinit(struct covey_virtual_server *server)
     free(server->published);
     free(server->weights);
     covey_root_update_destroy(server->root);
+    covey_virtual_server_drop_steps(server);
     covey_round_state_deinit(&server->state);
     *server = (struct covey_virtual_server){0};
 }
@@ -131,53 +135,7 @@ enum covey_status covey_virtual_server_plan(const struct covey_virtual_server *s
     return covey_plan_encode(&plan, out, COVEY_PLAN_BYTES, out_bytes, err);
 }
 
-/* ------------------------------------------------------------------ models */
-
-/* The manifest as it would be signed: its length is what counts, so hashes of streams and the signature stay
- * zero. */
-static enum covey_status measure_manifest(struct covey_virtual_server *server, struct covey_error *err)
-{
-    struct covey_manifest manifest = {.sequence = server->sequence,
-                                      .round = server->round,
-                                      .created_s = 1700000000,
-                                      .description_bytes = server->fleet->description_bytes,
-                                      .model = server->model,
-                                      .shared_count = server->fleet->layout.shared_count,
-                                      .full_bytes = server->full_bytes};
-    uint8_t payload[COVEY_MANIFEST_BYTES], message[COVEY_MANIFEST_BYTES + COVEY_SIGNED_OVERHEAD_BYTES];
-    size_t size = 0;
-    (void)snprintf(manifest.federation, sizeof manifest.federation, FEDERATION);
-    if (server->delta_bytes > 0) {
-        manifest.deltas[0] = (struct covey_manifest_delta){.from_sequence = server->sequence - 1,
-                                                           .stream_bytes = server->delta_bytes};
-        manifest.delta_count = 1;
-    }
-    COVEY_TRY(covey_manifest_encode(&manifest, payload, sizeof payload, &size, err));
-    const struct covey_cose_sign1 cose = {.protected_header = covey_cose_es256_header(),
-                                          .payload = {payload, size}};
-    COVEY_TRY(covey_cose_encode(&cose, message, sizeof message, &size));
-    server->manifest_bytes = size;
-    return COVEY_OK;
-}
-
-enum covey_status covey_virtual_server_show(struct covey_virtual_server *server, uint64_t delta_bytes,
-                                            struct covey_error *err)
-{
-    struct covey_codec raw;
-    const size_t count = server->fleet->layout.shared_count;
-    COVEY_TRY(covey_codec_parse("raw32", &raw, err));
-    server->full_bytes = covey_codec_bound(&raw, count);
-    server->delta_bytes = delta_bytes <= server->full_bytes ? delta_bytes : 0;
-    uint8_t name[sizeof server->sequence];
-    memcpy(name, &server->sequence, sizeof name);
-    COVEY_TRY(covey_hash_bytes((struct covey_bytes){name, sizeof name}, &server->model));
-    return measure_manifest(server, err);
-}
-
-enum covey_status covey_virtual_server_hash(const struct covey_virtual_server *server, struct covey_hash *out)
-{
-    return covey_hash_floats(server->published, server->fleet->layout.shared_count, out);
-}
+/* ------------------------------------------------------------------ rounds */
 
 enum covey_status covey_virtual_server_begin(const struct covey_virtual_server *server,
                                              struct covey_aggregation **out, struct covey_error *err)
@@ -240,12 +198,10 @@ static enum covey_status make_reference(struct covey_virtual_server *server, flo
 
 enum covey_status covey_virtual_server_close(struct covey_virtual_server *server, struct covey_error *err)
 {
-    const size_t count = server->fleet->layout.shared_count;
     struct covey_aggregation_report report;
     float *reference = NULL;
     const double *mean = NULL;
-    uint8_t *delta = NULL;
-    size_t delta_bytes = 0;
+    struct covey_line_step line_step = {0};
     struct covey_round_state next = {0};
     enum covey_status status = make_reference(server, &reference, err);
     if (status == COVEY_OK)
@@ -260,9 +216,11 @@ enum covey_status covey_virtual_server_close(struct covey_virtual_server *server
             server->fleet->layout.update_count, server->weights, &next, err);
     covey_virtual_server_abandon(server);
     if (status == COVEY_OK)
-        status = covey_line_advance(&server->downlink, server->recipe.seed, server->round, server->weights,
-                                    count, server->published, &delta, &delta_bytes, err);
-    free(delta);
+        status = covey_line_advance(&server->line, server->round, server->weights, server->published,
+                                    &line_step, err);
+    const uint64_t delta_bytes = line_step.grid == 0 ? line_step.bytes : 0;
+    if (status == COVEY_OK)
+        status = covey_virtual_server_keep_step(server, &line_step, err);
     if (status != COVEY_OK) {
         covey_round_state_deinit(&next);
         return status;

@@ -14,13 +14,29 @@
 #include "covey/server_optimiser.h"
 #include "covey/server_round.h"
 #include "covey/strategy.h"
+#include "published_line.h"
 #include "round_terms.h"
 #include "virtual_fleet.h"
+
+/* The last steps, oldest first, and what of them was worked out for the current model. */
+struct covey_virtual_steps {
+    struct covey_line_step kept[COVEY_STEPS_KEPT];
+    uint32_t count;
+    uint64_t bytes;                           /* of all streams */
+    uint64_t sum_bytes[COVEY_STEPS_KEPT + 1]; /* of the last so many steps in one; 0: not asked for yet */
+};
+
+/* What a device fetches besides the manifest: so many streams of so many bytes. */
+struct covey_virtual_fetch {
+    uint32_t count;
+    uint64_t bytes[COVEY_STEPS_LISTED];
+};
 
 struct covey_virtual_server {
     const struct covey_virtual_fleet *fleet; /* borrowed */
     struct covey_recipe recipe;
-    struct covey_codec codec, downlink;
+    struct covey_codec codec;
+    struct covey_line line;
     struct covey_server_rule server_rule;
     double weight_cap;
     struct covey_root_update *root; /* NULL: the server has no data of its own */
@@ -38,6 +54,7 @@ struct covey_virtual_server {
     int16_t exponents[COVEY_MODEL_TENSORS];
     struct covey_round_state state;                   /* kept with the current model */
     uint64_t manifest_bytes, full_bytes, delta_bytes; /* of what a device fetches; delta 0: not offered */
+    struct covey_virtual_steps *steps;                /* of a line on a lattice */
 
     /* the open round */
     uint32_t round;
@@ -71,6 +88,8 @@ COVEY_MUST_CHECK enum covey_status covey_virtual_server_close(struct covey_virtu
                                                               struct covey_error *err);
 void covey_virtual_server_abandon(struct covey_virtual_server *server);
 
+/* ---- virtual_line.c ---- */
+
 /* SHA-256 of the published values, as a manifest signs it: one core's milliseconds for each megabyte. */
 COVEY_MUST_CHECK enum covey_status covey_virtual_server_hash(const struct covey_virtual_server *server,
                                                              struct covey_hash *out);
@@ -78,5 +97,20 @@ COVEY_MUST_CHECK enum covey_status covey_virtual_server_hash(const struct covey_
 /* After published was put in place by other means (a checkpoint): its name and sizes. */
 COVEY_MUST_CHECK enum covey_status covey_virtual_server_show(struct covey_virtual_server *server,
                                                              uint64_t delta_bytes, struct covey_error *err);
+/* A step that led to the model: taken over. Without a stream the line began anew. */
+COVEY_MUST_CHECK enum covey_status covey_virtual_server_keep_step(struct covey_virtual_server *server,
+                                                                  struct covey_line_step *step,
+                                                                  struct covey_error *err);
+void covey_virtual_server_drop_steps(struct covey_virtual_server *server);
+/* What a device with model `have` fetches, 0: none. Other than the last model: client/download.h has the same
+ * choice. */
+void covey_virtual_server_fetch(const struct covey_virtual_server *server, uint64_t have,
+                                struct covey_virtual_fetch *out);
+/* Steps as bytes, for a checkpoint. */
+size_t covey_virtual_server_steps_bytes(const struct covey_virtual_server *server);
+void covey_virtual_server_steps_save(const struct covey_virtual_server *server, uint8_t *out);
+COVEY_MUST_CHECK enum covey_status covey_virtual_server_steps_load(struct covey_virtual_server *server,
+                                                                   struct covey_bytes bytes,
+                                                                   struct covey_error *err);
 
 #endif

@@ -11,8 +11,8 @@
 
 struct covey_part {
     struct covey_section section;
-    const float *x; /* (section.last - section.first) */
-    int8_t *tokens; /* likewise */
+    const float *x;                    /* (section.last - section.first) */
+    int8_t *tokens;                    /* likewise */
     const struct covey_spread *spread; /* NULL: values stand where their codes say */
     struct covey_uniform_choice choice;
     bool is_zero;         /* nothing of it is coded */

@@ -1,6 +1,7 @@
 /* The manifest: what a published model is made of, by hash (docs/wire.cddl: manifest). It travels signed. */
 #include "covey/messages.h"
 
+#include "covey/codec.h"
 #include "covey/limits.h"
 #include "wire/cbor_fields.h"
 
@@ -11,6 +12,14 @@ static const struct covey_field delta_fields[] = {
     COVEY_UNSIGNED(struct covey_manifest_delta, stream_bytes, 4, COVEY_FIELD_REQUIRED, 1, COVEY_BODY_BYTES),
 };
 static const struct covey_record delta_record = COVEY_RECORD(delta_fields);
+
+static const struct covey_field step_fields[] = {
+    COVEY_FIXED(struct covey_manifest_step, stream, 1, COVEY_FIELD_REQUIRED),
+    COVEY_UNSIGNED(struct covey_manifest_step, stream_bytes, 2, COVEY_FIELD_REQUIRED, 1, COVEY_BODY_BYTES),
+    COVEY_UNSIGNED(struct covey_manifest_step, grid, 3, COVEY_FIELD_REQUIRED,
+                   COVEY_GRID_ZERO + COVEY_EXPONENT_MIN, COVEY_GRID_ZERO + COVEY_EXPONENT_MAX),
+};
+static const struct covey_record step_record = COVEY_RECORD(step_fields);
 
 static const struct covey_field manifest_fields[] = {
     COVEY_TEXT(struct covey_manifest, federation, 1, COVEY_FIELD_REQUIRED),
@@ -26,6 +35,9 @@ static const struct covey_field manifest_fields[] = {
     COVEY_UNSIGNED(struct covey_manifest, full_bytes, 10, COVEY_FIELD_REQUIRED, 1, COVEY_BODY_BYTES),
     COVEY_RECORDS(struct covey_manifest, deltas, 11, COVEY_FIELD_OPTIONAL,
                   offsetof(struct covey_manifest, delta_count), COVEY_MANIFEST_DELTAS, &delta_record),
+    COVEY_RECORDS(struct covey_manifest, steps, 12, COVEY_FIELD_OPTIONAL,
+                  offsetof(struct covey_manifest, step_count), COVEY_MANIFEST_STEPS, &step_record),
+    COVEY_UNSIGNED(struct covey_manifest, sums_from, 13, COVEY_FIELD_OPTIONAL, 0, INT64_MAX),
 };
 static const struct covey_record manifest_record = COVEY_RECORD(manifest_fields);
 
@@ -37,6 +49,10 @@ static enum covey_status check_manifest(const struct covey_manifest *manifest, e
     for (uint32_t i = 0; i < manifest->delta_count && i < COVEY_MANIFEST_DELTAS; i++)
         if (manifest->deltas[i].from_sequence >= manifest->sequence)
             return covey_fail(err, status, "manifest: deltas[%u]: does not start from an earlier model", i);
+    if (manifest->step_count > manifest->sequence)
+        return covey_fail(err, status, "manifest: steps: more than there are models before");
+    if (manifest->sums_from > manifest->sequence)
+        return covey_fail(err, status, "manifest: sums_from: a later model");
     return COVEY_OK;
 }
 

@@ -28,6 +28,7 @@
 #define COVEY_BODY_BYTES ((1ull << 30) + (1u << 20)) /* whatever travels in blocks */
 #define COVEY_CBOR_DEPTH 8
 #define COVEY_MANIFEST_DELTAS 8
+#define COVEY_MANIFEST_STEPS 8
 
 /* block transfer (RFC 7959) */
 #define COVEY_BLOCK_BYTES 1024

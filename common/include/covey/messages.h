@@ -197,6 +197,16 @@ struct covey_manifest_delta {
     uint64_t stream_bytes;
 };
 
+/* A step of the line: the codec stream that leads from a model to the next one. grid: it has the update
+ * part's values, which are rounded to multiples of 2^(grid - COVEY_GRID_ZERO) and added
+ * (covey_codec_apply_rounded). */
+#define COVEY_GRID_ZERO 128
+struct covey_manifest_step {
+    struct covey_hash stream;
+    uint64_t stream_bytes;
+    uint8_t grid;
+};
+
 struct covey_manifest {
     char federation[COVEY_NAME_BYTES];
     uint64_t sequence; /* only rises; P(sequence) */
@@ -210,6 +220,9 @@ struct covey_manifest {
     uint64_t full_bytes;
     uint32_t delta_count;
     struct covey_manifest_delta deltas[COVEY_MANIFEST_DELTAS];
+    uint32_t step_count; /* newest first: steps[i] leads from P(sequence - 1 - i) to P(sequence - i) */
+    struct covey_manifest_step steps[COVEY_MANIFEST_STEPS];
+    uint64_t sums_from; /* from this sequence on s/{from}-{sequence} may be asked for; 0: there are no sums */
 };
 
 COVEY_MUST_CHECK enum covey_status covey_manifest_encode(const struct covey_manifest *manifest, uint8_t *out,

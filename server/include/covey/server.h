@@ -111,6 +111,8 @@ struct covey_federation_options {
     uint32_t heartbeat_ms, retry_ms; /* 0 = default */
     uint16_t window_blocks;          /* that devices may have in flight; 0 = COVEY_WINDOW_BLOCKS */
     uint32_t models_kept;            /* files on disk; 0 = default */
+    uint32_t deltas_kept;            /* of a line on a lattice, for devices that are behind; 0 = default */
+    uint64_t deltas_kept_bytes;      /* of their streams on disk; 0 = default */
     covey_judge_fn *judge;           /* NULL: nothing to evaluate on */
     void *judge_user;
     bool has_validation, has_test;

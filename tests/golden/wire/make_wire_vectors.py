@@ -187,7 +187,10 @@ MANIFEST = {0: 1, 1: "digits", 2: 42, 3: 7, 4: 1700000000, 5: HASH_A, 6: 321, 7:
             11: [DELTA]}
 MANIFEST_FULL = {0: 1, 1: "f" * 63, 2: 2**63 - 1, 3: 1 << 24, 4: 2**53, 5: HASH_A, 6: 65536, 7: HASH_B, 8: 1 << 28,
                  9: HASH_C, 10: (1 << 30) + (1 << 20),
-                 11: [{1: 2**63 - 2 - i, 2: HASH_D, 3: HASH_A, 4: (1 << 30) + (1 << 20)} for i in range(8)]}
+                 11: [{1: 2**63 - 2 - i, 2: HASH_D, 3: HASH_A, 4: (1 << 30) + (1 << 20)} for i in range(8)],
+                 12: [{1: HASH_B, 2: (1 << 30) + (1 << 20), 3: 188} for i in range(8)], 13: 2**63 - 1}
+STEP = {1: HASH_D, 2: 25037, 3: 117}
+MANIFEST_STEPS = {**without(MANIFEST, 11), 12: [STEP, {1: HASH_A, 2: 25001, 3: 64}], 13: 12}
 vector("manifest", "manifest", "OK", "a model and one way to it", MANIFEST)
 vector("manifest-first", "manifest", "OK", "the first model: sequence 0, no deltas", without(MANIFEST, 2, 3, 11))
 vector("manifest-full", "manifest", "OK", "every field at its largest", MANIFEST_FULL)
@@ -206,6 +209,15 @@ vector("manifest-delta-later", "manifest", "CORRUPT", "a delta that starts from 
 vector("manifest-delta-no-hash", "manifest", "CORRUPT", "a delta without a hash", {**MANIFEST, 11: [without(DELTA, 3)]})
 vector("manifest-delta-number", "manifest", "CORRUPT", "a delta that is a number", {**MANIFEST, 11: [5]})
 vector("manifest-deltas-map", "manifest", "CORRUPT", "deltas that are a map", {**MANIFEST, 11: DELTA})
+vector("manifest-steps", "manifest", "OK", "the line's last steps, and how far sums reach back", MANIFEST_STEPS)
+vector("manifest-steps-9", "manifest", "CORRUPT", "nine steps", {**MANIFEST_STEPS, 12: [STEP] * 9})
+vector("manifest-steps-many", "manifest", "CORRUPT", "more steps than models before", {**MANIFEST_STEPS, 2: 1, 13: 1})
+vector("manifest-step-grid-high", "manifest", "CORRUPT", "a lattice that is too coarse", {**MANIFEST_STEPS, 12: [{**STEP, 3: 189}]})
+vector("manifest-step-grid-low", "manifest", "CORRUPT", "a lattice that is too fine", {**MANIFEST_STEPS, 12: [{**STEP, 3: 63}]})
+vector("manifest-step-grid-missing", "manifest", "CORRUPT", "a step without a lattice", {**MANIFEST_STEPS, 12: [without(STEP, 3)]})
+vector("manifest-step-no-hash", "manifest", "CORRUPT", "a step without a hash", {**MANIFEST_STEPS, 12: [without(STEP, 1)]})
+vector("manifest-step-empty", "manifest", "CORRUPT", "a step of no bytes", {**MANIFEST_STEPS, 12: [{**STEP, 2: 0}]})
+vector("manifest-sums-later", "manifest", "CORRUPT", "sums from a later model on", {**MANIFEST_STEPS, 13: 43})
 
 OPS = [
     {1: 5, 2: "flat", 3: ["input"]},

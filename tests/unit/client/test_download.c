@@ -2,10 +2,12 @@
  * allows. */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client_rig.h"
 #include "client_state.h"
+#include "covey/codec.h"
 #include "covey/hash.h"
 #include "covey/random.h"
 #include "download.h"
@@ -101,12 +103,12 @@ Test(download, only_what_is_new)
     tiny_server_publish(&rig.server, .5f);
     cr_assert(fetch(), "%s", reason.text);
     expect_installed();
-    cr_assert(rig.server.fetches == 5 && download.delta != NULL, "manifest, delta");
+    cr_assert(rig.server.fetches == 5 && download.way.kind == COVEY_DOWNLOAD_DELTA, "manifest, delta");
     tiny_server_publish(&rig.server, .5f);
     tiny_server_publish(&rig.server, .5f); /* two behind: no delta leads there */
     cr_assert(fetch(), "%s", reason.text);
     expect_installed();
-    cr_assert(rig.server.fetches == 7 && download.delta == NULL);
+    cr_assert(rig.server.fetches == 7 && download.way.kind == COVEY_DOWNLOAD_FULL);
 }
 
 Test(download, what_the_state_holds_is_not_fetched)
@@ -200,6 +202,101 @@ Test(download, a_useless_delta_costs_a_full_model)
         cr_assert(fetch() && download.full_only, "%s", reason.text);
         expect_installed();
     }
+}
+
+/* What the server sums up: delta of the params that were, in one stream. */
+static void make_sum(const float *before, size_t extra)
+{
+    const size_t n = rig.server.layout.update_count;
+    struct covey_codec codec;
+    struct covey_error err = {0};
+    float *sum = malloc(n * sizeof *sum);
+    for (size_t i = 0; i < n; i++)
+        sum[i] = rig.server.params[i] - before[i];
+    cr_assert(covey_codec_exact(-6, &codec, &err) == COVEY_OK, "%s", err.text);
+    const size_t bound = covey_codec_bound(&codec, n), scratch_bytes = covey_codec_scratch_bytes(&codec, n);
+    uint8_t *stream = calloc(1, bound + extra);
+    void *scratch = aligned_alloc(64, (scratch_bytes + 63) / 64 * 64);
+    size_t size = 0;
+    const struct covey_encode_options options = {.scratch = scratch, .scratch_bytes = scratch_bytes};
+    cr_assert(covey_codec_encode(&codec, sum, n, &options, stream, bound, &size, NULL, &err) == COVEY_OK,
+              "%s", err.text);
+    covey_blob_release(rig.server.sum);
+    rig.server.sum = NULL;
+    cr_assert(covey_blob_create((struct covey_bytes){stream, size + extra}, NULL, NULL, NULL,
+                                &rig.server.sum) == COVEY_OK);
+    free(scratch);
+    free(stream);
+    free(sum);
+}
+
+static void missing_step(struct covey_manifest *manifest)
+{
+    manifest->steps[0].stream.bytes[5] ^= 1;
+}
+
+static void another_grid(struct covey_manifest *manifest)
+{
+    manifest->steps[0].grid += 6; /* what was added is less than half of that: nothing */
+}
+
+/* Each way from three models behind, and what happens when it leads nowhere. */
+Test(download, steps_and_sums)
+{
+    static const struct {
+        const char *what;
+        uint32_t behind;
+        int sum; /* 0: none; 1: right; 2: too long; 3: of other values; 4: busy */
+        void (*change)(struct covey_manifest *manifest);
+        enum covey_download_kind kind;
+        uint32_t fetches; /* of d/, the manifest included */
+        bool later;
+    } cases[] = {
+        {"one step", 1, 0, NULL, COVEY_DOWNLOAD_STEPS, 2, false},
+        {"three steps", 3, 0, NULL, COVEY_DOWNLOAD_STEPS, 4, false},
+        {"a sum", 3, 1, NULL, COVEY_DOWNLOAD_SUM, 1, false},
+        {"a long sum", 3, 2, NULL, COVEY_DOWNLOAD_STEPS, 4, false},
+        {"a wrong sum", 3, 3, NULL, COVEY_DOWNLOAD_STEPS, 4, false},
+        {"a busy server", 3, 4, NULL, COVEY_DOWNLOAD_SUM, 1, true},
+        {"a step is missing", 3, 0, missing_step, COVEY_DOWNLOAD_FULL, 5, false},
+        {"a step is another", 3, 0, another_grid, COVEY_DOWNLOAD_FULL, 5, false},
+        {"a step is missing, a sum is there", 3, 1, missing_step, COVEY_DOWNLOAD_SUM, 1, false},
+    };
+    const size_t n = rig.server.layout.shared_count;
+    float *before = malloc(n * sizeof *before);
+    tiny_server_publish_step(&rig.server, .25f, NULL);
+    cr_assert(fetch(), "%s", reason.text);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rig.server.sum_code = 0;
+        covey_blob_release(rig.server.sum);
+        rig.server.sum = NULL;
+        tiny_server_publish(&rig.server, .25f); /* the line begins anew */
+        tiny_server_publish_step(&rig.server, .25f, NULL);
+        cr_assert(fetch(), "%s: %s", cases[i].what, reason.text);
+        memcpy(before, rig.server.params, n * sizeof *before);
+        for (uint32_t k = 1; k <= cases[i].behind; k++)
+            tiny_server_publish_step(&rig.server, .125f, k == cases[i].behind ? cases[i].change : NULL);
+        if (cases[i].sum == 3)
+            before[0] += 1;
+        if (cases[i].sum > 0)
+            make_sum(before, cases[i].sum == 2 ? 10000 : 0);
+        if (cases[i].sum == 4)
+            rig.server.sum_code = COVEY_CODE_UNAVAILABLE;
+        const uint32_t fetches = rig.server.fetches, sums = rig.server.sums;
+        cr_assert(fetch() == !cases[i].later, "%s: %s", cases[i].what, reason.text);
+        cr_expect_eq(download.way.kind, cases[i].kind, "%s: %d", cases[i].what, download.way.kind);
+        cr_expect_eq(rig.server.fetches - fetches, cases[i].fetches, "%s: %u", cases[i].what,
+                     rig.server.fetches - fetches);
+        cr_expect_eq(rig.server.sums - sums, cases[i].behind > 1, "%s", cases[i].what);
+        if (!cases[i].later)
+            expect_installed();
+        else
+            cr_expect(failure == COVEY_FAILURE_LATER &&
+                      memcmp(model.params, before, n * sizeof *before) == 0);
+        while (rig.server.blob_count > 2) /* the description comes first */
+            covey_blob_release(rig.server.blobs[--rig.server.blob_count]);
+    }
+    free(before);
 }
 
 Test(download, a_foreign_signature)

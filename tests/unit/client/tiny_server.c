@@ -81,6 +81,9 @@ void tiny_server_publish_with(struct tiny_server *server, float step,
     struct covey_hash from_model = server->model;
     memset(manifest->deltas, 0, sizeof manifest->deltas);
     manifest->delta_count = server->sequence == 0 ? 0 : 1;
+    memset(manifest->steps, 0, sizeof manifest->steps);
+    manifest->step_count = 0;
+    manifest->sums_from = 0;
     manifest->deltas[0].from_sequence = from_sequence;
     manifest->deltas[0].from_model = from_model;
     manifest->deltas[0].stream = keep_stream(server, "fp16", delta, &manifest->deltas[0].stream_bytes, delta);
@@ -93,6 +96,54 @@ void tiny_server_publish_with(struct tiny_server *server, float step,
     manifest->model = server->model;
     manifest->shared_count = n;
     memcpy(manifest->federation, server->federation, sizeof manifest->federation);
+    manifest->full = keep_stream(server, "raw32", server->params, &manifest->full_bytes, NULL);
+    if (change != NULL)
+        change(manifest);
+    sign_manifest(server);
+    pthread_mutex_unlock(&server->lock);
+}
+
+#define LATTICE -6
+#define STEPS_KEPT 8
+
+static struct covey_blob *blob_of(struct tiny_server *server, const struct covey_hash *hash)
+{
+    char text[COVEY_HASH_TEXT_BYTES];
+    covey_hex_write(hash->bytes, sizeof hash->bytes, text);
+    return find(server, text);
+}
+
+void tiny_server_publish_step(struct tiny_server *server, float step,
+                              void (*change)(struct covey_manifest *manifest))
+{
+    struct covey_error err = {0};
+    const size_t n = server->layout.shared_count;
+    struct covey_manifest *manifest = &server->manifest;
+    float *delta = malloc(n * sizeof *delta);
+    pthread_mutex_lock(&server->lock);
+    if (manifest->step_count == 0) { /* the line begins here */
+        cr_assert(covey_round_to_power(server->params, n, LATTICE, server->params));
+        manifest->sums_from = server->sequence + 1;
+    } else {
+        for (uint32_t i = STEPS_KEPT - 1; i > 0; i--)
+            manifest->steps[i] = manifest->steps[i - 1];
+    }
+    for (size_t i = 0; i < n; i++)
+        delta[i] = step * (float)(1 + i % 3);
+    memset(manifest->deltas, 0, sizeof manifest->deltas);
+    manifest->delta_count = 0;
+    struct covey_manifest_step *first = &manifest->steps[0];
+    first->grid = COVEY_GRID_ZERO + LATTICE;
+    first->stream = keep_stream(server, "int8", delta, &first->stream_bytes, NULL);
+    const struct covey_bytes stream = covey_blob_view(blob_of(server, &first->stream));
+    must(covey_codec_apply_rounded(stream, server->layout.update_count, LATTICE, server->params, &err), &err);
+    if (manifest->step_count < STEPS_KEPT)
+        manifest->step_count++;
+    free(delta);
+    must(covey_hash_floats(server->params, n, &server->model), NULL);
+    manifest->sequence = ++server->sequence;
+    manifest->round = (uint32_t)server->sequence;
+    manifest->model = server->model;
     manifest->full = keep_stream(server, "raw32", server->params, &manifest->full_bytes, NULL);
     if (change != NULL)
         change(manifest);
@@ -233,6 +284,15 @@ static void serve_locked(struct tiny_server *server, const struct covey_incoming
         const struct covey_response response = {
             .code = COVEY_CODE_CONTENT, .content_format = 42, .blob = blob};
         covey_exchange_respond(exchange, &response);
+    } else if (strncmp(path, "s/", 2) == 0) {
+        server->sums++;
+        if (server->sum == NULL || server->sum_code != 0) {
+            answer(exchange, server->sum_code != 0 ? server->sum_code : COVEY_CODE_NOT_FOUND, NULL, 0);
+            return;
+        }
+        const struct covey_response response = {
+            .code = COVEY_CODE_CONTENT, .content_format = 42, .blob = server->sum};
+        covey_exchange_respond(exchange, &response);
     } else if (strncmp(path, "a/", 2) == 0 && incoming->method == COVEY_PUT) {
         uint8_t code = take_update(server, incoming);
         if (server->lose_acknowledgement && code == COVEY_CODE_CHANGED) {
@@ -322,6 +382,7 @@ void tiny_server_stop(struct tiny_server *server)
     covey_inprocess_network_destroy(server->network);
     for (uint32_t i = 0; i < server->blob_count; i++)
         covey_blob_release(server->blobs[i]);
+    covey_blob_release(server->sum);
     for (uint32_t i = 0; i < server->update_count; i++)
         free(server->updates[i].bytes);
     covey_key_destroy(server->signer);

@@ -39,6 +39,9 @@ struct tiny_server {
     uint64_t sequence;
     struct covey_blob *blobs[TINY_BLOBS];
     uint32_t blob_count;
+    struct covey_blob *sum;         /* the answer to every s/ request; NULL: 4.04 */
+    uint8_t sum_code;               /* in its place; 0 = none */
+    uint32_t sums;                  /* requests */
     struct covey_manifest manifest; /* the newest */
     struct covey_hash manifest_hash;
 
@@ -62,6 +65,10 @@ void tiny_server_stop(struct tiny_server *server);
 void tiny_server_publish(struct tiny_server *server, float step);
 /* The same with a hand in it: called on the manifest before it is signed. */
 void tiny_server_publish_with(struct tiny_server *server, float step,
+                              void (*change)(struct covey_manifest *manifest));
+/* The same by a step that is rounded to a lattice (P has to lie on it: steps of 2^-6), and sums of all steps
+ * since the last publication of the other kind. */
+void tiny_server_publish_step(struct tiny_server *server, float step,
                               void (*change)(struct covey_manifest *manifest));
 /* A plan to train for the newest manifest, pushed to whoever observes. */
 void tiny_server_assign(struct tiny_server *server, uint8_t assignment, const char *codec);

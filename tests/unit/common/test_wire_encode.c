@@ -175,7 +175,13 @@ Test(wire_encode, the_largest_manifest_fits)
                                       .description_bytes = COVEY_DESCRIPTION_BYTES,
                                       .shared_count = COVEY_MODEL_PARAMETERS,
                                       .full_bytes = COVEY_BODY_BYTES,
-                                      .delta_count = COVEY_MANIFEST_DELTAS};
+                                      .delta_count = COVEY_MANIFEST_DELTAS,
+                                      .step_count = COVEY_MANIFEST_STEPS,
+                                      .sums_from = INT64_MAX};
+    for (size_t i = 0; i < COVEY_MANIFEST_STEPS; i++) {
+        manifest.steps[i].stream_bytes = COVEY_BODY_BYTES;
+        manifest.steps[i].grid = COVEY_GRID_ZERO;
+    }
     memset(manifest.federation, 'f', sizeof manifest.federation - 1);
     for (size_t i = 0; i < COVEY_MANIFEST_DELTAS; i++) {
         manifest.deltas[i].from_sequence = INT64_MAX - 1;
@@ -189,6 +195,7 @@ Test(wire_encode, the_largest_manifest_fits)
                                            .payload = {out, size}};
     cr_assert_eq(covey_cose_encode(&sign1, envelope, sizeof envelope, &envelope_size), COVEY_OK);
     cr_expect_leq(envelope_size - size, 128, "security/ counts on it");
+    cr_expect_leq(envelope_size, COVEY_MANIFEST_BYTES, "%zu bytes", envelope_size);
 }
 
 Test(wire_encode, counts_past_their_arrays_are_not_followed)

@@ -259,6 +259,14 @@ Test(wire_golden, manifests)
     manifest.delta_count = 0;
     expect_vector("manifest", "manifest-first", &manifest);
 
+    manifest.sequence = 42;
+    manifest.round = 7;
+    manifest.step_count = 2;
+    manifest.steps[0] = (struct covey_manifest_step){hash_from(0xc0), 25037, COVEY_GRID_ZERO - 11};
+    manifest.steps[1] = (struct covey_manifest_step){hash_from(0x10), 25001, 64};
+    manifest.sums_from = 12;
+    expect_vector("manifest", "manifest-steps", &manifest);
+
     struct covey_manifest full = {
         .sequence = INT64_MAX,
         .round = COVEY_ROUNDS,
@@ -269,12 +277,16 @@ Test(wire_golden, manifests)
         .shared_count = COVEY_MODEL_PARAMETERS,
         .full = hash_from(0x80),
         .full_bytes = COVEY_BODY_BYTES,
+        .step_count = COVEY_MANIFEST_STEPS,
+        .sums_from = INT64_MAX,
         .delta_count = COVEY_MANIFEST_DELTAS,
     };
     memset(full.federation, 'f', sizeof full.federation - 1);
     for (uint64_t i = 0; i < COVEY_MANIFEST_DELTAS; i++)
         full.deltas[i] = (struct covey_manifest_delta){INT64_MAX - 1 - i, hash_from(0xc0), hash_from(0x10),
                                                        COVEY_BODY_BYTES};
+    for (size_t i = 0; i < COVEY_MANIFEST_STEPS; i++)
+        full.steps[i] = (struct covey_manifest_step){hash_from(0x40), COVEY_BODY_BYTES, 188};
     expect_vector("manifest", "manifest-full", &full);
 }
 

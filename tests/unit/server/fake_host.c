@@ -23,7 +23,7 @@ void fake_model_init(struct fake_model *model, uint32_t rows)
     cr_assert_eq(covey_layout_add(&model->layout, "a.weight", 2, (uint32_t[]){rows, 70}, COVEY_ROLE_TRAINABLE,
                                   COVEY_SCOPE_SHARED, NULL),
                  COVEY_OK);
-    cr_assert_eq(covey_layout_add(&model->layout, "frozen", 1, (uint32_t[]){5}, COVEY_ROLE_FROZEN,
+    cr_assert_eq(covey_layout_add(&model->layout, "frozen", 1, (uint32_t[]){FAKE_FROZEN}, COVEY_ROLE_FROZEN,
                                   COVEY_SCOPE_SHARED, NULL),
                  COVEY_OK);
     cr_assert_eq(covey_layout_add(&model->layout, "a.bias", 1, (uint32_t[]){70}, COVEY_ROLE_TRAINABLE,
@@ -282,12 +282,18 @@ float *fake_fetch(struct fake_host *host, const char *device, const char *federa
                  COVEY_OK, "%s", err.text);
     cr_assert_eq(covey_hash_floats(values, count, &hash), COVEY_OK);
     cr_assert(covey_hash_equal(&hash, &manifest->model), "the full model is not what was signed");
-    if (before != NULL && manifest->delta_count > 0) {
-        struct fake_answer delta = get_blob(host, device, federation, &manifest->deltas[0].stream);
+    if (before != NULL && manifest->delta_count + manifest->step_count > 0) {
+        const bool rounds = manifest->step_count > 0;
+        struct fake_answer delta = get_blob(
+            host, device, federation, rounds ? &manifest->steps[0].stream : &manifest->deltas[0].stream);
+        const struct covey_bytes stream = {delta.body, delta.size};
         float *replica = malloc(count * sizeof *replica);
         memcpy(replica, before, count * sizeof *replica);
-        cr_assert_eq(covey_codec_apply((struct covey_bytes){delta.body, delta.size}, count, replica, &err),
-                     COVEY_OK);
+        cr_assert_eq(rounds
+                         ? covey_codec_apply_rounded(stream, count - FAKE_FROZEN,
+                                                     manifest->steps[0].grid - COVEY_GRID_ZERO, replica, &err)
+                         : covey_codec_apply(stream, count, replica, &err),
+                     COVEY_OK, "%s", err.text);
         cr_assert_eq(memcmp(replica, values, count * sizeof *replica), 0, "the delta leads elsewhere");
         free(replica);
         free(delta.body);

@@ -50,6 +50,8 @@ void fake_host_start(struct fake_host *host, struct covey_server *server);
 /* Stops the loop and waits for it; the server stays. */
 void fake_host_stop(struct fake_host *host);
 
+#define FAKE_FROZEN 5 /* values of the fake model that are shared and frozen */
+
 /* body NULL: none. The caller frees answer->body. Aborts the test without an answer. */
 void fake_request(struct fake_host *host, const char *device, enum covey_method method, const char *path,
                   struct covey_bytes body, bool observe, struct fake_answer *answer);

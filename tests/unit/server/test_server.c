@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "covey/codec.h"
 #include "covey/hash.h"
 #include "covey/random.h"
 #include "covey/strategy.h"
@@ -112,8 +113,8 @@ Test(server, gives_the_same_model_with_any_threads_and_any_order)
 
 Test(server, publishes_a_line_that_replicas_follow_bit_for_bit)
 {
-    static const char *const downlinks[] = {"raw32", "fp16"};
-    for (size_t d = 0; d < 2; d++) {
+    static const char *const downlinks[] = {"raw32", "fp16", "ec:1", "auto:0.5", "tcq:1", "int8", "eden2"};
+    for (size_t d = 0; d < sizeof downlinks / sizeof downlinks[0]; d++) {
         struct run run;
         set_up(&run, 100);
         (void)snprintf(run.federation.downlink, sizeof run.federation.downlink, "%s", downlinks[d]);
@@ -128,8 +129,13 @@ Test(server, publishes_a_line_that_replicas_follow_bit_for_bit)
             float *values = fake_fetch(&run.host, "one", "digits", &plan, run.signer, before, &manifest);
             cr_assert_eq(manifest.sequence, round);
             cr_assert_eq(manifest.round, round - 1);
-            cr_assert(round == 1 ? manifest.delta_count == 0 : manifest.delta_count >= 1);
-            if (round == 1)
+            cr_assert_eq(manifest.delta_count, round > 1 && d < 2);
+            cr_assert_eq(manifest.step_count, d < 2 ? 0 : round - 1);
+            cr_assert_eq(manifest.sums_from, d >= 2 && round > 1);
+            if (round == 1 && d >= 2)
+                for (size_t i = 0; i < manifest.shared_count; i++)
+                    cr_assert(fabsf(values[i] - run.model.initial[i]) < 0x1p-9f);
+            else if (round == 1)
                 cr_assert_eq(memcmp(values, run.model.initial, manifest.shared_count * sizeof *values), 0);
             else
                 cr_assert_neq(memcmp(values, before, manifest.shared_count * sizeof *values), 0);
@@ -148,6 +154,81 @@ Test(server, publishes_a_line_that_replicas_follow_bit_for_bit)
         close_server(&run);
         tear_down(&run);
     }
+}
+
+static struct fake_answer get_sum(struct run *run, const char *range)
+{
+    char path[COVEY_PATH_BYTES];
+    struct fake_answer answer;
+    (void)snprintf(path, sizeof path, "f/digits/s/%s", range);
+    fake_request(&run->host, "one", COVEY_GET, path, (struct covey_bytes){0}, false, &answer);
+    return answer;
+}
+
+/* The sum leads from a model of before to the newest one. */
+static void expect_sum(struct run *run, const float *before, uint64_t from, const float *values, uint64_t to)
+{
+    const size_t count = run->model.layout.update_count;
+    char range[48];
+    struct covey_error err = {0};
+    float *replica = malloc(count * sizeof *replica);
+    memcpy(replica, before, count * sizeof *replica);
+    (void)snprintf(range, sizeof range, "%d-%d", (int)from, (int)to);
+    for (int again = 0; again < 2; again++) { /* made, and kept */
+        struct fake_answer sum = get_sum(run, range);
+        cr_assert_eq(sum.code, COVEY_CODE_CONTENT, "%s: %s", range, sum.body);
+        if (again == 0)
+            cr_assert_eq(covey_codec_apply((struct covey_bytes){sum.body, sum.size}, count, replica, &err),
+                         COVEY_OK, "%s", err.text);
+        free(sum.body);
+    }
+    cr_expect_eq(memcmp(replica, values, count * sizeof *replica), 0, "%s leads elsewhere", range);
+    free(replica);
+}
+
+/* A lossy downlink, the server started anew after each round: the line goes on, and whoever missed rounds
+ * gets their sum, as far back as the server may keep. */
+Test(server, sums_up_for_who_is_behind_across_restarts)
+{
+    enum { ROUNDS = 9, KEPT = 6 };
+    struct run run;
+    float *models[ROUNDS + 1] = {NULL};
+    set_up(&run, 100);
+    (void)snprintf(run.federation.downlink, sizeof run.federation.downlink, "ec:1");
+    run.federation.rules.minimum_devices = 1;
+    run.federation.rules.stop_rounds = ROUNDS;
+    run.federation.deltas_kept = KEPT;
+    run.federation.models_kept = 1;
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        struct covey_manifest manifest;
+        open_server(&run);
+        fake_come(&run.host, "one", true);
+        const struct covey_plan plan = fake_await(&run.host, "one", "digits", COVEY_PLAN_TRAIN, round);
+        models[round] =
+            fake_fetch(&run.host, "one", "digits", &plan, run.signer, models[round - 1], &manifest);
+        cr_assert_eq(manifest.sequence, round);
+        const uint64_t oldest = round == 1 ? 0 : round > KEPT ? round - KEPT : 1;
+        cr_expect_eq(manifest.sums_from, oldest, "round %u: %d", round, (int)manifest.sums_from);
+        for (uint64_t from = oldest; from > 0 && from < round; from++)
+            if (round - from > 4) /* nearer ones may be shorter step by step */
+                expect_sum(&run, models[from], from, models[round], round);
+        cr_assert_eq(fake_work(&run.host, &run.model, "one", "digits", &plan, run.signer),
+                     COVEY_CODE_CHANGED);
+        if (round == ROUNDS) {
+            static const char *const ranges[] = {"1-9",  "0-9", "9-9",  "9-3",
+                                                 "3-99", "x",   "3-",   "3-9x",
+                                                 "-3-9", "",    "3--9", "99999999999999999999-9"};
+            for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+                struct fake_answer answer = get_sum(&run, ranges[i]);
+                cr_expect_eq(answer.code, COVEY_CODE_NOT_FOUND, "%s: %d", ranges[i], answer.code);
+                free(answer.body);
+            }
+        }
+        close_server(&run);
+    }
+    for (uint32_t round = 0; round <= ROUNDS; round++)
+        free(models[round]);
+    tear_down(&run);
 }
 
 /* An update as a device keeps it: the same bytes each time they are sent. */
