@@ -327,6 +327,12 @@ enum covey_status covey_chain_check(const struct covey_chain *chain,
     if (demands->sums_only && chain->clip != COVEY_CLIP_NONE)
         return covey_fail(err, COVEY_UNSUPPORTED,
                           "clip needs the norm of every update, and only sums are shown here");
+    if (demands->stale && chain->strategy->needs == COVEY_NEEDS_INDIVIDUAL)
+        return covey_fail(
+            err, COVEY_UNSUPPORTED,
+            "the strategy '%s' compares updates, and with round.mode asynchronous or round.late "
+            "use they start from different models: honest ones would differ as hostile ones do",
+            chain->strategy->name);
     if (demands->updates_min != 0 && demands->updates_min < least)
         return covey_fail(
             err, COVEY_INVALID,

@@ -81,9 +81,11 @@ static enum covey_status step_weights(struct covey_federation *federation, float
         status = covey_aggregation_keep(federation->aggregation, next, err);
     if (status == COVEY_OK)
         status = covey_publish_weights(federation, &w, err);
+    const double scale =
+        status == COVEY_OK ? covey_staleness_scale(&federation->tally.staleness, report.weight_sum) : 1;
     if (status == COVEY_OK)
         status = covey_server_optimiser_advance(&federation->options.server_rule, &federation->state,
-                                                &(struct covey_server_mean){mean, 1, 1},
+                                                &(struct covey_server_mean){mean, scale, 1},
                                                 federation->update_count, w, next, err);
     drop_sum(federation);
     free(reference);
@@ -121,6 +123,18 @@ static enum covey_status make_model(struct covey_federation *federation, struct 
 
 /* ------------------------------------------------------------------ figures */
 
+/* Of the open round's cohort: not delivered, and not awaited any more. With the mutex held. */
+static uint32_t count_dropped(const struct covey_federation *federation)
+{
+    const uint64_t now_ms = covey_server_now_ms(federation->server);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < federation->cohort.count; i++)
+        count +=
+            federation->cohort.slots[i].state != COVEY_SLOT_RECORDED &&
+            !covey_slot_lasts(federation, &federation->cohort.slots[i], federation->cohort.round + 1, now_ms);
+    return count;
+}
+
 /* The ledger's line of the round that is over, and the report of it. With nothing in flight. */
 static void sum_up(struct covey_federation *federation, bool abandoned, struct covey_ledger_round *line,
                    struct covey_round_report *report)
@@ -136,7 +150,8 @@ static void sum_up(struct covey_federation *federation, bool abandoned, struct c
     line->sequence = abandoned ? 0 : federation->sequence;
     line->model = federation->model;
     line->updates = tally->recorded;
-    line->dropped = line->slots - tally->recorded;
+    line->dropped = count_dropped(federation);
+    line->keep_rounds = federation->options.rules.staleness_max + 1;
     line->examples = tally->examples;
     line->update_bytes = tally->update_bytes;
     line->bytes_up = now.bytes_up - federation->at_opening.bytes_up;
@@ -153,7 +168,7 @@ static void sum_up(struct covey_federation *federation, bool abandoned, struct c
                                           .abandoned = abandoned,
                                           .sequence = federation->sequence,
                                           .model = federation->model,
-                                          .chosen = line->slots,
+                                          .chosen = federation->cohort.count,
                                           .goal = line->goal,
                                           .updates = line->updates,
                                           .dropped = line->dropped,
@@ -191,6 +206,13 @@ static void answer_closed(struct covey_federation *federation, uint32_t round, b
     covey_server_wake(federation->server);
 }
 
+/* With nothing in flight. */
+static double mean_staleness(const struct covey_federation *federation)
+{
+    const struct covey_round_tally *tally = &federation->tally;
+    return tally->folded == 0 ? 0 : (double)tally->staleness.sum / tally->folded;
+}
+
 static void run_closing(struct covey_work *work)
 {
     struct closing *closing = (struct closing *)work;
@@ -220,9 +242,10 @@ static void run_closing(struct covey_work *work)
         covey_errand_end(federation, false);
     covey_hex_write(line.model.bytes, sizeof line.model.bytes, hash);
     covey_log_event(log, COVEY_LOG_INFO, "round-closed",
-                    "federation=%s round=%u updates=%u dropped=%u train_loss=%.4f model=%s seconds=%.2f",
-                    federation->options.name, round, line.updates, line.dropped, line.train_loss, hash,
-                    report.seconds);
+                    "federation=%s round=%u updates=%u dropped=%u staleness=%.2f train_loss=%.4f model=%s "
+                    "seconds=%.2f",
+                    federation->options.name, round, line.updates, line.dropped, mean_staleness(federation),
+                    line.train_loss, hash, report.seconds);
     answer_closed(federation, round, true); /* first: the machine hears STORED before it hears JUDGED */
     covey_post_report(federation, &report);
 }

@@ -19,7 +19,8 @@ static const char *excludes(const struct covey_strategy *strategy)
         return "partial sums and secure sums: it needs every update by itself; a federation without "
                "root_data";
     if (strategy->needs == COVEY_NEEDS_INDIVIDUAL)
-        return "partial sums and secure sums: it needs every update by itself";
+        return "partial sums and secure sums: it needs every update by itself; asynchronous rounds and "
+               "round.late use: it compares updates, and there they start from different models";
     if (strategy->always_clips)
         return "secure sums: it needs every update's norm; mix and hostile: it never sees updates together";
     return "mix and hostile: it never sees updates together; with clip also secure sums";

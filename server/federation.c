@@ -22,9 +22,14 @@ static enum covey_status check_chain(struct covey_federation_options *options, s
     COVEY_TRY(covey_chain_parse(options->strategy, &chain, err));
     options->rules.least_updates = (uint32_t)covey_chain_updates_min(&chain);
     const uint32_t cohort = covey_round_rules_cohort(&options->rules);
+    if (covey_round_rules_last(&options->rules) && (options->gateway_count > 0 || options->parent != NULL))
+        return covey_fail(err, COVEY_UNSUPPORTED,
+                          "round.mode asynchronous and round.late use do not go with gateways: what is in a "
+                          "partial sum started from one model");
     const struct covey_chain_demands demands = {.cohort = cohort,
                                                 .partial_sums = options->gateway_count > 0,
-                                                .has_reference = options->root_update != NULL};
+                                                .has_reference = options->root_update != NULL,
+                                                .stale = covey_round_rules_last(&options->rules)};
     return covey_chain_check(&chain, &demands, err);
 }
 
@@ -170,7 +175,7 @@ struct covey_member *covey_federation_member(struct covey_federation *federation
 bool covey_federation_is_available(const struct covey_federation *federation, uint32_t place, uint64_t now_ms)
 {
     const struct covey_member *member = &federation->members[place];
-    if (!member->joined)
+    if (!member->joined || covey_federation_is_busy(federation, place, now_ms))
         return false;
     return now_ms < member->expected_back_ms ||
            (member->observing && covey_registry_is_present(federation->server->registry, place));
@@ -225,10 +230,13 @@ static uint32_t retry_after_ms(const struct covey_federation *federation, uint32
 static bool has_assignment(const struct covey_federation *federation, const struct covey_member *member,
                            uint64_t now_ms)
 {
-    if (!federation->open || member->slot == COVEY_NO_SLOT || now_ms >= federation->deadline_ms)
+    if (member->slot == COVEY_NO_SLOT)
         return false;
-    const enum covey_slot_state state = federation->cohort.slots[member->slot].state;
-    return state == COVEY_SLOT_WAITING || state == COVEY_SLOT_TAKEN;
+    const struct covey_slot *slot = &federation->cohort.slots[member->slot];
+    const bool lasts = covey_slot_lasts(federation, slot, federation->cohort.round, now_ms);
+    if (!lasts && (!federation->open || now_ms >= federation->deadline_ms))
+        return false;
+    return lasts || slot->state == COVEY_SLOT_WAITING || slot->state == COVEY_SLOT_TAKEN;
 }
 
 void covey_federation_plan(struct covey_federation *federation, uint32_t place, uint64_t now_ms,
@@ -247,18 +255,20 @@ void covey_federation_plan(struct covey_federation *federation, uint32_t place, 
         return;
     }
     out->retry_after_ms = retry_after_ms(federation, place, now_ms);
-    if (options->parent != NULL)
-        out->round = federation->errand.plan.round;
     if (!has_assignment(federation, member, now_ms))
         return;
+    const struct covey_slot *slot = &federation->cohort.slots[member->slot];
+    const struct covey_base *base = covey_slot_base(federation, slot);
     out->kind = COVEY_PLAN_TRAIN;
-    out->assignment = federation->cohort.slots[member->slot].id;
+    out->round = options->parent != NULL ? federation->errand.plan.round : slot->round;
+    out->manifest = base->manifest;
+    out->assignment = slot->id;
     memcpy(out->codec, federation->terms.codec, sizeof out->codec);
     out->recipe = options->parent != NULL ? federation->errand.plan.recipe : options->recipe;
-    out->share = federation->cohort.slots[member->slot].share;
+    out->share = slot->share;
     if (out->share > 0)
         out->terms = federation->terms_hash;
-    const uint64_t left_ms = federation->deadline_ms - now_ms;
+    const uint64_t left_ms = base->deadline_ms > now_ms ? base->deadline_ms - now_ms : 1;
     out->deadline_ms = left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
 }
 
@@ -343,12 +353,12 @@ void covey_federation_retire_cohort(struct covey_federation *federation)
 }
 
 enum covey_status covey_federation_seat_cohort(struct covey_federation *federation, uint32_t round,
-                                               struct covey_slot *slots, uint32_t count)
+                                               struct covey_slot *slots, uint32_t count, uint32_t told)
 {
     for (uint32_t slot = 0; slot < count; slot++)
         if (covey_federation_member(federation, slots[slot].device) == NULL)
             return COVEY_NO_MEMORY;
-    federation->cohort = (struct covey_cohort){round, count, slots};
+    federation->cohort = (struct covey_cohort){round, count, told, slots};
     point_members(federation, &federation->cohort, false);
     return COVEY_OK;
 }

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "covey/server.h"
+#include "covey/staleness.h"
 #include "covey/strategy.h"
 
 #include "contributors.h"
@@ -28,12 +29,15 @@
 #define COVEY_JUDGE_QUEUE 1024
 #define COVEY_JUDGE_BACKLOG                                                                                  \
     4 /* evaluations waiting; with more, a round that no stop rule needs is not evaluated */
-#define COVEY_FULL_KEPT 2 /* sequences that a full model stays fetchable after the next one */
+#define COVEY_FULL_KEPT 2       /* sequences that a full model stays fetchable after the next one */
+#define COVEY_FULL_KEPT_LATE 16 /* likewise, where assignments outlive their round; the shelf has room */
+#define COVEY_BASES (COVEY_STALENESS_MAX + 1)
 
 /* ------------------------------------------------------------------ the cohort of a round */
 
 enum covey_slot_state {
     COVEY_SLOT_WAITING,
+    COVEY_SLOT_PARKED,   /* its upload is here and waits for a round to open */
     COVEY_SLOT_TAKEN,    /* an upload is between arrival and ledger */
     COVEY_SLOT_RECORDED, /* durable */
     COVEY_SLOT_WITHDRAWN
@@ -43,6 +47,7 @@ struct covey_slot {
     struct covey_assignment_id id;
     uint32_t device; /* place in the registry */
     uint32_t share;  /* of a gateway: updates in its sum at the most; 0: a device */
+    uint32_t round;  /* that it was given out in: covey_slot_base */
     enum covey_slot_state state;
     bool refused;                /* an upload was refused; a better one may come */
     bool told_done, told_lost;   /* the machine knows */
@@ -53,7 +58,22 @@ struct covey_slot {
 struct covey_cohort {
     uint32_t round;
     uint32_t count;
-    struct covey_slot *slots; /* owned */
+    uint32_t told;            /* of these the machine knows: not of what is late in synchronous rounds */
+    struct covey_slot *slots; /* owned; new ones first */
+};
+
+/* What the assignments of one round have in common. */
+struct covey_base {
+    uint64_t sequence;
+    struct covey_hash model, manifest; /* manifest: zero when it is not known any more */
+    uint64_t deadline_ms;              /* of the devices */
+    int64_t opened_ms;                 /* wall clock */
+};
+
+/* An upload that waits for a round to open. */
+struct covey_parked {
+    struct covey_parked *next;
+    void (*go_on)(struct covey_parked *parked); /* without the mutex */
 };
 
 struct covey_member {
@@ -71,6 +91,7 @@ struct covey_round_tally {
     uint64_t examples, update_bytes;
     double loss_sum; /* of loss_after by examples */
     uint32_t refused;
+    struct covey_staleness_tally staleness; /* of `folded` */
 };
 
 /* ------------------------------------------------------------------ a gateway's errand (errand.c) */
@@ -115,6 +136,8 @@ struct covey_federation {
     uint64_t opened_at_ms;
     uint64_t round_ms_mean; /* of the last rounds; 0: none */
     struct covey_cohort cohort, past;
+    struct covey_base bases[COVEY_BASES]; /* by round, of the last ones */
+    struct covey_parked *parked;
     struct covey_round_terms terms;         /* of the open round */
     size_t update_limit_bytes;              /* of one message */
     size_t sum_bytes;                       /* of a partial sum by itself */
@@ -218,12 +241,38 @@ void covey_federation_retire_cohort(struct covey_federation *federation);
 /* Puts a new cohort in place: slots are taken over. With the mutex held. */
 COVEY_MUST_CHECK enum covey_status covey_federation_seat_cohort(struct covey_federation *federation,
                                                                 uint32_t round, struct covey_slot *slots,
-                                                                uint32_t count);
+                                                                uint32_t count, uint32_t told);
 
 /* Bounds for uploads under these terms. */
 COVEY_MUST_CHECK enum covey_status covey_federation_set_terms(struct covey_federation *federation,
                                                               const struct covey_round_terms *terms,
                                                               struct covey_error *err);
+
+/* ------------------------------------------------------------------ assignments.c: with the mutex held */
+
+bool covey_federation_lasts(const struct covey_federation *federation);
+bool covey_federation_is_asynchronous(const struct covey_federation *federation);
+struct covey_base *covey_federation_base(struct covey_federation *federation, uint32_t round);
+const struct covey_base *covey_slot_base(const struct covey_federation *federation,
+                                         const struct covey_slot *slot);
+/* Models between its base and the open round's. */
+uint32_t covey_slot_staleness(const struct covey_federation *federation, const struct covey_slot *slot);
+/* It is still awaited in that round, later than its own. */
+bool covey_slot_lasts(const struct covey_federation *federation, const struct covey_slot *slot,
+                      uint32_t round, uint64_t now_ms);
+/* Between two rounds: that device, or how many, will be awaited in the next one. */
+bool covey_federation_is_busy(const struct covey_federation *federation, uint32_t place, uint64_t now_ms);
+uint32_t covey_federation_busy(const struct covey_federation *federation, uint64_t now_ms);
+/* Appends copies of all those to *slots, malloc'ed, (*count). */
+COVEY_MUST_CHECK enum covey_status covey_federation_carry(const struct covey_federation *federation,
+                                                          uint32_t round, uint64_t now_ms,
+                                                          struct covey_slot **slots, uint32_t *count);
+/* What became of those copied ones since; before the cohort is retired. */
+void covey_federation_recheck(const struct covey_federation *federation, struct covey_slot *slots,
+                              uint32_t first, uint32_t count);
+void covey_federation_park(struct covey_federation *federation, struct covey_parked *parked);
+/* Without the mutex: what waited goes on, or hears that it is too late. */
+void covey_federation_unpark(struct covey_federation *federation);
 
 /* ------------------------------------------------------------------ gateways.c: those below */
 
@@ -326,7 +375,8 @@ void covey_intake_metrics(struct covey_federation *federation, uint32_t place,
 struct covey_fold_item {
     struct covey_fold_item *next;
     struct covey_federation *federation;
-    uint32_t slot;
+    uint32_t slot, staleness;
+    double examples;                        /* under the cap; the contribution weighs them by staleness */
     struct covey_contribution contribution; /* its stream lives until release */
     bool partial;                           /* the stream is a partial sum */
     void (*release)(struct covey_fold_item *item);
@@ -381,6 +431,11 @@ COVEY_MUST_CHECK enum covey_status covey_publish_stored(struct covey_federation 
 COVEY_MUST_CHECK enum covey_status covey_publish_state(const struct covey_federation *federation,
                                                        const struct covey_next_model *next, uint8_t **out,
                                                        size_t *size, struct covey_error *err);
+/* Models before the current one that are still on the disk: fetchable, for devices that begin late. */
+void covey_publish_older(struct covey_federation *federation);
+/* The manifest's hash of a stored model; zero when there is none of that sequence. */
+void covey_publish_manifest_of(const struct covey_federation *federation, uint64_t sequence,
+                               struct covey_hash *out);
 /* W of the current model: (shared_count), malloc'ed. */
 COVEY_MUST_CHECK enum covey_status covey_publish_weights(struct covey_federation *federation, float **out,
                                                          struct covey_error *err);

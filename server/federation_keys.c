@@ -7,6 +7,8 @@
 #define REAL .kind = COVEY_FIELD_REAL
 #define CHOICE .kind = COVEY_FIELD_CHOICE
 
+#define STALENESS_USUAL 20 /* rounds; of an update that comes then, less than a quarter counts */
+
 /* the first word of each is what a left-out key means */
 static const char *const optimisers[] = {"sgd", "momentum", "adam", NULL};
 static const char *const server_optimisers[] = {"sgd", "momentum", "adagrad", "adam", "yogi", NULL};
@@ -14,6 +16,8 @@ static const char *const schedules[] = {"constant", "step", "cosine", "warmup", 
 static const char *const algorithms[] = {"plain", "client-momentum", NULL};
 static const char *const policies[] = {"random",          "examples", "round-robin",
                                        "power-of-choice", "utility",  NULL};
+static const char *const modes[] = {"synchronous", "asynchronous", NULL};
+static const char *const lates[] = {"refuse", "use", NULL};
 static const char *const watched[] = {"metric", "loss", NULL};
 
 const struct covey_field covey_keys_train_fields[] = {
@@ -54,6 +58,11 @@ const struct covey_field covey_keys_selection_fields[] = {
     {.key = "pace_s", REAL, AT(selection, pace_s), .maximum = 4e6, .sparse = true},
     {.key = NULL}};
 const struct covey_field covey_keys_round_fields[] = {
+    {.key = "mode", CHOICE, AT(round, mode), .choices = modes, .sparse = true},
+    {.key = "buffer", INT, AT(round, buffer), .maximum = COVEY_DEVICES, .sparse = true},
+    {.key = "concurrency", INT, AT(round, concurrency), .maximum = COVEY_DEVICES, .sparse = true},
+    {.key = "staleness_max", INT, AT(round, staleness_max), .maximum = COVEY_STALENESS_MAX, .sparse = true},
+    {.key = "late", CHOICE, AT(round, late), .choices = lates, .sparse = true},
     {.key = "goal", INT, AT(round, goal), .maximum = COVEY_DEVICES},
     {.key = "minimum_updates", INT, AT(round, minimum_updates), .maximum = COVEY_DEVICES},
     {.key = "deadline_s", REAL, AT(round, deadline_s), .minimum = 0.1, .maximum = 4e6},
@@ -89,7 +98,14 @@ uint32_t covey_keys_ms(double seconds, uint32_t otherwise_ms)
 void covey_keys_rules(const struct covey_selection_keys *selection, const struct covey_round_keys *round,
                       const struct covey_stop_keys *stop, struct covey_round_rules *out)
 {
+    const bool lasts = round->mode == COVEY_ROUND_ASYNCHRONOUS || round->late != 0;
     *out = (struct covey_round_rules){
+        .mode = (enum covey_round_mode)round->mode,
+        .buffer = (uint32_t)round->buffer,
+        .concurrency = (uint32_t)round->concurrency,
+        .staleness_max =
+            round->staleness_max == 0 && lasts ? STALENESS_USUAL : (uint32_t)round->staleness_max,
+        .late_use = round->late != 0,
         .minimum_devices = selection->minimum_devices == 0 ? 1 : (uint32_t)selection->minimum_devices,
         .count = (uint32_t)selection->count,
         .fraction = selection->fraction > 0 ? selection->fraction : 1,

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "covey/log.h"
 
@@ -49,11 +50,15 @@ static void add_batch(struct covey_federation *federation, struct covey_fold_ite
     else if (!federation->must_refold)
         status = covey_aggregation_add(federation->aggregation, updates, count, verdicts, &err);
     uint32_t folded = 0;
+    pthread_mutex_lock(&federation->mutex);
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++) {
         folded += verdicts[i].status == COVEY_OK;
         if (verdicts[i].status != COVEY_OK && !batch[0]->partial)
             err = verdicts[i].error;
+        else
+            covey_staleness_add(&federation->tally.staleness, batch[i]->examples, batch[i]->staleness);
     }
+    pthread_mutex_unlock(&federation->mutex);
     if (folded != count)
         covey_log_event(federation->server->options.env.log, COVEY_LOG_ERROR, "fold-failed",
                         "federation=%s updates=%u reason=%s; the ledger will be folded again",
@@ -156,6 +161,18 @@ struct refold {
     struct covey_round_tally tally;
 };
 
+/* The slot of a recorded update: its device has one in a round. NULL: none of that assignment. */
+static struct covey_slot *find_slot(struct covey_federation *federation,
+                                    const struct covey_ledger_update *recorded)
+{
+    uint32_t place;
+    if (covey_registry_find(federation->server->registry, recorded->device, &place) != COVEY_OK ||
+        place >= federation->member_capacity || federation->members[place].slot == COVEY_NO_SLOT)
+        return NULL;
+    struct covey_slot *slot = &federation->cohort.slots[federation->members[place].slot];
+    return memcmp(&slot->id, &recorded->assignment, sizeof slot->id) == 0 ? slot : NULL;
+}
+
 /* *in: it is in the sum; *who: the list of a partial sum, else a view of nothing. */
 static enum covey_status fold_body(struct refold *refold, const struct covey_ledger_update *recorded,
                                    const struct covey_slot *slot, bool *in, struct covey_bytes *who,
@@ -172,12 +189,17 @@ static enum covey_status fold_body(struct refold *refold, const struct covey_led
         return status == COVEY_NO_MEMORY || status == COVEY_STATE ? status : COVEY_OK;
     }
     COVEY_TRY(covey_update_decode(recorded->body, &update, err));
+    const struct covey_federation *federation = refold->federation;
+    const uint32_t staleness = covey_slot_staleness(federation, slot);
+    const double examples = covey_staleness_examples(update.examples, federation->terms.weight_max);
     const struct covey_contribution contribution = {
-        update.stream, (double)update.examples,
-        covey_registry_id(refold->federation->server->registry, slot->device)};
+        update.stream, examples * covey_staleness_weight(staleness),
+        covey_registry_id(federation->server->registry, slot->device)};
     struct covey_verdict verdict;
     COVEY_TRY(covey_aggregation_add(refold->aggregation, &contribution, 1, &verdict, err));
     *in = verdict.status == COVEY_OK;
+    if (*in)
+        covey_staleness_add(&refold->tally.staleness, examples, staleness);
     return COVEY_OK;
 }
 
@@ -185,22 +207,23 @@ static enum covey_status fold_recorded(void *user, const struct covey_ledger_upd
                                        struct covey_error *err)
 {
     struct refold *refold = user;
-    struct covey_cohort *cohort = &refold->federation->cohort;
+    struct covey_federation *federation = refold->federation;
+    struct covey_slot *slot = find_slot(federation, recorded);
     struct covey_bytes who;
     bool in = false;
-    if (recorded->slot >= cohort->count)
-        return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has no slot %u", recorded->round,
-                          recorded->slot);
-    COVEY_TRY(fold_body(refold, recorded, &cohort->slots[recorded->slot], &in, &who, err));
+    if (slot == NULL)
+        return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has no place for %s", recorded->round,
+                          recorded->device);
+    COVEY_TRY(fold_body(refold, recorded, slot, &in, &who, err));
     if (!in)
         return COVEY_OK; /* it leaves no trace in the sum, now as then */
-    if (refold->federation->options.gateway_count > 0)
-        COVEY_TRY(
-            covey_contributors_claim(&refold->contributors, recorded->slot, recorded->device, who, err));
-    pthread_mutex_lock(&refold->federation->mutex);
-    cohort->slots[recorded->slot].state = COVEY_SLOT_RECORDED;
-    cohort->slots[recorded->slot].body_hash = recorded->body_hash;
-    pthread_mutex_unlock(&refold->federation->mutex);
+    if (federation->options.gateway_count > 0)
+        COVEY_TRY(covey_contributors_claim(&refold->contributors, (uint32_t)(slot - federation->cohort.slots),
+                                           recorded->device, who, err));
+    pthread_mutex_lock(&federation->mutex);
+    slot->state = COVEY_SLOT_RECORDED;
+    slot->body_hash = recorded->body_hash;
+    pthread_mutex_unlock(&federation->mutex);
     refold->tally.recorded++;
     refold->tally.folded++;
     refold->tally.examples += recorded->examples;

@@ -7,6 +7,9 @@
  *   ledger thread   recorded                 durable: 2.04
  *   fold thread     (fold.c)                 added to the sum
  *
+ * Where assignments outlive their round (assignments.c), an upload that comes between two rounds is parked
+ * until the next one opens.
+ *
  * Identity comes from the session, never from the bytes. A refusal leaves no trace but a count, and the slot
  * free for a better upload until the round is over. */
 #include "federation.h"
@@ -28,6 +31,8 @@ struct upload {
     struct covey_work work;            /* intake thread */
     struct covey_ledger_record record; /* ledger thread */
     struct covey_fold_item item;       /* fold thread */
+    struct covey_parked parked;        /* between two rounds */
+    struct covey_assignment_id parked_id;
     struct covey_federation *federation;
     struct covey_exchange *exchange;
     uint32_t place, slot;
@@ -40,6 +45,7 @@ struct upload {
 
 enum standing {
     STANDING_OPEN,     /* wanted */
+    STANDING_EARLY,    /* wanted, once the next round is open */
     STANDING_TAKEN,    /* the same device is sending it already */
     STANDING_RECORDED, /* there already */
     STANDING_OVER,     /* the round is over, or the device was withdrawn */
@@ -59,10 +65,14 @@ static enum standing standing_of(const struct covey_federation *federation, uint
         return STANDING_UNKNOWN;
     const struct covey_member *member = &federation->members[place];
     const struct covey_slot *slot = NULL;
-    bool open = false;
+    bool open = false, early = false;
+    const uint64_t now_ms = covey_server_now_ms(federation->server);
     if (member->slot != COVEY_NO_SLOT && same_id(&federation->cohort.slots[member->slot].id, id)) {
         slot = &federation->cohort.slots[member->slot];
-        open = federation->open && covey_server_now_ms(federation->server) < federation->deadline_ms;
+        const bool lasts = covey_slot_lasts(federation, slot, federation->cohort.round, now_ms);
+        open = federation->open && (lasts || now_ms < federation->deadline_ms);
+        early = !federation->open && !federation->ended &&
+                covey_slot_lasts(federation, slot, federation->cohort.round + 1, now_ms);
     } else if (member->past_slot != COVEY_NO_SLOT &&
                same_id(&federation->past.slots[member->past_slot].id, id)) {
         slot = &federation->past.slots[member->past_slot];
@@ -73,6 +83,10 @@ static enum standing standing_of(const struct covey_federation *federation, uint
         *hash = slot->body_hash;
         return STANDING_RECORDED;
     }
+    if (slot->state == COVEY_SLOT_PARKED)
+        return STANDING_TAKEN;
+    if (early)
+        return STANDING_EARLY;
     if (slot->state == COVEY_SLOT_TAKEN) /* also past the deadline: it is waited for */
         return STANDING_TAKEN;
     return !open || slot->state == COVEY_SLOT_WITHDRAWN ? STANDING_OVER : STANDING_OPEN;
@@ -233,7 +247,7 @@ static void recorded(struct covey_ledger_record *record, enum covey_status statu
     federation->tally.examples += record->update.examples;
     federation->tally.update_bytes += record->update.stream_bytes;
     federation->tally.loss_sum += record->update.loss_after * (double)record->update.examples;
-    const int64_t taken_ms = record->update.received_ms - federation->opened.opened_ms;
+    const int64_t taken_ms = record->update.received_ms - covey_slot_base(federation, slot)->opened_ms;
     struct covey_device_record *known = &federation->members[slot->device].record;
     known->last_round = record->update.round;
     known->examples = record->update.examples;
@@ -276,7 +290,9 @@ static void prepare_record(struct upload *upload, const struct covey_update *upd
     memcpy(out->federation, federation->options.name, sizeof out->federation);
     covey_registry_name(federation->server->registry, upload->place, out->device);
     out->assignment = update->assignment;
+    const struct covey_slot *slot = &federation->cohort.slots[upload->slot];
     out->round = federation->opened.round;
+    out->assigned_round = slot->round;
     out->slot = upload->slot;
     out->examples = update->examples;
     out->training_ms = update->training_ms;
@@ -289,10 +305,12 @@ static void prepare_record(struct upload *upload, const struct covey_update *upd
     upload->record.user = upload;
     upload->item.federation = federation;
     upload->item.slot = upload->slot;
-    upload->item.contribution =
-        (struct covey_contribution){update->stream, (double)update->examples,
-                                    covey_registry_id(federation->server->registry, upload->place)};
-    upload->item.partial = federation->cohort.slots[upload->slot].share > 0;
+    upload->item.staleness = covey_slot_staleness(federation, slot);
+    upload->item.examples = covey_staleness_examples(update->examples, federation->terms.weight_max);
+    upload->item.contribution = (struct covey_contribution){
+        update->stream, upload->item.examples * covey_staleness_weight(upload->item.staleness),
+        covey_registry_id(federation->server->registry, upload->place)};
+    upload->item.partial = slot->share > 0;
     upload->item.release = release_item;
 }
 
@@ -303,8 +321,8 @@ static enum covey_status examine(const struct upload *upload, struct covey_updat
     const struct covey_federation *federation = upload->federation;
     const struct covey_slot *slot = &federation->cohort.slots[upload->slot];
     const struct covey_bytes body = {upload->body, upload->body_bytes};
-    /* neither the slot's id and share nor the terms change while it is in flight */
-    const struct covey_examine_round round = {&federation->terms, &federation->opened.base_model,
+    /* neither the slot's id, share and base nor the terms change while it is in flight */
+    const struct covey_examine_round round = {&federation->terms, &covey_slot_base(federation, slot)->model,
                                               federation->ends, federation->update_count};
     *who = (struct covey_bytes){NULL, 0};
     if (slot->share == 0)
@@ -408,8 +426,8 @@ static void give_slot_back(struct covey_federation *federation, uint32_t slot)
     pthread_mutex_unlock(&federation->mutex);
 }
 
-static void start(struct covey_federation *federation, uint32_t place, uint32_t slot,
-                  const struct covey_incoming *incoming, struct covey_exchange *exchange)
+static struct upload *make_upload(struct covey_federation *federation, uint32_t place,
+                                  const struct covey_incoming *incoming, struct covey_exchange *exchange)
 {
     struct upload *upload = take_memory(federation->server, incoming);
     if (upload != NULL) {
@@ -417,14 +435,77 @@ static void start(struct covey_federation *federation, uint32_t place, uint32_t 
         upload->federation = federation;
         upload->exchange = exchange;
         upload->place = place;
-        upload->slot = slot;
         upload->record.update.body_hash = *incoming->body_hash;
+    }
+    return upload;
+}
+
+static void start(struct covey_federation *federation, uint32_t place, uint32_t slot,
+                  const struct covey_incoming *incoming, struct covey_exchange *exchange)
+{
+    struct upload *upload = make_upload(federation, place, incoming, exchange);
+    if (upload != NULL) {
+        upload->slot = slot;
         if (covey_workers_post(federation->server->intake, &upload->work) == COVEY_OK)
             return;
         let_go(upload);
     }
     give_slot_back(federation, slot);
     covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server has too many updates in hand");
+}
+
+/* A round is open now, or there will be none: the upload goes on, or hears why not. */
+static void go_on(struct covey_parked *parked)
+{
+    struct upload *upload = (struct upload *)((char *)parked - offsetof(struct upload, parked));
+    struct covey_federation *federation = upload->federation;
+    bool wanted = false, posted = false;
+    pthread_mutex_lock(&federation->mutex);
+    const uint32_t place = federation->members[upload->place].slot;
+    if (place != COVEY_NO_SLOT && same_id(&federation->cohort.slots[place].id, &upload->parked_id) &&
+        federation->cohort.slots[place].state == COVEY_SLOT_PARKED) {
+        wanted = federation->open;
+        federation->cohort.slots[place].state = wanted ? COVEY_SLOT_TAKEN : COVEY_SLOT_WAITING;
+        federation->in_flight += wanted;
+        upload->slot = place;
+    }
+    pthread_mutex_unlock(&federation->mutex);
+    if (wanted)
+        posted = covey_workers_post(federation->server->intake, &upload->work) == COVEY_OK;
+    if (posted)
+        return;
+    if (wanted)
+        give_slot_back(federation, upload->slot);
+    if (wanted || !atomic_load(&federation->server->accepting))
+        covey_answer(upload->exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is busy");
+    else
+        covey_answer(upload->exchange, COVEY_CODE_FORBIDDEN, 0, "it is too late: ask for the plan");
+    let_go(upload);
+}
+
+static void park(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
+                 const struct covey_incoming *incoming, struct covey_exchange *exchange)
+{
+    struct covey_hash there;
+    struct upload *upload = make_upload(federation, place, incoming, exchange);
+    if (upload == NULL) {
+        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server has too many updates in hand");
+        return;
+    }
+    upload->parked.go_on = go_on;
+    upload->parked_id = *id;
+    pthread_mutex_lock(&federation->mutex);
+    const bool parked = standing_of(federation, place, id, &there) == STANDING_EARLY &&
+                        atomic_load(&federation->server->accepting);
+    if (parked) {
+        federation->cohort.slots[federation->members[place].slot].state = COVEY_SLOT_PARKED;
+        covey_federation_park(federation, &upload->parked);
+    }
+    pthread_mutex_unlock(&federation->mutex);
+    if (parked)
+        return;
+    let_go(upload); /* a round was opened in between */
+    covey_answer(exchange, COVEY_CODE_UNAVAILABLE, 1, "a round opens just now");
 }
 
 /* Of one message of this participant. With the mutex held. */
@@ -465,6 +546,9 @@ void covey_intake_put(struct covey_federation *federation, uint32_t place,
     case STANDING_OPEN:
         start(federation, place, slot, incoming, exchange);
         break;
+    case STANDING_EARLY:
+        park(federation, place, id, incoming, exchange);
+        break;
     case STANDING_TAKEN:
         covey_answer(exchange, COVEY_CODE_UNAVAILABLE, 1, "this update is being recorded already");
         break;
@@ -494,6 +578,7 @@ uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t pl
         return COVEY_CODE_TOO_LARGE;
     switch (standing) {
     case STANDING_OPEN:
+    case STANDING_EARLY:
     case STANDING_TAKEN:
     case STANDING_RECORDED:
         return 0;
@@ -554,12 +639,12 @@ static void heed_failure(struct covey_federation *federation, uint32_t place, co
         !covey_metrics_find(metrics, COVEY_METRIC_ROUND, &round))
         return;
     pthread_mutex_lock(&federation->mutex);
-    const uint32_t open_round =
-        federation->options.parent != NULL ? federation->errand.plan.round : federation->cohort.round;
-    if (federation->open && place < federation->member_capacity &&
-        federation->members[place].slot != COVEY_NO_SLOT && round == (double)open_round) {
+    const bool awaits = federation->open || covey_federation_lasts(federation);
+    if (awaits && place < federation->member_capacity && federation->members[place].slot != COVEY_NO_SLOT) {
         struct covey_slot *slot = &federation->cohort.slots[federation->members[place].slot];
-        waited = slot->state == COVEY_SLOT_WAITING && !slot->refused;
+        const uint32_t own_round =
+            federation->options.parent != NULL ? federation->errand.plan.round : slot->round;
+        waited = slot->state == COVEY_SLOT_WAITING && !slot->refused && round == (double)own_round;
         slot->refused |= waited;
     }
     pthread_mutex_unlock(&federation->mutex);

@@ -246,6 +246,7 @@ static void run_farewell(struct covey_work *work)
     capacity = federation->member_capacity;
     judging->full = covey_blob_retain(federation->full);
     pthread_mutex_unlock(&federation->mutex);
+    covey_federation_unpark(federation);
     for (uint32_t place = 0; place < capacity; place++) {
         pthread_mutex_lock(&federation->mutex);
         const bool observing = federation->members[place].observing;

@@ -67,6 +67,7 @@ struct covey_ledger_round {
     uint64_t update_bytes;         /* encoded updates alone */
     uint64_t bytes_up, bytes_down; /* every datagram while it was open */
     double train_loss;             /* mean of the devices' last epoch, by examples; NaN: none */
+    uint32_t keep_rounds;          /* written: assignments so old may still be delivered */
     bool judged;
     double loss, metric; /* on held-out data */
 };
@@ -108,6 +109,12 @@ COVEY_MUST_CHECK enum covey_status covey_ledger_each_assignment(
     bool (*each)(void *user, uint32_t slot, const struct covey_ledger_assignment *assignment), void *user,
     struct covey_error *err);
 
+/* The assignments of `round` for which nothing was recorded before round `before`. */
+COVEY_MUST_CHECK enum covey_status covey_ledger_each_pending(
+    struct covey_ledger *ledger, const char *federation, uint32_t round, uint32_t before,
+    bool (*each)(void *user, uint32_t slot, const struct covey_ledger_assignment *assignment), void *user,
+    struct covey_error *err);
+
 /* ------------------------------------------------------------------ updates */
 
 /* What rounds and updates left behind of each device of a federation; `each` may return false to stop. */
@@ -126,6 +133,7 @@ struct covey_ledger_update {
     uint64_t stream_bytes;
     double loss_before, loss_after;
     int64_t received_ms;
+    uint32_t assigned_round; /* that it was given out in, `round` or earlier; written, 0 = `round` */
     struct covey_bytes body; /* the whole message; borrowed until done */
 };
 

@@ -32,6 +32,10 @@
     X(READ_GRID, "SELECT grid FROM round WHERE federation=? AND round=?")                                    \
     X(EACH_ASSIGNMENT,                                                                                       \
       "SELECT slot, id, device FROM assignment WHERE federation=? AND round=? ORDER BY slot")                \
+    X(EACH_PENDING,                                                                                          \
+      "SELECT slot, id, device FROM assignment a WHERE federation=? AND round=? AND NOT EXISTS("             \
+      "SELECT 1 FROM contribution c WHERE c.device=a.device AND c.assignment=a.id AND c.round<?)"            \
+      " ORDER BY slot")                                                                                      \
     X(ADD_UPDATE,                                                                                            \
       "INSERT INTO contribution(" COVEY_LEDGER_UPDATE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)"          \
       " ON CONFLICT(device, assignment) DO NOTHING")                                                         \
@@ -52,7 +56,7 @@
     X(NOTE_CHOSEN, "INSERT INTO standing(federation, device, chosen) VALUES(?,?,1)"                          \
                    " ON CONFLICT(federation, device) DO UPDATE SET chosen=chosen+1")                         \
     X(NOTE_UPDATE, "UPDATE standing SET last_round=?3, examples=?4, loss=?5, taken_ms="                      \
-                   "max(0, ?6-(SELECT opened_ms FROM round WHERE federation=?1 AND round=?3))"               \
+                   "max(0, ?6-(SELECT opened_ms FROM round WHERE federation=?1 AND round=?7))"               \
                    " WHERE federation=?1 AND device=?2")                                                     \
     X(EACH_STANDING,                                                                                         \
       "SELECT device, chosen, last_round, examples, taken_ms, loss FROM standing WHERE federation=?")        \

@@ -55,7 +55,9 @@ static enum covey_status forget_old(struct covey_database *database, const struc
         COVEY_TRY(covey_database_run(database, by_round[i], "clearing a round", NULL, err, "ti",
                                      round->federation, (int64_t)round->round));
     }
-    const int64_t oldest = (int64_t)round->round - COVEY_LEDGER_KEEP_ROUNDS;
+    const uint32_t keep =
+        round->keep_rounds > COVEY_LEDGER_KEEP_ROUNDS ? round->keep_rounds : COVEY_LEDGER_KEEP_ROUNDS;
+    const int64_t oldest = (int64_t)round->round - keep;
     for (size_t i = 0; i < 2; i++) {
         COVEY_TRY(covey_database_run(database, by_age[i], "forgetting old rounds", NULL, err, "ti",
                                      round->federation, oldest));

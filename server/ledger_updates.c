@@ -29,6 +29,17 @@ enum covey_status covey_ledger_each_assignment(struct covey_ledger *ledger, cons
                              federation, (int64_t)round);
 }
 
+enum covey_status covey_ledger_each_pending(struct covey_ledger *ledger, const char *federation,
+                                            uint32_t round, uint32_t before,
+                                            bool (*each)(void *user, uint32_t slot,
+                                                         const struct covey_ledger_assignment *assignment),
+                                            void *user, struct covey_error *err)
+{
+    struct assignment_visit visit = {each, user};
+    return covey_ledger_read(ledger, COVEY_SQL_EACH_PENDING, visit_assignment, &visit, NULL, err, "tii",
+                             federation, (int64_t)round, (int64_t)before);
+}
+
 static bool copy_body_hash(void *user, struct covey_row *row)
 {
     struct covey_hash *out = user;
@@ -50,10 +61,12 @@ static enum covey_status write_update(void *user, struct covey_ledger_job *job, 
                            (int64_t)update->training_ms, (int64_t)update->stream_bytes, update->loss_before,
                            update->loss_after, update->received_ms, update->body.data, update->body.size));
     record->outcome = COVEY_LEDGER_RECORDED;
+    const uint32_t assigned = update->assigned_round != 0 ? update->assigned_round : update->round;
     if (changes != 0)
-        return covey_database_run(database, COVEY_SQL_NOTE_UPDATE, "noting an update", NULL, err, "ttiidi",
+        return covey_database_run(database, COVEY_SQL_NOTE_UPDATE, "noting an update", NULL, err, "ttiidii",
                                   update->federation, update->device, (int64_t)update->round,
-                                  (int64_t)update->examples, update->loss_before, update->received_ms);
+                                  (int64_t)update->examples, update->loss_before, update->received_ms,
+                                  (int64_t)assigned);
     struct covey_hash there = {0};
     COVEY_TRY(covey_database_read(database, COVEY_SQL_FIND_UPDATE, copy_body_hash, &there, NULL, err, "tb",
                                   update->device, update->assignment.bytes, sizeof update->assignment.bytes));

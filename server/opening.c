@@ -33,6 +33,10 @@ static enum covey_status draw_cohort(struct covey_federation *federation,
     struct covey_registry *registry = federation->server->registry;
     const uint32_t most = action->choose < share ? action->choose : share;
     const uint32_t choose = most < count ? most : count;
+    *slots = NULL;
+    *chosen = 0;
+    if (choose == 0)
+        return COVEY_OK; /* every place is taken */
     uint64_t *ids = malloc((size_t)count * sizeof *ids);
     struct covey_device_record *records = malloc((size_t)count * sizeof *records);
     uint32_t *picked = malloc((size_t)choose * sizeof *picked);
@@ -51,6 +55,7 @@ static enum covey_status draw_cohort(struct covey_federation *federation,
     for (uint32_t i = 0; status == COVEY_OK && i < choose; i++) {
         out[i].device = places[picked[i]];
         out[i].share = covey_gateways_share(federation, out[i].device);
+        out[i].round = action->round;
         status = covey_secret_bytes(out[i].id.bytes, sizeof out[i].id.bytes);
     }
     free(ids);
@@ -93,7 +98,7 @@ static void set_terms(const struct covey_federation *federation, uint32_t round,
 
 /* The ledger's line, its terms and its assignments: durable when this returns OK. */
 static enum covey_status promise(struct covey_federation *federation, const struct covey_round_action *action,
-                                 const struct covey_slot *slots, uint32_t count,
+                                 const struct covey_slot *slots, uint32_t count, uint32_t told,
                                  const struct covey_round_terms *terms, struct covey_ledger_round *round,
                                  struct covey_error *err)
 {
@@ -104,10 +109,10 @@ static enum covey_status promise(struct covey_federation *federation, const stru
                                          .base_model = federation->model,
                                          .opened_ms = covey_server_wall_ms(server),
                                          .slots = count,
-                                         .goal = action->goal < count ? action->goal : count};
+                                         .goal = action->goal < told ? action->goal : told};
     round->deadline_ms = round->opened_ms + action->deadline_ms;
     memcpy(round->federation, federation->options.name, sizeof round->federation);
-    struct covey_ledger_assignment *cohort = calloc(count, sizeof *cohort);
+    struct covey_ledger_assignment *cohort = calloc(count == 0 ? 1 : count, sizeof *cohort);
     if (cohort == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u assignments", count);
     for (uint32_t i = 0; i < count; i++) {
@@ -121,73 +126,132 @@ static enum covey_status promise(struct covey_federation *federation, const stru
     return status;
 }
 
+/* Who is there, and how many earlier rounds left working. */
+struct candidates {
+    uint32_t *places; /* (count), malloc'ed */
+    uint32_t count, busy;
+    uint64_t now_ms;
+};
+
+static void look_around(struct covey_federation *federation, struct candidates *out)
+{
+    *out = (struct candidates){.now_ms = covey_server_now_ms(federation->server)};
+    pthread_mutex_lock(&federation->mutex);
+    out->places = covey_federation_available(federation, out->now_ms, &out->count);
+    out->busy = covey_federation_busy(federation, out->now_ms);
+    pthread_mutex_unlock(&federation->mutex);
+}
+
+/* A round before its cohort is seated: owned here until it is. */
+struct draft {
+    struct covey_slot *slots; /* (count): `chosen` new ones, then those of earlier rounds */
+    uint32_t chosen, count, told;
+    struct covey_round_terms *terms;
+    struct covey_aggregation *aggregation;
+    struct covey_ledger_round line;
+};
+
+static enum covey_status draw(struct covey_federation *federation, const struct covey_round_action *action,
+                              const struct candidates *there, uint32_t share, struct draft *draft,
+                              struct covey_error *err)
+{
+    COVEY_TRY(draw_cohort(federation, action, there->places, there->count, share, &draft->slots,
+                          &draft->chosen, err));
+    draft->count = draft->chosen;
+    pthread_mutex_lock(&federation->mutex);
+    const enum covey_status status =
+        covey_federation_carry(federation, action->round, there->now_ms, &draft->slots, &draft->count);
+    pthread_mutex_unlock(&federation->mutex);
+    draft->told = covey_federation_is_asynchronous(federation) ? draft->count : draft->chosen;
+    return status;
+}
+
+static void note_base(struct covey_federation *federation, const struct covey_ledger_round *line,
+                      uint64_t now_ms)
+{
+    const int64_t deadline_ms = covey_federation_lasts(federation)
+                                    ? (int64_t)covey_round_rules_device_ms(&federation->options.rules)
+                                    : line->deadline_ms - line->opened_ms;
+    *covey_federation_base(federation, line->round) =
+        (struct covey_base){.sequence = federation->sequence,
+                            .model = federation->model,
+                            .manifest = federation->manifest,
+                            .deadline_ms = now_ms + (uint64_t)deadline_ms,
+                            .opened_ms = line->opened_ms};
+}
+
+/* With the mutex held. */
+static enum covey_status seat(struct covey_federation *federation, const struct covey_round_action *action,
+                              struct draft *draft, uint64_t now_ms, struct covey_error *err)
+{
+    COVEY_TRY(covey_federation_set_terms(federation, draft->terms, err));
+    COVEY_TRY(covey_gateways_show_terms(federation, err));
+    covey_federation_recheck(federation, draft->slots, draft->chosen, draft->count);
+    covey_federation_retire_cohort(federation);
+    COVEY_TRY(
+        covey_federation_seat_cohort(federation, action->round, draft->slots, draft->count, draft->told));
+    for (uint32_t i = 0; i < draft->chosen; i++)
+        federation->members[draft->slots[i].device].record.chosen++;
+    note_base(federation, &draft->line, now_ms);
+    draft->slots = NULL;
+    covey_aggregation_destroy(federation->aggregation);
+    federation->aggregation = draft->aggregation;
+    draft->aggregation = NULL;
+    federation->must_refold = false;
+    covey_contributors_deinit(&federation->contributors);
+    federation->sum_bytes = covey_aggregation_save_bytes(federation->aggregation);
+    federation->tally = (struct covey_round_tally){0};
+    federation->opened = draft->line;
+    federation->opened_at_ms = now_ms;
+    federation->deadline_ms = now_ms + action->deadline_ms;
+    federation->open = true;
+    if (federation->options.parent != NULL)
+        federation->errand.state = COVEY_ERRAND_OPEN;
+    return COVEY_OK;
+}
+
 static enum covey_status open_round(struct covey_federation *federation,
-                                    const struct covey_round_action *action, uint32_t *chosen,
+                                    const struct covey_round_action *action, uint32_t *chosen, uint32_t *told,
                                     struct covey_error *err)
 {
     struct covey_server *server = federation->server;
-    uint32_t count = 0;
-    struct covey_slot *slots = NULL;
-    struct covey_ledger_round round;
-    struct covey_aggregation *aggregation = NULL;
-    pthread_mutex_lock(&federation->mutex);
-    const uint64_t now_ms = covey_server_now_ms(server);
-    uint32_t *places = covey_federation_available(federation, now_ms, &count);
-    pthread_mutex_unlock(&federation->mutex);
-    if (count == 0) {
-        free(places);
+    struct candidates there;
+    struct draft draft = {0};
+    look_around(federation, &there);
+    if (there.count + there.busy == 0) {
+        free(there.places);
         return covey_fail(err, COVEY_STATE, "nobody is there any more");
     }
-    struct covey_round_terms *terms = malloc(sizeof *terms);
-    enum covey_status status = terms == NULL ? COVEY_NO_MEMORY : COVEY_OK;
+    draft.terms = malloc(sizeof *draft.terms);
+    enum covey_status status = draft.terms == NULL ? COVEY_NO_MEMORY : COVEY_OK;
     uint32_t share = UINT32_MAX;
     const bool is_gateway = federation->options.parent != NULL;
     if (status == COVEY_OK && is_gateway)
-        status = covey_errand_terms(federation, terms, &share, err);
+        status = covey_errand_terms(federation, draft.terms, &share, err);
     if (status == COVEY_OK)
-        status = draw_cohort(federation, action, places, count, share, &slots, chosen, err);
+        status = draw(federation, action, &there, share, &draft, err);
     if (status == COVEY_OK) {
         if (!is_gateway)
-            set_terms(federation, action->round, most_updates(slots, *chosen), terms);
-        status = covey_fold_begin(federation, terms, &aggregation, err);
+            set_terms(federation, action->round, most_updates(draft.slots, draft.count), draft.terms);
+        status = covey_fold_begin(federation, draft.terms, &draft.aggregation, err);
     }
     if (status == COVEY_OK)
-        status = promise(federation, action, slots, *chosen, terms, &round, err);
+        status =
+            promise(federation, action, draft.slots, draft.chosen, draft.told, draft.terms, &draft.line, err);
     struct covey_traffic traffic;
     covey_server_traffic(server, &traffic);
+    *chosen = draft.chosen;
+    *told = draft.told;
     pthread_mutex_lock(&federation->mutex);
     if (status == COVEY_OK)
-        status = covey_federation_set_terms(federation, terms, err);
+        status = seat(federation, action, &draft, there.now_ms, err);
     if (status == COVEY_OK)
-        status = covey_gateways_show_terms(federation, err);
-    if (status == COVEY_OK) {
-        covey_federation_retire_cohort(federation);
-        status = covey_federation_seat_cohort(federation, action->round, slots, *chosen);
-    }
-    if (status == COVEY_OK) {
-        for (uint32_t i = 0; i < *chosen; i++)
-            federation->members[slots[i].device].record.chosen++;
-        slots = NULL;
-        covey_aggregation_destroy(federation->aggregation);
-        federation->aggregation = aggregation;
-        aggregation = NULL;
-        federation->must_refold = false;
-        covey_contributors_deinit(&federation->contributors);
-        federation->sum_bytes = covey_aggregation_save_bytes(federation->aggregation);
-        federation->tally = (struct covey_round_tally){0};
-        federation->opened = round;
         federation->at_opening = traffic;
-        federation->opened_at_ms = now_ms;
-        federation->deadline_ms = now_ms + action->deadline_ms;
-        federation->open = true;
-        if (is_gateway)
-            federation->errand.state = COVEY_ERRAND_OPEN;
-    }
     pthread_mutex_unlock(&federation->mutex);
-    covey_aggregation_destroy(aggregation);
-    free(slots);
-    free(terms);
-    free(places);
+    covey_aggregation_destroy(draft.aggregation);
+    free(draft.slots);
+    free(draft.terms);
+    free(there.places);
     return status;
 }
 
@@ -197,14 +261,15 @@ static void run_opening(struct covey_work *work)
     struct covey_federation *federation = opening->federation;
     struct covey_server *server = federation->server;
     struct covey_error err = {0};
-    uint32_t chosen = 0;
-    const enum covey_status status = open_round(federation, &opening->action, &chosen, &err);
+    uint32_t chosen = 0, told = 0;
+    const enum covey_status status = open_round(federation, &opening->action, &chosen, &told, &err);
     if (status == COVEY_OK) {
         covey_log_event(server->options.env.log, COVEY_LOG_INFO, "round-opened",
-                        "federation=%s round=%u chosen=%u goal=%u deadline_ms=%u", federation->options.name,
-                        opening->action.round, chosen, opening->action.goal, opening->action.deadline_ms);
+                        "federation=%s round=%u chosen=%u busy=%u goal=%u deadline_ms=%u",
+                        federation->options.name, opening->action.round, chosen,
+                        federation->cohort.count - chosen, opening->action.goal, opening->action.deadline_ms);
     } else {
-        chosen = 0;
+        chosen = told = 0;
         covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "round-not-opened",
                         "federation=%s round=%u reason=%s", federation->options.name, opening->action.round,
                         err.text);
@@ -212,9 +277,11 @@ static void run_opening(struct covey_work *work)
     pthread_mutex_lock(&federation->mutex);
     federation->opened_answer = true;
     federation->answer_round = opening->action.round;
-    federation->answer_slots = chosen;
+    federation->answer_slots = told;
     pthread_mutex_unlock(&federation->mutex);
     covey_server_wake(server);
+    if (status == COVEY_OK)
+        covey_federation_unpark(federation);
     /* this thread alone changes the cohort: it stays while the plans go out */
     for (uint32_t i = 0; i < chosen; i++)
         covey_federation_push(federation, federation->cohort.slots[i].device);

@@ -300,6 +300,39 @@ static enum covey_status read_kept(const struct covey_federation *federation, st
     return covey_round_state_decode((struct covey_bytes){state.data + at, state.size - at}, out, err);
 }
 
+/* Sequences that a model stays fetchable after the next one. */
+static uint64_t models_shelved(const struct covey_federation *federation)
+{
+    const uint32_t late = federation->options.rules.staleness_max;
+    return late <= COVEY_FULL_KEPT       ? COVEY_FULL_KEPT
+           : late < COVEY_FULL_KEPT_LATE ? late
+                                         : COVEY_FULL_KEPT_LATE;
+}
+
+void covey_publish_older(struct covey_federation *federation)
+{
+    static const enum covey_model_section sections[] = {COVEY_SECTION_MANIFEST, COVEY_SECTION_FULL};
+    const uint64_t kept = covey_federation_lasts(federation) ? models_shelved(federation) : 0;
+    for (uint64_t back = 1; back <= kept && back < federation->sequence; back++)
+        for (size_t i = 0; i < 2; i++)
+            if (covey_model_store_has(federation->store, federation->sequence - back))
+                (void)shelve_section(federation, federation->sequence - back, sections[i],
+                                     federation->sequence - back + kept, NULL, NULL);
+}
+
+void covey_publish_manifest_of(const struct covey_federation *federation, uint64_t sequence,
+                               struct covey_hash *out)
+{
+    struct covey_blob *blob = NULL;
+    *out = (struct covey_hash){0};
+    if (!covey_model_store_has(federation->store, sequence) ||
+        covey_model_store_section(federation->store, sequence, COVEY_SECTION_MANIFEST, &blob, NULL) !=
+            COVEY_OK)
+        return;
+    *out = *covey_blob_hash(blob);
+    covey_blob_release(blob);
+}
+
 /* Makes a stored model the current one. */
 static enum covey_status show(struct covey_federation *federation, uint64_t sequence, uint32_t *round,
                               struct covey_error *err)
@@ -307,7 +340,7 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
     struct covey_blob *full = NULL, *manifest_blob = NULL, *state = NULL;
     struct covey_manifest manifest;
     struct covey_round_state kept = {0};
-    const uint64_t until = sequence + COVEY_FULL_KEPT;
+    const uint64_t until = sequence + models_shelved(federation);
     enum covey_status status =
         shelve_section(federation, sequence, COVEY_SECTION_MANIFEST, until, &manifest_blob, err);
     if (status == COVEY_OK)

@@ -75,9 +75,33 @@ static bool settle(struct history *history, bool is_last)
     return false;
 }
 
+/* The wall clock may have been set back: no deadline is further away than it was. */
+static uint64_t moment_of(const struct covey_server *server, int64_t from_ms, int64_t span_ms)
+{
+    const int64_t left_ms = from_ms + span_ms - covey_server_wall_ms(server);
+    return covey_server_now_ms(server) + (uint64_t)(left_ms < 0 ? 0 : left_ms < span_ms ? left_ms : span_ms);
+}
+
+static void restore_base(struct covey_federation *federation, const struct covey_ledger_round *row)
+{
+    struct covey_base *base = covey_federation_base(federation, row->round);
+    const int64_t span_ms = covey_federation_lasts(federation)
+                                ? (int64_t)covey_round_rules_device_ms(&federation->options.rules)
+                                : row->deadline_ms - row->opened_ms;
+    *base = (struct covey_base){.sequence = row->base_sequence,
+                                .model = row->base_model,
+                                .opened_ms = row->opened_ms,
+                                .deadline_ms = moment_of(federation->server, row->opened_ms, span_ms)};
+    if (row->base_sequence == federation->sequence)
+        base->manifest = federation->manifest;
+    else if (covey_federation_lasts(federation))
+        covey_publish_manifest_of(federation, row->base_sequence, &base->manifest);
+}
+
 static bool see_round(void *user, const struct covey_ledger_round *row)
 {
     struct history *history = user;
+    restore_base(history->federation, row);
     (void)settle(history, false);
     history->row = *row;
     history->has_row = true;
@@ -88,8 +112,9 @@ static bool see_round(void *user, const struct covey_ledger_round *row)
 
 struct seating {
     struct covey_federation *federation;
-    struct covey_slot *slots;
-    uint32_t count;
+    struct covey_slot *slots; /* (capacity), of them (count) */
+    uint32_t count, capacity;
+    uint32_t round; /* of what is read now */
 };
 
 static bool see_assignment(void *user, uint32_t slot, const struct covey_ledger_assignment *assignment)
@@ -101,10 +126,57 @@ static bool see_assignment(void *user, uint32_t slot, const struct covey_ledger_
         covey_registry_enter(server->registry, assignment->device, covey_server_wall_ms(server) / 1000,
                              &place) != COVEY_OK)
         return true;
-    seating->slots[slot].id = assignment->id;
-    seating->slots[slot].device = place;
-    seating->slots[slot].share = covey_gateways_share(seating->federation, place);
+    seating->slots[slot] = (struct covey_slot){.id = assignment->id,
+                                               .device = place,
+                                               .round = seating->round,
+                                               .share = covey_gateways_share(seating->federation, place)};
     return true;
+}
+
+/* Of an earlier round: behind the others, unless its device has newer work. */
+static bool see_pending(void *user, uint32_t slot, const struct covey_ledger_assignment *assignment)
+{
+    struct seating *seating = user;
+    struct covey_federation *federation = seating->federation;
+    struct covey_server *server = federation->server;
+    uint32_t place;
+    (void)slot;
+    if (covey_registry_enter(server->registry, assignment->device, covey_server_wall_ms(server) / 1000,
+                             &place) != COVEY_OK)
+        return true;
+    struct covey_member *member = covey_federation_member(federation, place);
+    if (member == NULL || member->slot != COVEY_NO_SLOT)
+        return true;
+    if (seating->count == seating->capacity) {
+        const uint32_t capacity = 2 * seating->capacity + 16;
+        struct covey_slot *slots = reallocarray(seating->slots, capacity, sizeof *slots);
+        if (slots == NULL)
+            return true; /* it will be refused, as if it were too late */
+        seating->slots = slots;
+        seating->capacity = capacity;
+    }
+    member->slot = seating->count;
+    seating->slots[seating->count++] =
+        (struct covey_slot){.id = assignment->id, .device = place, .round = seating->round};
+    return true;
+}
+
+/* What earlier rounds were still waiting for in this one. */
+static enum covey_status seat_pending(struct seating *seating, uint32_t round, struct covey_error *err)
+{
+    struct covey_federation *federation = seating->federation;
+    const uint32_t most = federation->options.rules.staleness_max;
+    for (uint32_t i = 0; i < seating->count; i++) {
+        struct covey_member *member = covey_federation_member(federation, seating->slots[i].device);
+        if (member != NULL)
+            member->slot = i;
+    }
+    for (uint32_t back = 1; back <= most && back < round; back++) {
+        seating->round = round - back;
+        COVEY_TRY(covey_ledger_each_pending(federation->server->ledger, federation->options.name,
+                                            round - back, round, see_pending, seating, err));
+    }
+    return COVEY_OK;
 }
 
 static bool see_standing(void *user, const char *device, const struct covey_device_record *record)
@@ -125,23 +197,31 @@ static bool see_standing(void *user, const char *device, const struct covey_devi
 static enum covey_status seat_from_ledger(struct covey_federation *federation,
                                           const struct covey_ledger_round *row, struct covey_error *err)
 {
-    if (row->slots == 0 || row->slots > COVEY_DEVICES)
+    const bool lasts = covey_federation_lasts(federation);
+    if ((row->slots == 0 && !lasts) || row->slots > COVEY_DEVICES)
         return covey_fail(err, COVEY_CORRUPT, "ledger: round %u has %u slots", row->round, row->slots);
-    struct seating seating = {federation, calloc(row->slots, sizeof *seating.slots), row->slots};
+    struct seating seating = {federation, calloc(row->slots + 1, sizeof *seating.slots), row->slots,
+                              row->slots + 1, row->round};
     if (seating.slots == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", row->slots);
     enum covey_status status = covey_ledger_each_assignment(
         federation->server->ledger, federation->options.name, row->round, see_assignment, &seating, err);
+    if (status == COVEY_OK && lasts)
+        status = seat_pending(&seating, row->round, err);
     if (status == COVEY_OK)
-        status = covey_federation_seat_cohort(federation, row->round, seating.slots, row->slots);
+        status = covey_federation_seat_cohort(federation, row->round, seating.slots, seating.count,
+                                              covey_federation_is_asynchronous(federation) ? seating.count
+                                                                                           : row->slots);
     if (status != COVEY_OK)
         free(seating.slots);
     return status;
 }
 
-/* The round before stays answerable: who asks again whether its update came through, hears so. */
+/* The round before stays answerable: who asks again whether its update came through, hears so. Where
+ * assignments outlive it and none is open after it, its cohort waits for the next one. */
 static enum covey_status restore_past(struct covey_federation *federation,
-                                      const struct covey_ledger_round *row, struct covey_error *err)
+                                      const struct covey_ledger_round *row, bool open,
+                                      struct covey_error *err)
 {
     struct covey_ledger *ledger = federation->server->ledger;
     COVEY_TRY(seat_from_ledger(federation, row, err));
@@ -152,7 +232,8 @@ static enum covey_status restore_past(struct covey_federation *federation,
         if (covey_ledger_find_update(ledger, name, &seat->id, &seat->body_hash, NULL) == COVEY_OK)
             seat->state = COVEY_SLOT_RECORDED;
     }
-    covey_federation_retire_cohort(federation);
+    if (open || !covey_federation_lasts(federation))
+        covey_federation_retire_cohort(federation);
     return COVEY_OK;
 }
 
@@ -179,17 +260,18 @@ static enum covey_status read_terms(struct covey_federation *federation, uint32_
 static enum covey_status resume_machine(struct covey_federation *federation,
                                         const struct covey_ledger_round *row, struct covey_error *err)
 {
-    uint32_t *done = malloc((size_t)row->slots * sizeof *done), done_count = 0;
+    const uint32_t slots = federation->cohort.told;
+    uint32_t *done = malloc(((size_t)slots + 1) * sizeof *done), done_count = 0;
     if (done == NULL)
-        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u slots", row->slots);
-    for (uint32_t slot = 0; slot < row->slots; slot++) {
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u slots", slots);
+    for (uint32_t slot = 0; slot < slots; slot++) {
         if (federation->cohort.slots[slot].state != COVEY_SLOT_RECORDED)
             continue;
         federation->cohort.slots[slot].told_done = true;
         done[done_count++] = slot;
     }
     const struct covey_round_resume open = {.round = row->round,
-                                            .slots = row->slots,
+                                            .slots = slots,
                                             .goal = row->goal,
                                             .deadline_ms = federation->deadline_ms,
                                             .done = done,
@@ -216,10 +298,8 @@ static enum covey_status resume(struct covey_federation *federation, const struc
     if (damaged)
         covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "update-damaged", "%s", err->text);
     const int64_t left_ms = row->deadline_ms - covey_server_wall_ms(server);
-    const int64_t most_ms = row->deadline_ms - row->opened_ms; /* the wall clock may have been set back */
-    const uint64_t now_ms = covey_server_now_ms(server);
-    federation->opened_at_ms = now_ms;
-    federation->deadline_ms = now_ms + (uint64_t)(left_ms < 0 ? 0 : left_ms < most_ms ? left_ms : most_ms);
+    federation->opened_at_ms = covey_server_now_ms(server);
+    federation->deadline_ms = moment_of(server, row->opened_ms, row->deadline_ms - row->opened_ms);
     COVEY_TRY(resume_machine(federation, row, err));
     federation->open = true;
     if (federation->options.parent != NULL)
@@ -307,7 +387,9 @@ enum covey_status covey_federation_recover(struct covey_federation *federation, 
     status =
         covey_ledger_each_standing(server->ledger, federation->options.name, see_standing, federation, err);
     if (status == COVEY_OK && history->has_over)
-        status = restore_past(federation, &history->last_over, err);
+        status = restore_past(federation, &history->last_over, open, err);
+    if (status == COVEY_OK)
+        covey_publish_older(federation);
     if (status == COVEY_OK && open) {
         struct covey_error reason = {0};
         if (resume(federation, &history->row, &reason) != COVEY_OK) {

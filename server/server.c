@@ -140,15 +140,18 @@ static void collect(struct covey_federation *federation, struct answers *out)
 }
 
 /* The next slot whose fate the machine has not heard of; false: none. */
-static bool next_slot_event(struct covey_federation *federation, uint32_t *scan,
+static bool next_slot_event(struct covey_federation *federation, uint32_t *scan, uint64_t now_ms,
                             struct covey_round_event *out)
 {
     bool found = false;
     pthread_mutex_lock(&federation->mutex);
-    for (; *scan < federation->cohort.count && !found; (*scan)++) {
+    for (; *scan < federation->cohort.told && !found; (*scan)++) {
         struct covey_slot *slot = &federation->cohort.slots[*scan];
+        const bool expired = slot->state == COVEY_SLOT_WAITING &&
+                             covey_federation_is_asynchronous(federation) &&
+                             now_ms >= covey_slot_base(federation, slot)->deadline_ms;
         const bool done = slot->state == COVEY_SLOT_RECORDED && !slot->told_done;
-        const bool lost = !slot->told_lost && (slot->state == COVEY_SLOT_WITHDRAWN ||
+        const bool lost = !slot->told_lost && (expired || slot->state == COVEY_SLOT_WITHDRAWN ||
                                                (slot->refused && slot->state == COVEY_SLOT_WAITING));
         if (!done && !lost)
             continue;
@@ -163,10 +166,11 @@ static bool next_slot_event(struct covey_federation *federation, uint32_t *scan,
     return found;
 }
 
-static uint32_t count_available(struct covey_federation *federation, uint64_t now_ms)
+static uint32_t count_available(struct covey_federation *federation, uint64_t now_ms, uint32_t *busy)
 {
     uint32_t count = 0;
     pthread_mutex_lock(&federation->mutex);
+    *busy = covey_federation_busy(federation, now_ms);
     for (uint32_t place = 0; federation->member_count > 0 && place < federation->member_capacity; place++)
         count += covey_federation_is_available(federation, place, now_ms);
     pthread_mutex_unlock(&federation->mutex);
@@ -195,7 +199,7 @@ static void step_federation(struct covey_federation *federation, uint64_t now_ms
     if (answers.opened)
         feed(federation, &answers.opened_event, now_ms);
     uint32_t scan = 0;
-    while (next_slot_event(federation, &scan, &event))
+    while (next_slot_event(federation, &scan, now_ms, &event))
         feed(federation, &event, now_ms);
     if (answers.closed)
         feed(federation, &answers.closed_event, now_ms);
@@ -203,7 +207,7 @@ static void step_federation(struct covey_federation *federation, uint64_t now_ms
         feed(federation, &answers.judged_event, now_ms);
     event = (struct covey_round_event){.kind = COVEY_EVENT_TICK};
     if (federation->view.phase == COVEY_PHASE_GATHER && may_open(federation, now_ms))
-        event.available = count_available(federation, now_ms);
+        event.available = count_available(federation, now_ms, &event.busy);
     feed(federation, &event, now_ms);
 }
 
@@ -325,6 +329,8 @@ enum covey_status covey_server_run(struct covey_server *server, struct covey_err
     }
     /* no more work comes in; what is in hand is finished, acknowledged and flushed */
     atomic_store(&server->accepting, false);
+    for (uint32_t i = 0; i < server->options.federation_count; i++)
+        covey_federation_unpark(&server->federations[i]);
     covey_workers_wait(server->intake);
     for (uint32_t i = 0; i < server->options.federation_count; i++) {
         struct covey_federation *federation = &server->federations[i];
@@ -531,6 +537,12 @@ enum covey_status covey_server_set_rules(struct covey_server *server, const char
         federation->options.watch == COVEY_WATCH_LOSS || federation->options.metric_is_error;
     checked.can_judge = federation->options.has_validation;
     covey_errand_rules(federation, &checked);
+    checked.least_updates = federation->options.rules.least_updates;
+    if (checked.mode != federation->options.rules.mode ||
+        checked.late_use != federation->options.rules.late_use ||
+        checked.staleness_max != federation->options.rules.staleness_max)
+        return covey_fail(err, COVEY_INVALID,
+                          "round.mode, late and staleness_max are fixed while the server runs: restart it");
     COVEY_TRY(covey_round_rules_check(&checked, err));
     pthread_mutex_lock(&federation->mutex);
     federation->options.rules = checked;
@@ -553,9 +565,10 @@ void covey_server_withdraw(struct covey_server *server, const char *device)
             struct covey_member *member = &federation->members[place];
             member->joined = member->observing = false;
             member->expected_back_ms = 0;
-            if (member->slot != COVEY_NO_SLOT &&
-                federation->cohort.slots[member->slot].state == COVEY_SLOT_WAITING)
-                federation->cohort.slots[member->slot].state = COVEY_SLOT_WITHDRAWN;
+            struct covey_slot *slot =
+                member->slot != COVEY_NO_SLOT ? &federation->cohort.slots[member->slot] : NULL;
+            if (slot != NULL && (slot->state == COVEY_SLOT_WAITING || slot->state == COVEY_SLOT_PARKED))
+                slot->state = COVEY_SLOT_WITHDRAWN;
         }
         pthread_mutex_unlock(&federation->mutex);
     }
@@ -589,7 +602,8 @@ void covey_server_federation_view(struct covey_server *server, uint32_t index,
     struct covey_federation *federation = &server->federations[index];
     const uint64_t now_ms = covey_server_now_ms(server);
     *out = (struct covey_federation_view){.now_ms = now_ms};
-    out->available = count_available(federation, now_ms);
+    uint32_t busy;
+    out->available = count_available(federation, now_ms, &busy);
     memcpy(out->name, federation->options.name, sizeof out->name);
     pthread_mutex_lock(&federation->mutex);
     out->round = federation->view;

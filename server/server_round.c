@@ -38,13 +38,74 @@ struct step {
 
 /* ------------------------------------------------------------------ rules */
 
+bool covey_round_rules_last(const struct covey_round_rules *rules)
+{
+    return rules->mode == COVEY_ROUND_ASYNCHRONOUS || rules->late_use;
+}
+
+uint32_t covey_round_rules_device_ms(const struct covey_round_rules *rules)
+{
+    if (rules->mode == COVEY_ROUND_ASYNCHRONOUS || !rules->late_use)
+        return rules->deadline_ms;
+    const uint64_t all_ms = (uint64_t)rules->deadline_ms * (1 + (uint64_t)rules->staleness_max);
+    return all_ms < UINT32_MAX ? (uint32_t)all_ms : UINT32_MAX;
+}
+
 uint32_t covey_round_rules_cohort(const struct covey_round_rules *rules)
 {
+    if (rules->mode == COVEY_ROUND_ASYNCHRONOUS)
+        return rules->buffer;
     return rules->goal != 0 ? rules->goal : rules->count;
+}
+
+static enum covey_status check_asynchronous(const struct covey_round_rules *rules, struct covey_error *err)
+{
+    if (rules->buffer == 0 || rules->buffer > COVEY_DEVICES)
+        return covey_fail(err, COVEY_INVALID, "round.buffer is %u: it must be 1 to %u updates", rules->buffer,
+                          COVEY_DEVICES);
+    if (rules->concurrency < rules->buffer || rules->concurrency > COVEY_DEVICES)
+        return covey_fail(err, COVEY_INVALID,
+                          "round.concurrency is %u: it must be at least the buffer's %u, at most %u",
+                          rules->concurrency, rules->buffer, COVEY_DEVICES);
+    if (rules->buffer < rules->least_updates)
+        return covey_fail(err, COVEY_INVALID, "round.buffer is %u: the strategy needs %u updates",
+                          rules->buffer, rules->least_updates);
+    if (rules->goal != 0 || rules->minimum_updates != 0)
+        return covey_fail(err, COVEY_INVALID,
+                          "round.goal and round.minimum_updates are of synchronous rounds: an asynchronous "
+                          "one closes with round.buffer, and never throws an update away");
+    if (rules->count != 0 || rules->fraction < 1 || rules->over_selection > 0)
+        return covey_fail(err, COVEY_INVALID,
+                          "selection.count, fraction and over_selection are of synchronous rounds: "
+                          "round.concurrency says how many devices have work");
+    if (rules->late_use)
+        return covey_fail(err, COVEY_INVALID,
+                          "round.late is of synchronous rounds: asynchronous ones use what is late anyway");
+    return COVEY_OK;
+}
+
+static enum covey_status check_mode(const struct covey_round_rules *rules, struct covey_error *err)
+{
+    if (rules->staleness_max > COVEY_STALENESS_MAX)
+        return covey_fail(err, COVEY_INVALID, "round.staleness_max is %u: at most %d rounds",
+                          rules->staleness_max, COVEY_STALENESS_MAX);
+    if (covey_round_rules_last(rules) && rules->staleness_max == 0)
+        return covey_fail(err, COVEY_INVALID,
+                          "round.staleness_max must be at least 1: otherwise nothing late is used");
+    if (rules->mode == COVEY_ROUND_ASYNCHRONOUS)
+        return check_asynchronous(rules, err);
+    if (rules->buffer != 0 || rules->concurrency != 0)
+        return covey_fail(err, COVEY_INVALID,
+                          "round.buffer and round.concurrency need round.mode: asynchronous");
+    if (rules->staleness_max != 0 && !rules->late_use)
+        return covey_fail(err, COVEY_INVALID,
+                          "round.staleness_max needs round.late: use, or round.mode: asynchronous");
+    return COVEY_OK;
 }
 
 enum covey_status covey_round_rules_check(const struct covey_round_rules *rules, struct covey_error *err)
 {
+    COVEY_TRY(check_mode(rules, err));
     if (rules->minimum_devices == 0 || rules->minimum_devices > COVEY_DEVICES)
         return covey_fail(err, COVEY_INVALID, "minimum_devices is %u: it must be 1 to %u",
                           rules->minimum_devices, COVEY_DEVICES);
@@ -117,9 +178,12 @@ static void clear_round(struct covey_server_round *machine)
     machine->store_failures = 0;
 }
 
+/* A buffer that has anything in it is never abandoned: that would throw it away. */
 static uint32_t minimum_for(const struct covey_round_rules *rules, uint32_t goal)
 {
-    uint32_t minimum = rules->minimum_updates != 0 ? rules->minimum_updates : (goal + 1) / 2;
+    uint32_t minimum = rules->mode == COVEY_ROUND_ASYNCHRONOUS ? 1
+                       : rules->minimum_updates != 0           ? rules->minimum_updates
+                                                               : (goal + 1) / 2;
     if (minimum < rules->least_updates)
         minimum = rules->least_updates;
     return minimum == 0 ? 1 : minimum;
@@ -172,19 +236,11 @@ static enum covey_round_end reason_to_end(const struct covey_server_round *machi
 
 /* ------------------------------------------------------------------ GATHER */
 
-static void gather_tick(const struct step *step)
+/* How many to choose, and how many updates close the round. */
+static void choose_cohort(const struct covey_server_round *machine, uint32_t available, uint32_t *choose,
+                          uint32_t *goal)
 {
-    struct covey_server_round *machine = step->machine;
     const struct covey_round_rules *rules = &machine->rules;
-    const uint32_t available = step->event->available;
-    const enum covey_round_end end =
-        reason_to_end(machine); /* a rule was changed, or this is a restart after the end */
-    if (end != COVEY_END_NONE) {
-        go_end(step, end);
-        return;
-    }
-    if (step->now_ms < machine->not_before_ms || available < rules->minimum_devices || available == 0)
-        return;
     uint32_t base = rules->count;
     if (base == 0) {
         const double share = floor((double)available * rules->fraction + 0.5);
@@ -193,21 +249,56 @@ static void gather_tick(const struct step *step)
     if (base > available)
         base = available;
     const uint32_t limit = available < machine->slot_limit ? available : machine->slot_limit;
-    const uint32_t choose = scaled_up(base, 1 + rules->over_selection, limit);
-    uint32_t goal = rules->goal != 0 ? rules->goal : base;
-    if (goal > choose)
-        goal = choose;
+    *choose = scaled_up(base, 1 + rules->over_selection, limit);
+    *goal = rules->goal != 0 ? rules->goal : base;
+}
+
+/* The places that are free; the goal is the buffer. */
+static void choose_free(const struct covey_server_round *machine, uint32_t available, uint32_t busy,
+                        uint32_t *choose, uint32_t *goal)
+{
+    const struct covey_round_rules *rules = &machine->rules;
+    const uint32_t places =
+        rules->concurrency < machine->slot_limit ? rules->concurrency : machine->slot_limit;
+    const uint32_t left = places > busy ? places - busy : 0;
+    *choose = left < available ? left : available;
+    *goal = rules->buffer;
+}
+
+static void gather_tick(const struct step *step)
+{
+    struct covey_server_round *machine = step->machine;
+    const struct covey_round_rules *rules = &machine->rules;
+    const bool asynchronous = rules->mode == COVEY_ROUND_ASYNCHRONOUS;
+    const uint32_t available = step->event->available, there = available + step->event->busy;
+    const uint32_t busy = asynchronous ? step->event->busy : 0; /* that it will be made of */
+    uint32_t choose, goal;
+    const enum covey_round_end end =
+        reason_to_end(machine); /* a rule was changed, or this is a restart after the end */
+    if (end != COVEY_END_NONE) {
+        go_end(step, end);
+        return;
+    }
+    if (step->now_ms < machine->not_before_ms || there < rules->minimum_devices || available + busy == 0)
+        return;
+    if (asynchronous)
+        choose_free(machine, available, busy, &choose, &goal);
+    else
+        choose_cohort(machine, available, &choose, &goal);
+    if (asynchronous && choose + busy < goal)
+        return; /* the buffer could not fill */
+    if (goal > choose + busy)
+        goal = choose + busy;
     const uint32_t minimum_updates = minimum_for(rules, goal);
-    if (choose < minimum_updates)
+    if (choose + busy < minimum_updates)
         return; /* it could only be abandoned */
     machine->phase = COVEY_PHASE_OPENING;
     machine->goal = goal > minimum_updates ? goal : minimum_updates;
-    goal = machine->goal;
     machine->minimum_updates = minimum_updates;
     machine->deadline_ms = add_ms(step->now_ms, rules->deadline_ms);
     struct covey_round_action *open = emit(step, COVEY_ACTION_OPEN);
     open->choose = choose;
-    open->goal = goal;
+    open->goal = machine->goal;
     open->selection = rules->selection;
     open->deadline_ms = rules->deadline_ms;
 }

@@ -26,6 +26,15 @@ static enum covey_status make_room(struct covey_clock *clock)
     return COVEY_OK;
 }
 
+/* With room for it. */
+static void insert(struct covey_clock *clock, struct covey_clock_event item)
+{
+    size_t at = clock->count++;
+    for (; at > 0 && before(&item, &clock->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        clock->heap[at] = clock->heap[(at - 1) / 2];
+    clock->heap[at] = item;
+}
+
 enum covey_status covey_clock_post(struct covey_clock *clock, const struct covey_clock_event *event)
 {
     COVEY_TRY(make_room(clock));
@@ -33,11 +42,32 @@ enum covey_status covey_clock_post(struct covey_clock *clock, const struct covey
     item.sequence = clock->sequence++;
     if (item.at_ms < clock->now_ms)
         item.at_ms = clock->now_ms;
-    size_t at = clock->count++;
-    for (; at > 0 && before(&item, &clock->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        clock->heap[at] = clock->heap[(at - 1) / 2];
-    clock->heap[at] = item;
+    insert(clock, item);
     return COVEY_OK;
+}
+
+enum covey_status covey_clock_restore(struct covey_clock *clock, const struct covey_clock_event *event)
+{
+    COVEY_TRY(make_room(clock));
+    insert(clock, *event);
+    return COVEY_OK;
+}
+
+const struct covey_clock_event *covey_clock_first(const struct covey_clock *clock)
+{
+    return clock->count == 0 ? NULL : clock->heap;
+}
+
+void covey_clock_sift(struct covey_clock *clock, bool (*keep)(void *user, struct covey_clock_event *event),
+                      void *user)
+{
+    const size_t count = clock->count;
+    clock->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct covey_clock_event event = clock->heap[i];
+        if (keep(user, &event))
+            insert(clock, event); /* never past i */
+    }
 }
 
 bool covey_clock_next(struct covey_clock *clock, struct covey_clock_event *out)

@@ -34,6 +34,14 @@ COVEY_MUST_CHECK enum covey_status covey_clock_post(struct covey_clock *clock,
                                                     const struct covey_clock_event *event);
 /* The next event, and the clock stands at its time; false: nothing is to come. */
 bool covey_clock_next(struct covey_clock *clock, struct covey_clock_event *out);
+/* The next event, still to come; NULL: none. */
+const struct covey_clock_event *covey_clock_first(const struct covey_clock *clock);
+/* Keeps those events for which keep says so; it may change their place and ticket. */
+void covey_clock_sift(struct covey_clock *clock, bool (*keep)(void *user, struct covey_clock_event *event),
+                      void *user);
+/* An event of before, with the sequence that it had. */
+COVEY_MUST_CHECK enum covey_status covey_clock_restore(struct covey_clock *clock,
+                                                       const struct covey_clock_event *event);
 /* Forgets what is to come; the time stays. */
 void covey_clock_clear(struct covey_clock *clock);
 void covey_clock_deinit(struct covey_clock *clock);

@@ -16,6 +16,10 @@ static enum covey_status check_rules(const struct covey_round_rules *rules, uint
                                      struct covey_error *err)
 {
     const uint32_t chosen = cohort(rules, devices);
+    if (covey_round_rules_last(rules))
+        return covey_fail(err, COVEY_INVALID,
+                          "who is quickest would decide from which model an update starts: "
+                          "--set round.mode=synchronous --set round.late=refuse");
     if (rules->minimum_devices != devices)
         return covey_fail(err, COVEY_INVALID,
                           "a round may open before all devices are there, and then the draw is another: "

@@ -10,6 +10,7 @@
 #include "covey/model.h"
 #include "covey/strategy.h"
 #include "covey/trainer.h"
+#include "attack.h"
 #include "scenario_keys.h"
 #include "sim_data.h"
 #include "world.h"
@@ -217,13 +218,20 @@ static enum covey_status check_cohort(const struct checking *checking)
     } sizes[] = {{"selection.count", rules->count},
                  {"selection.minimum_devices", rules->minimum_devices},
                  {"round.goal", rules->goal},
+                 {"round.concurrency", rules->concurrency},
                  {"round.minimum_updates", rules->minimum_updates}};
     for (size_t i = 0; devices != 0 && i < sizeof sizes / sizeof sizes[0]; i++)
         if (sizes[i].value > devices)
             return wrong_at(checking, sizes[i].key,
                             covey_fail(err, COVEY_INVALID, "%s is %u, but there are only %u devices",
                                        sizes[i].key, sizes[i].value, devices));
-    const enum covey_status status = covey_round_rules_check(rules, err);
+    enum covey_status status = covey_round_rules_check(rules, err);
+    if (status == COVEY_OK && covey_round_rules_last(rules) &&
+        (covey_attack_spies(checking->scenario) ||
+         (checking->scenario->attack.share > 0 && checking->scenario->attack.kind == COVEY_ATTACK_SYBIL)))
+        status = covey_fail(err, COVEY_UNSUPPORTED,
+                            "this attack looks at all updates of a round, and where work outlives its round "
+                            "they are not made together: round.mode synchronous and round.late refuse");
     if (status != COVEY_OK)
         return wrong_at(checking, "selection", status);
     const double wanted = rules->count != 0 ? rules->count : rules->fraction * devices;

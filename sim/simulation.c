@@ -106,7 +106,8 @@ static enum covey_status make_crew(struct covey_simulation *sim, struct covey_er
                                              .recipe = &sim->server.recipe,
                                              .codec = &sim->server.codec,
                                              .threads = threads,
-                                             .held_bytes = sim->options.held_bytes};
+                                             .held_bytes = sim->options.held_bytes,
+                                             .lasts = covey_simulation_lasts(sim)};
     return covey_crew_create(&config, &sim->crew, err);
 }
 
@@ -114,7 +115,16 @@ static enum covey_status make_lists(struct covey_simulation *sim, struct covey_e
 {
     const uint32_t devices = sim->fleet.devices;
     sim->everybody = sim->scenario->availability.kind == COVEY_AVAILABLE_ALWAYS &&
-                     !(sim->scenario->churn.leave_per_day > 0);
+                     !(sim->scenario->churn.leave_per_day > 0) && !covey_simulation_lasts(sim);
+    if (covey_simulation_lasts(sim)) {
+        if (sim->options.ranks != NULL)
+            return covey_fail(err, COVEY_UNSUPPORTED,
+                              "work that outlives its round lies with one process: without mpirun, or with "
+                              "round.mode synchronous and round.late refuse");
+        sim->busy = calloc(devices, sizeof *sim->busy);
+        if (sim->busy == NULL)
+            return covey_fail(err, COVEY_NO_MEMORY, "no memory for %u devices", devices);
+    }
     sim->sequences = calloc(devices, sizeof *sim->sequences);
     if (!sim->everybody) {
         sim->available_ids = calloc(devices, sizeof *sim->available_ids);
@@ -198,6 +208,7 @@ void covey_simulation_destroy(struct covey_simulation *sim)
     if (sim == NULL)
         return;
     covey_crew_destroy(sim->crew);
+    covey_simulation_forget_carried(sim);
     covey_outcome_destroy(sim->outcome);
     covey_personal_store_destroy(sim->store);
     covey_training_replay_destroy(sim->replay);
@@ -213,6 +224,7 @@ void covey_simulation_destroy(struct covey_simulation *sim)
     free(sim->test_parts);
     free(sim->scores);
     free(sim->test_index);
+    free(sim->busy);
     free(sim->members);
     free(sim->jobs);
     free(sim->chosen);

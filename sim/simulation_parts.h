@@ -2,6 +2,7 @@
  *
  *   simulation.c         made, run, destroyed
  *   virtual_round.c      one round: who is there, opening, playing, closing
+ *   simulation_carry.c   work that outlives its round
  *   simulation_resume.c  what is kept from one process to the next
  *   simulation_ranks.c   what several processes tell each other
  *   simulation_end.c     judging, and the figures of the whole run */
@@ -40,6 +41,7 @@ struct covey_simulation {
     uint32_t *available;                 /* places of those */
     struct covey_device_record *records; /* (devices) for policies that ask; NULL: random */
     bool everybody;
+    bool *busy; /* (devices) of those that an earlier round left working; NULL: no work outlives its round */
 
     struct covey_dataset *test_parts;
     struct covey_score *scores;
@@ -52,6 +54,10 @@ struct covey_simulation {
     struct covey_crew_job *jobs;
     uint32_t *chosen;
     uint32_t member_count, member_capacity;
+    uint32_t fresh_count; /* of the members: chosen for this round; behind them those of earlier ones */
+    uint32_t busy_count;  /* between two rounds: members that last */
+    uint64_t deadline_ms; /* of the round */
+    struct covey_crew_base base, *bases; /* the one there is, or those in use: owned */
 
     bool ended;
     bool judged; /* the current model */
@@ -75,6 +81,24 @@ double covey_simulation_process_cpu_s(void); /* of all threads */
 /* Waits, in virtual time, until a round can open, and plays it. */
 COVEY_MUST_CHECK enum covey_status covey_simulation_round(struct covey_simulation *sim,
                                                           struct covey_error *err);
+
+/* ---- simulation_carry.c ---- */
+bool covey_simulation_lasts(const struct covey_simulation *sim);
+/* The round is over, its crew not yet: who is awaited in the next one. */
+void covey_simulation_keep(struct covey_simulation *sim);
+/* Those move behind `chosen` empty places; the others are forgotten. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_carry(struct covey_simulation *sim, uint32_t chosen,
+                                                          struct covey_error *err);
+/* The published model, as what the next members start from. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_base(struct covey_simulation *sim,
+                                                         struct covey_error *err);
+void covey_simulation_forget_carried(struct covey_simulation *sim);
+/* For a checkpoint, between two rounds. *out: malloc'ed; NULL and 0 where no work outlives its round. */
+COVEY_MUST_CHECK enum covey_status covey_simulation_save_carried(struct covey_simulation *sim, uint8_t **out,
+                                                                 size_t *bytes, struct covey_error *err);
+COVEY_MUST_CHECK enum covey_status covey_simulation_restore_carried(struct covey_simulation *sim,
+                                                                    const uint8_t *bytes, size_t size,
+                                                                    struct covey_error *err);
 
 /* ---- simulation_resume.c ---- */
 /* After a round: it is part of the past. */

@@ -9,7 +9,7 @@
 
 /* The parts of fixed length. */
 struct core {
-    uint64_t now_ms, next_ms, sequence, delta_bytes, state_bytes, steps_bytes;
+    uint64_t now_ms, next_ms, sequence, delta_bytes, state_bytes, steps_bytes, carried_bytes;
     uint32_t past_count, has_exponents, judged, reserved;
     double loss, metric, wall_s;
     int16_t exponents[COVEY_MODEL_TENSORS];
@@ -44,7 +44,8 @@ static size_t record_bytes(const struct covey_simulation *sim)
 }
 
 static enum covey_status save_pieces(struct covey_simulation *sim, struct core *core, uint8_t *records,
-                                     uint8_t *state, uint8_t *steps, struct covey_error *err)
+                                     uint8_t *state, uint8_t *steps, uint8_t *carried,
+                                     struct covey_error *err)
 {
     const uint32_t devices = sim->fleet.devices;
     const size_t shared_bytes = sim->fleet.layout.shared_count * sizeof(float);
@@ -58,7 +59,8 @@ static enum covey_status save_pieces(struct covey_simulation *sim, struct core *
         {records, sim->store == NULL ? 0 : covey_personal_store_save_bytes(sim->store)},
         {sim->records, record_bytes(sim)},
         {state, (size_t)core->state_bytes},
-        {steps, (size_t)core->steps_bytes}};
+        {steps, (size_t)core->steps_bytes},
+        {carried, (size_t)core->carried_bytes}};
     return covey_checkpoint_write(sim->options.folder, &sim->scenario->hash, pieces,
                                   sizeof pieces / sizeof pieces[0], err);
 }
@@ -81,7 +83,10 @@ enum covey_status covey_simulation_save(struct covey_simulation *sim, struct cov
         core == NULL ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint") : COVEY_OK;
     const size_t state_bytes = covey_round_state_encoded_bytes(&sim->server.state);
     const size_t steps_bytes = covey_virtual_server_steps_bytes(&sim->server);
-    uint8_t *state = malloc(state_bytes), *steps = malloc(steps_bytes + 1);
+    uint8_t *state = malloc(state_bytes), *steps = malloc(steps_bytes + 1), *carried = NULL;
+    size_t carried_bytes = 0;
+    if (status == COVEY_OK)
+        status = covey_simulation_save_carried(sim, &carried, &carried_bytes, err);
     if (status == COVEY_OK && (state == NULL || steps == NULL))
         status = covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint");
     if (status == COVEY_OK) {
@@ -89,6 +94,7 @@ enum covey_status covey_simulation_save(struct covey_simulation *sim, struct cov
         core->state_bytes = state_bytes;
         covey_virtual_server_steps_save(&sim->server, steps);
         core->steps_bytes = steps_bytes;
+        core->carried_bytes = carried_bytes;
         core->now_ms = sim->clock.now_ms;
         core->next_ms = next_opening(sim);
         core->sequence = sim->server.sequence;
@@ -101,13 +107,14 @@ enum covey_status covey_simulation_save(struct covey_simulation *sim, struct cov
         core->wall_s = covey_simulation_wall_s() - sim->started_s + sim->earlier_s;
         memcpy(core->exponents, sim->server.exponents, sizeof core->exponents);
         core->sums = sim->tally.sums;
-        status = save_pieces(sim, core, records, state, steps, err);
+        status = save_pieces(sim, core, records, state, steps, carried, err);
     }
     sim->checkpoint_s = covey_simulation_wall_s();
     free(core);
     free(records);
     free(state);
     free(steps);
+    free(carried);
     return status;
 }
 
@@ -172,6 +179,19 @@ static enum covey_status take_steps(struct covey_simulation *sim, struct covey_c
     return status;
 }
 
+static enum covey_status take_carried(struct covey_simulation *sim, struct covey_checkpoint *checkpoint,
+                                      uint64_t bytes, struct covey_error *err)
+{
+    uint8_t *carried = malloc(bytes > 0 ? (size_t)bytes : 1);
+    if (carried == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for a checkpoint");
+    enum covey_status status = covey_checkpoint_take(checkpoint, carried, (size_t)bytes, err);
+    if (status == COVEY_OK)
+        status = covey_simulation_restore_carried(sim, carried, (size_t)bytes, err);
+    free(carried);
+    return status;
+}
+
 static enum covey_status take_all(struct covey_simulation *sim, struct covey_checkpoint *checkpoint,
                                   struct core *core, struct covey_error *err)
 {
@@ -188,6 +208,7 @@ static enum covey_status take_all(struct covey_simulation *sim, struct covey_che
     COVEY_TRY(covey_checkpoint_take(checkpoint, sim->records, record_bytes(sim), err));
     COVEY_TRY(take_state(sim, checkpoint, core->state_bytes, err));
     COVEY_TRY(take_steps(sim, checkpoint, core->steps_bytes, err));
+    COVEY_TRY(take_carried(sim, checkpoint, core->carried_bytes, err));
     sim->clock.now_ms = core->now_ms;
     sim->resume_ms = core->next_ms;
     sim->judged = core->judged != 0;

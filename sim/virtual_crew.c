@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "covey/client_config.h"
+#include "covey/staleness.h"
 #include "crew_parts.h"
 #include "local_step.h"
 #include "upload.h"
@@ -165,8 +166,10 @@ void covey_crew_begin(struct covey_crew *crew, const struct covey_crew_round *ro
                       struct covey_crew_job *jobs, uint32_t count)
 {
     crew->round = *round;
-    atomic_store(&crew->held_bytes, 0);
-    atomic_store(&crew->spill_bytes, 0);
+    if (!crew->config.lasts) {
+        atomic_store(&crew->held_bytes, 0);
+        atomic_store(&crew->spill_bytes, 0);
+    }
     for (uint32_t i = 0; i < crew->config.threads; i++) {
         crew->workers[i].folded = crew->workers[i].kept_count = 0;
         crew->workers[i].status = COVEY_OK;
@@ -176,7 +179,7 @@ void covey_crew_begin(struct covey_crew *crew, const struct covey_crew_round *ro
     crew->count_all = count;
     crew->next = crew->awaited = 0;
     /* what may be in vain is not begun long before it is wanted */
-    crew->ahead = round->certain ? count : 4 * crew->config.threads + 12;
+    crew->ahead = round->certain || crew->config.lasts ? count : 4 * crew->config.threads + 12;
     crew->mode = MODE_JOBS;
     if (crew->config.threads > 1)
         (void)pthread_cond_broadcast(&crew->more);
@@ -185,8 +188,14 @@ void covey_crew_begin(struct covey_crew *crew, const struct covey_crew_round *ro
 
 void covey_crew_await(struct covey_crew *crew, struct covey_crew_job *job)
 {
-    const uint32_t place = (uint32_t)(job - crew->jobs);
     uint32_t index;
+    if (crew->jobs == NULL) { /* between two rounds: nobody else works */
+        if (job->state == COVEY_JOB_WAITING)
+            covey_worker_run(&crew->workers[0], job);
+        job->state = COVEY_JOB_DONE;
+        return;
+    }
+    const uint32_t place = (uint32_t)(job - crew->jobs);
     (void)pthread_mutex_lock(&crew->mutex);
     if (place >= crew->awaited) {
         crew->awaited = place + 1;
@@ -235,7 +244,7 @@ void covey_crew_note(struct covey_crew *crew, struct covey_crew_job *job)
 
 static enum covey_status bring_back(struct covey_crew *crew, struct covey_crew_job *job)
 {
-    if (job->spilled == 0)
+    if (job->spilled == 0 || job->message != NULL)
         return COVEY_OK;
     job->message = malloc(job->message_bytes);
     if (job->message == NULL)
@@ -256,6 +265,24 @@ static void let_go(struct covey_crew *crew, struct covey_crew_job *job)
     atomic_fetch_sub(&crew->held_bytes, job->message_bytes);
 }
 
+enum covey_status covey_crew_examine(struct covey_crew *crew, struct covey_crew_job *job,
+                                     struct covey_error *err)
+{
+    struct covey_update update;
+    struct covey_examine_round round = crew->round.examine;
+    covey_crew_await(crew, job);
+    enum covey_status status = job->status == COVEY_OK ? bring_back(crew, job) : job->status;
+    if (status != COVEY_OK)
+        return covey_fail(err, status, "the update of device %u is not there", job->device);
+    round.base_model = &job->base->model;
+    job->examined =
+        covey_examine_update(&round, &job->plan->assignment,
+                             (struct covey_bytes){job->message, job->message_bytes}, &update, NULL);
+    if (job->examined != COVEY_OK)
+        let_go(crew, job);
+    return COVEY_OK;
+}
+
 enum covey_status covey_crew_fold(struct covey_crew *crew, struct covey_crew_job *job,
                                   struct covey_error *err)
 {
@@ -267,7 +294,10 @@ enum covey_status covey_crew_fold(struct covey_crew *crew, struct covey_crew_job
     if (status == COVEY_OK)
         status = covey_update_decode((struct covey_bytes){job->message, job->message_bytes}, &update, err);
     if (status == COVEY_OK) {
-        const struct covey_contribution contribution = {update.stream, (double)update.examples,
+        const double examples =
+            covey_staleness_examples(update.examples, crew->round.examine.terms->weight_max);
+        const struct covey_contribution contribution = {update.stream,
+                                                        examples * covey_staleness_weight(job->staleness),
                                                         crew->config.fleet->ids[job->device]};
         status = covey_aggregation_add(crew->round.aggregation, &contribution, 1, &verdict, err);
     }
@@ -298,7 +328,8 @@ enum covey_status covey_crew_end(struct covey_crew *crew, uint32_t *folded, stru
             status = covey_fail(err, worker->status, "an update could not be added: %s", worker->err.text);
     }
     for (uint32_t i = 0; i < crew->count_all; i++)
-        let_go(crew, &crew->jobs[i]);
+        if (!crew->jobs[i].kept)
+            let_go(crew, &crew->jobs[i]);
     crew->jobs = NULL;
     crew->count_all = 0;
     return status;

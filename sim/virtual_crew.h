@@ -29,17 +29,30 @@
 
 enum covey_crew_state { COVEY_JOB_WAITING, COVEY_JOB_RUNNING, COVEY_JOB_DONE };
 
+/* The model that jobs start from, as it was published. Kept until they are over. */
+struct covey_crew_base {
+    struct covey_crew_base *next;
+    uint32_t users;
+    uint64_t sequence; /* for the age of residuals too */
+    struct covey_hash model;
+    const float *published; /* P: (layout.count), personal part initial */
+    uint64_t manifest_bytes;
+};
+
 struct covey_crew_job {
     /* given */
+    const struct covey_crew_base *base;
     uint32_t device, slot;
     const struct covey_plan *plan; /* as the device has it; kept until the round is over */
     uint64_t trained_ms;           /* virtual time at which its result is wanted */
     uint32_t training_ms;          /* virtual, for the update's head */
     uint64_t vanish_ms;            /* UINT64_MAX: it does not */
     bool hostile;
-    bool foreign;  /* another rank's: that one's sum takes it in */
-    bool queued;   /* may run before it is awaited: trained_ms is certain */
-    uint32_t seen; /* by spies: place + 1 of what it made then; 0: not trained yet */
+    bool foreign;       /* another rank's: that one's sum takes it in */
+    bool queued;        /* may run before it is awaited: trained_ms is certain */
+    uint32_t seen;      /* by spies: place + 1 of what it made then; 0: not trained yet */
+    bool kept;          /* it outlives the round: end leaves its message */
+    uint32_t staleness; /* models since its base, when it arrived */
 
     /* result, when DONE */
     enum covey_crew_state state;
@@ -58,13 +71,11 @@ struct covey_crew_job {
 /* What the jobs of one round share. Everything borrowed while the round is open. */
 struct covey_crew_round {
     uint32_t round;
-    const float *published; /* P: (layout.count), personal part initial */
-    const struct covey_hash *model;
+    const struct covey_crew_base *base; /* of those that it gave work to */
     struct covey_examine_round examine;
     struct covey_aggregation *aggregation;
     uint64_t deadline_ms;
-    bool certain;      /* only the deadline can close the round on a device that still works */
-    uint64_t sequence; /* of the model, for the age of residuals */
+    bool certain; /* only the deadline can close the round on a device that still works */
 };
 
 struct covey_crew_config {
@@ -75,6 +86,7 @@ struct covey_crew_config {
     const struct covey_codec *codec;
     uint32_t threads;    /* the loop's included */
     uint64_t held_bytes; /* 0: COVEY_CREW_HELD_BYTES */
+    bool lasts; /* jobs may outlive their round: they are examined when they arrive, by the terms of then */
 };
 
 struct covey_crew;
@@ -99,6 +111,9 @@ const char *covey_crew_trouble(const struct covey_crew *crew);
 void covey_crew_run_all(struct covey_crew *crew);
 /* A job that another rank ran, as its result was shared: it counts as DONE. */
 void covey_crew_note(struct covey_crew *crew, struct covey_crew_job *job);
+/* It arrived, in a round that lasts: job->examined says what the server says. Runs it, if need be. */
+COVEY_MUST_CHECK enum covey_status covey_crew_examine(struct covey_crew *crew, struct covey_crew_job *job,
+                                                      struct covey_error *err);
 /* Its message, decoded already, is added to the sum: it arrived in time. */
 COVEY_MUST_CHECK enum covey_status covey_crew_fold(struct covey_crew *crew, struct covey_crew_job *job,
                                                    struct covey_error *err);

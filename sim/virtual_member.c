@@ -14,7 +14,7 @@ static void transfer(const struct covey_member_context *context, const struct co
                      uint32_t purpose, uint32_t tries, bool up, uint64_t bytes, struct covey_transfer *sum)
 {
     struct covey_transfer one;
-    covey_world_transfer(context->world, member->device, context->server->round,
+    covey_world_transfer(context->world, member->device, member->plan.round,
                          purpose + tries * COVEY_TRANSFERS, up, bytes, &one);
     sum->ms += one.ms;
     sum->bytes_up += one.bytes_up;
@@ -27,19 +27,18 @@ static void measure_fetch(const struct covey_member_context *context,
                           const struct covey_virtual_member *member, struct covey_transfer *out)
 {
     const struct covey_virtual_server *server = context->server;
+    const struct covey_crew_base *base = member->base;
     const uint32_t tries = member->fetch_tries;
     const uint64_t have = context->sequences[member->device];
     *out = (struct covey_transfer){0};
-    if (have == server->sequence)
+    if (have == base->sequence)
         return;
-    transfer(context, member, COVEY_TRANSFER_MANIFEST, tries, false, server->manifest_bytes, out);
+    transfer(context, member, COVEY_TRANSFER_MANIFEST, tries, false, base->manifest_bytes, out);
     if (have == 0)
         transfer(context, member, COVEY_TRANSFER_DESCRIPTION, tries, false, server->fleet->description_bytes,
                  out);
-    struct covey_virtual_fetch fetch;
-    covey_virtual_server_fetch(server, have, &fetch);
-    for (uint32_t i = 0; i < fetch.count; i++)
-        transfer(context, member, COVEY_TRANSFER_MODEL, tries, false, fetch.bytes[i], out);
+    for (uint32_t i = 0; i < member->ways.count; i++)
+        transfer(context, member, COVEY_TRANSFER_MODEL, tries, false, member->ways.bytes[i], out);
 }
 
 static uint64_t end_of(const struct covey_member_context *context, const struct covey_virtual_member *member,
@@ -112,7 +111,11 @@ enum covey_status covey_virtual_member_seat(const struct covey_member_context *c
 {
     struct covey_transfer fetch;
     size_t bytes = 0;
-    *member = (struct covey_virtual_member){.device = device, .slot = slot};
+    *member = (struct covey_virtual_member){.device = device,
+                                            .slot = slot,
+                                            .base = context->base,
+                                            .seated_ms = context->clock->now_ms,
+                                            .deadline_ms = context->deadline_ms};
     const struct covey_client_rules rules = {.mode = COVEY_MODE_LISTEN,
                                              .seed = context->server->recipe.seed,
                                              .device = context->fleet->ids[device],
@@ -128,11 +131,13 @@ enum covey_status covey_virtual_member_seat(const struct covey_member_context *c
                                                          examples_met(&member->plan.recipe, member->share)));
     member->training_ms = training_ms < UINT32_MAX ? (uint32_t)training_ms : UINT32_MAX;
     member->plan_ms = push_plan(context, member, bytes);
+    covey_virtual_server_fetch(context->server, context->sequences[device], &member->ways);
     measure_fetch(context, member, &fetch);
     const uint64_t fetched_ms = end_of(context, member, member->plan_ms, fetch.ms);
     const uint64_t trained_ms = fetched_ms == UINT64_MAX ? UINT64_MAX : fetched_ms + member->training_ms;
     member->vanish_ms = moment_of_vanishing(context, member, trained_ms);
-    *job = (struct covey_crew_job){.device = device,
+    *job = (struct covey_crew_job){.base = context->base,
+                                   .device = device,
                                    .slot = slot,
                                    .plan = &member->plan,
                                    .trained_ms = trained_ms,
@@ -280,7 +285,7 @@ enum covey_status covey_virtual_member_step(const struct covey_member_context *c
         return COVEY_OK;
     case COVEY_MEMBER_FETCHED:
         end_transfer(member);
-        context->sequences[member->device] = (uint32_t)context->server->sequence;
+        context->sequences[member->device] = (uint32_t)member->base->sequence;
         out.kind = COVEY_CLIENT_FETCHED;
         break;
     case COVEY_MEMBER_FETCH_FAILED:

@@ -34,13 +34,17 @@ struct covey_virtual_member {
     struct covey_virtual_device kind;
     struct covey_plan plan; /* as it was decoded */
     struct covey_crew_job *job;
-    uint64_t plan_ms, vanish_ms; /* UINT64_MAX: never */
-    uint32_t training_ms, share; /* share: examples that it holds */
+    const struct covey_crew_base *base; /* that its work starts from */
+    struct covey_virtual_fetch ways;    /* how it gets there from the model that it has */
+    uint64_t seated_ms, deadline_ms;    /* its own: of the work */
+    uint64_t plan_ms, vanish_ms;        /* UINT64_MAX: never */
+    uint32_t training_ms, share;        /* share: examples that it holds */
     uint32_t fetch_tries, send_tries;
     struct covey_transfer transfer; /* under way; both parts of a fetch in one */
     uint64_t bytes_up, bytes_down;  /* of transfers that ended */
     uint64_t fetch_ms, send_ms;     /* in transfers that ended: for the model, of the update */
     bool training, gone, recorded, refused, failed;
+    bool lasts; /* between two rounds: it is awaited in the next one */
 };
 
 /* What members share. Everything borrowed. */
@@ -51,8 +55,9 @@ struct covey_member_context {
     const struct covey_training_replay *replay;
     struct covey_crew *crew;
     struct covey_clock *clock;
-    uint32_t *sequences; /* (devices) of the model that each has; 0: none yet */
-    uint64_t deadline_ms;
+    uint32_t *sequences;                /* (devices) of the model that each has; 0: none yet */
+    uint64_t deadline_ms;               /* of the devices that are seated now, */
+    const struct covey_crew_base *base; /* and what they start from */
 };
 
 /* A cohort is seated at clock->now_ms: the plan is encoded, goes out, and what lies ahead is worked out: job

@@ -23,6 +23,8 @@ static uint32_t count_available(struct covey_simulation *sim, uint64_t *change_m
         return sim->fleet.devices;
     for (uint32_t device = 0; device < sim->fleet.devices; device++) {
         uint64_t until_ms = UINT64_MAX;
+        if (sim->busy != NULL && sim->busy[device])
+            continue;
         if (covey_world_available(sim->world, device, sim->clock.now_ms, &until_ms)) {
             sim->available_ids[count] = sim->fleet.ids[device];
             sim->available[count++] = device;
@@ -78,7 +80,7 @@ static void seat_some(void *user, uint32_t worker, uint32_t index)
 {
     struct seating *seating = user;
     struct covey_simulation *sim = seating->sim;
-    const uint32_t first = index * SEATS, left = sim->member_count - first;
+    const uint32_t first = index * SEATS, left = sim->fresh_count - first;
     (void)worker;
     for (uint32_t slot = first; slot < first + (left < SEATS ? left : SEATS); slot++)
         if (covey_virtual_member_seat(&sim->context, chosen_device(sim, slot), slot, &sim->members[slot],
@@ -88,7 +90,7 @@ static void seat_some(void *user, uint32_t worker, uint32_t index)
 
 static enum covey_status seat(struct covey_simulation *sim, struct covey_error *err)
 {
-    const uint32_t count = sim->member_count;
+    const uint32_t count = sim->fresh_count;
     struct seating seating = {.sim = sim};
     for (uint32_t slot = 0; slot < count && sim->store != NULL; slot++)
         COVEY_TRY(covey_personal_store_seat(sim->store, chosen_device(sim, slot), err));
@@ -98,11 +100,13 @@ static enum covey_status seat(struct covey_simulation *sim, struct covey_error *
                                          &sim->jobs[0], err) == COVEY_OK
                    ? covey_fail(err, COVEY_NO_MEMORY, "no memory for a cohort of %u", count)
                    : COVEY_STATE;
-    qsort(sim->jobs, count, sizeof *sim->jobs, by_need);
+    qsort(sim->jobs, sim->member_count, sizeof *sim->jobs, by_need);
     covey_simulation_deal(sim);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < sim->member_count; i++) {
         struct covey_virtual_member *member = &sim->members[sim->jobs[i].slot];
         member->job = &sim->jobs[i];
+        if (member->slot >= count)
+            continue; /* its events are on the clock */
         struct covey_clock_event event = {.at_ms = member->plan_ms,
                                           .device = member->device,
                                           .kind = COVEY_MEMBER_PLAN,
@@ -132,27 +136,33 @@ static enum covey_status open_round(struct covey_simulation *sim, const struct c
     sim->opened_ms = sim->clock.now_ms;
     if (sim->first_opened_s == 0)
         sim->first_opened_s = covey_simulation_wall_s();
-    COVEY_TRY(make_room(sim, choose, err));
+    if (covey_simulation_lasts(sim))
+        COVEY_TRY(covey_simulation_carry(sim, choose, err));
+    else
+        COVEY_TRY(make_room(sim, choose, err));
     COVEY_TRY(covey_virtual_cohort_select(sim->crew, &action->selection, sim->server.recipe.seed,
                                           action->round, &candidates, choose, sim->chosen));
-    sim->member_count = choose;
-    sim->context.deadline_ms = sim->clock.now_ms + action->deadline_ms;
-    COVEY_TRY(covey_virtual_server_open(&sim->server, action->round, choose, err));
-    covey_clock_clear(&sim->clock);
+    sim->fresh_count = choose;
+    if (!covey_simulation_lasts(sim)) {
+        sim->member_count = choose;
+        covey_clock_clear(&sim->clock);
+    }
+    sim->deadline_ms = sim->clock.now_ms + action->deadline_ms;
+    sim->context.deadline_ms = sim->clock.now_ms + covey_round_rules_device_ms(&sim->server.rules);
+    COVEY_TRY(covey_virtual_server_open(&sim->server, action->round, sim->member_count, err));
+    COVEY_TRY(covey_simulation_base(sim, err));
     for (uint32_t slot = 0; slot < choose && sim->records != NULL; slot++)
         sim->records[chosen_device(sim, slot)].chosen++;
     COVEY_TRY(seat(sim, err));
     const struct covey_crew_round round = {
         .round = action->round,
-        .published = sim->server.published,
-        .model = &sim->server.model,
+        .base = sim->context.base,
         .examine = {&sim->server.terms, &sim->server.model, sim->server.ends, sim->fleet.layout.update_count},
         .aggregation = sim->server.aggregation,
-        .deadline_ms = sim->context.deadline_ms,
-        .certain = action->goal >= choose,
-        .sequence = sim->server.sequence};
-    COVEY_TRY(covey_crew_spy(sim->crew, &round, sim->jobs, choose, err));
-    covey_crew_begin(sim->crew, &round, sim->jobs, choose);
+        .deadline_ms = sim->deadline_ms,
+        .certain = action->goal >= choose && !covey_simulation_lasts(sim)};
+    COVEY_TRY(covey_crew_spy(sim->crew, &round, sim->jobs, sim->member_count, err));
+    covey_crew_begin(sim->crew, &round, sim->jobs, sim->member_count);
     return covey_simulation_share_jobs(sim, err);
 }
 
@@ -175,22 +185,28 @@ static enum covey_status take_in(struct covey_simulation *sim, struct covey_virt
     struct covey_crew_job *job = member->job;
     *event = (struct covey_round_event){
         .kind = COVEY_EVENT_RECORDED, .round = sim->opening.round, .slot = member->slot};
+    if (covey_simulation_lasts(sim))
+        COVEY_TRY(covey_crew_examine(sim->crew, job, err));
     if (job->examined != COVEY_OK) {
         member->refused = true;
         event->kind = COVEY_EVENT_LOST;
         return COVEY_OK;
     }
+    job->staleness = (uint32_t)(sim->server.sequence - job->base->sequence);
     COVEY_TRY(covey_crew_fold(sim->crew, job, err));
+    covey_staleness_add(&sim->server.staleness,
+                        covey_staleness_examples(job->examples, sim->server.terms.weight_max),
+                        job->staleness);
     member->recorded = true;
     if (sim->records != NULL) {
         struct covey_device_record *known = &sim->records[member->device];
         known->last_round = sim->opening.round;
         known->examples = job->examples;
-        known->taken_ms = (uint32_t)(sim->clock.now_ms - sim->opened_ms);
+        known->taken_ms = (uint32_t)(sim->clock.now_ms - member->seated_ms);
         known->loss = (float)job->loss_before;
     }
     if (sim->store != NULL)
-        covey_personal_store_keep(sim->store, member->device, sim->server.sequence);
+        covey_personal_store_keep(sim->store, member->device, job->base->sequence);
     return COVEY_OK;
 }
 
@@ -201,6 +217,12 @@ static void step_server(struct covey_simulation *sim, const struct covey_round_e
     covey_server_round_step(sim->server.machine, event, sim->clock.now_ms, actions);
 }
 
+/* Members that the server's machine knows of. */
+static uint32_t told_count(const struct covey_simulation *sim)
+{
+    return sim->server.rules.mode == COVEY_ROUND_ASYNCHRONOUS ? sim->member_count : sim->fresh_count;
+}
+
 static enum covey_status handle(struct covey_simulation *sim, const struct covey_clock_event *event,
                                 struct covey_round_actions *actions, struct covey_error *err)
 {
@@ -208,9 +230,11 @@ static enum covey_status handle(struct covey_simulation *sim, const struct covey
     struct covey_virtual_member *member = &sim->members[event->place];
     bool tell = event->kind == COVEY_MEMBER_SERVER;
     actions->count = 0;
-    if (event->kind == COVEY_MEMBER_SENT && !member->gone && sim->clock.now_ms < sim->context.deadline_ms) {
+    const uint64_t deadline_ms = covey_simulation_lasts(sim) ? member->deadline_ms : sim->deadline_ms;
+    if (event->kind == COVEY_MEMBER_SENT && !member->gone && sim->clock.now_ms < deadline_ms) {
         COVEY_TRY(take_in(sim, member, &told, err));
-        tell = true;
+        /* what is late in synchronous rounds is of none of the machine's places */
+        tell = member->slot < told_count(sim);
     }
     if (event->kind != COVEY_MEMBER_SERVER)
         COVEY_TRY(covey_virtual_member_step(&sim->context, member, event, member->recorded, err));
@@ -224,7 +248,7 @@ static enum covey_status play(struct covey_simulation *sim, struct covey_round_a
                               struct covey_error *err)
 {
     struct covey_clock_event event = {
-        .at_ms = sim->context.deadline_ms, .device = COVEY_CLOCK_SERVER, .kind = COVEY_MEMBER_SERVER};
+        .at_ms = sim->deadline_ms, .device = COVEY_CLOCK_SERVER, .kind = COVEY_MEMBER_SERVER};
     uint32_t done = 0;
     if (covey_clock_post(&sim->clock, &event) != COVEY_OK)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for an event");
@@ -256,6 +280,7 @@ static enum covey_status close_round(struct covey_simulation *sim, const struct 
                                      struct covey_sim_round *row, struct covey_error *err)
 {
     uint32_t folded = 0;
+    covey_simulation_keep(sim);
     COVEY_TRY(covey_crew_end(sim->crew, &folded, err));
     *row = (struct covey_sim_round){.round = action->round,
                                     .abandoned = action->kind == COVEY_ACTION_ABANDON,
@@ -355,14 +380,15 @@ static enum covey_status run_round(struct covey_simulation *sim, const struct co
     COVEY_TRY(open_round(sim, open, available, err));
     step_server(sim,
                 &(struct covey_round_event){
-                    .kind = COVEY_EVENT_OPENED, .round = open->round, .slots = sim->member_count},
+                    .kind = COVEY_EVENT_OPENED, .round = open->round, .slots = told_count(sim)},
                 &actions);
     if (actions.count == 0)
         COVEY_TRY(play(sim, &actions, err));
     if (actions.count == 0)
         return covey_fail(err, COVEY_STATE, "round %u came to no end", open->round);
     COVEY_TRY(close_round(sim, &actions.items[0], &row, err));
-    covey_clock_clear(&sim->clock);
+    if (!covey_simulation_lasts(sim))
+        covey_clock_clear(&sim->clock);
     if (!row.abandoned)
         COVEY_TRY(settle_round(sim, &row, err));
     COVEY_TRY(covey_simulation_note_past(sim, row.round, row.abandoned,
@@ -371,16 +397,40 @@ static enum covey_status run_round(struct covey_simulation *sim, const struct co
     return check_progress(sim, &row, err);
 }
 
+/* Time passes between two rounds: who still works goes on; what arrives waits for the next round. */
+static enum covey_status pass_time(struct covey_simulation *sim, uint64_t until_ms, struct covey_error *err)
+{
+    const struct covey_clock_event *first;
+    struct covey_clock_event event;
+    while ((first = covey_clock_first(&sim->clock)) != NULL && first->at_ms < until_ms) {
+        (void)covey_clock_next(&sim->clock, &event);
+        if (event.kind == COVEY_MEMBER_SERVER || !sim->members[event.place].lasts)
+            continue;
+        if (event.kind == COVEY_MEMBER_SENT) {
+            event.at_ms = until_ms;
+            if (covey_clock_post(&sim->clock, &event) != COVEY_OK)
+                return covey_fail(err, COVEY_NO_MEMORY, "no memory for an event");
+        } else {
+            COVEY_TRY(
+                covey_virtual_member_step(&sim->context, &sim->members[event.place], &event, false, err));
+        }
+    }
+    sim->clock.now_ms = until_ms;
+    return COVEY_OK;
+}
+
 enum covey_status covey_simulation_round(struct covey_simulation *sim, struct covey_error *err)
 {
     if (sim->clock.now_ms < sim->resume_ms)
-        sim->clock.now_ms = sim->resume_ms;
+        COVEY_TRY(pass_time(sim, sim->resume_ms, err));
     const uint64_t from_ms = sim->clock.now_ms;
     while (!sim->ended && !sim->stop && (sim->stop_wish == 0 || sim->options.ranks != NULL)) {
         struct covey_round_actions actions;
         uint64_t change_ms;
         const uint32_t available = count_available(sim, &change_ms);
-        step_server(sim, &(struct covey_round_event){.kind = COVEY_EVENT_TICK, .available = available},
+        step_server(sim,
+                    &(struct covey_round_event){
+                        .kind = COVEY_EVENT_TICK, .available = available, .busy = sim->busy_count},
                     &actions);
         if (actions.count > 0 && actions.items[0].kind == COVEY_ACTION_OPEN)
             return run_round(sim, &actions.items[0], available, err);
@@ -393,7 +443,7 @@ enum covey_status covey_simulation_round(struct covey_simulation *sim, struct co
             next_ms = change_ms > sim->clock.now_ms + GATHER_MS && change_ms != UINT64_MAX
                           ? change_ms
                           : sim->clock.now_ms + GATHER_MS;
-        sim->clock.now_ms = next_ms;
+        COVEY_TRY(pass_time(sim, next_ms, err));
         if (sim->clock.now_ms - from_ms > GATHER_LIMIT_MS)
             return covey_fail(
                 err, COVEY_STATE,

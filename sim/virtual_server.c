@@ -27,7 +27,8 @@ static enum covey_status set_rules(struct covey_virtual_server *server, struct c
     server->rules.lower_is_better = scenario->watch_loss || server->fleet->metric_is_error;
     const uint32_t cohort = covey_round_rules_cohort(&server->rules);
     const struct covey_chain_demands demands = {.cohort = cohort,
-                                                .has_reference = server->fleet->data.root.count > 0};
+                                                .has_reference = server->fleet->data.root.count > 0,
+                                                .stale = covey_round_rules_last(&server->rules)};
     return covey_chain_check(&chain, &demands, err);
 }
 
@@ -165,6 +166,7 @@ enum covey_status covey_virtual_server_open(struct covey_virtual_server *server,
     memcpy(terms->codec, server->codec.name, sizeof terms->codec);
     memcpy(terms->exponents, server->exponents, sizeof terms->exponents);
     server->round = round;
+    server->staleness = (struct covey_staleness_tally){0};
     covey_virtual_server_abandon(server);
     return covey_virtual_server_begin(server, &server->aggregation, err);
 }
@@ -210,9 +212,11 @@ enum covey_status covey_virtual_server_close(struct covey_virtual_server *server
     COVEY_TRY(status);
     server->has_exponents = true;
     status = covey_aggregation_keep(server->aggregation, &next, err);
+    const double scale =
+        status == COVEY_OK ? covey_staleness_scale(&server->staleness, report.weight_sum) : 1;
     if (status == COVEY_OK)
         status = covey_server_optimiser_advance(
-            &server->server_rule, &server->state, &(struct covey_server_mean){mean, 1, 1},
+            &server->server_rule, &server->state, &(struct covey_server_mean){mean, scale, 1},
             server->fleet->layout.update_count, server->weights, &next, err);
     covey_virtual_server_abandon(server);
     if (status == COVEY_OK)

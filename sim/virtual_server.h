@@ -13,6 +13,7 @@
 #include "covey/root_update.h"
 #include "covey/server_optimiser.h"
 #include "covey/server_round.h"
+#include "covey/staleness.h"
 #include "covey/strategy.h"
 #include "published_line.h"
 #include "round_terms.h"
@@ -60,6 +61,7 @@ struct covey_virtual_server {
     uint32_t round;
     struct covey_round_terms terms;
     struct covey_aggregation *aggregation;
+    struct covey_staleness_tally staleness; /* of what is in it */
 };
 
 COVEY_MUST_CHECK enum covey_status covey_virtual_server_init(struct covey_virtual_server *server,

@@ -72,7 +72,8 @@ static enum covey_status craft(struct covey_crew *crew, struct covey_error *err)
             if (crew->seen[i].status != COVEY_OK)
                 continue;
             for (size_t j = 0; j < tile; j++)
-                deltas[rows * tile + j] = crew->seen[i].local[from + j] - crew->round.published[from + j];
+                deltas[rows * tile + j] =
+                    crew->seen[i].local[from + j] - crew->round.base->published[from + j];
             rows++;
         }
         crew->has_spied = rows > 0;

@@ -74,7 +74,8 @@ void covey_virtual_tally_round(struct covey_virtual_tally *tally, const struct c
 {
     double loss_sum = 0;
     for (uint32_t slot = 0; slot < count; slot++) /* in order of slots: one order of the sums */
-        add_member(tally, world, context, &members[slot], &loss_sum, row);
+        if (!members[slot].lasts)                 /* it counts when it is over */
+            add_member(tally, world, context, &members[slot], &loss_sum, row);
     row->train_loss = row->examples > 0 ? loss_sum / (double)row->examples : (double)NAN;
 }
 

@@ -87,7 +87,7 @@ static enum covey_status begin_personal(struct covey_worker *worker, const struc
         return COVEY_OK;
     COVEY_TRY(
         covey_model_initialise(fleet->model, &fleet->layout, fleet->ids[job->device], worker->local, err));
-    memcpy(worker->local, crew->round.published, fleet->layout.shared_count * sizeof *worker->local);
+    memcpy(worker->local, job->base->published, fleet->layout.shared_count * sizeof *worker->local);
     return COVEY_OK;
 }
 
@@ -108,7 +108,7 @@ static bool recall(struct covey_worker *worker, const struct covey_crew_job *job
     if (kept != NULL && crew->memory_count > 0)
         memcpy(worker->memory, kept + residuals + crew->personal_count, crew->memory_count * sizeof *kept);
     const bool fresh = kept != NULL && crew->feedback &&
-                       crew->round.sequence - sequence <= (uint64_t)scenario->feedback_rounds;
+                       job->base->sequence - sequence <= (uint64_t)scenario->feedback_rounds;
     worker->kept_back = fresh ? kept : NULL;
     return kept != NULL;
 }
@@ -149,7 +149,7 @@ enum covey_status covey_worker_train(struct covey_worker *worker, const struct c
     const struct covey_virtual_fleet *fleet = crew->config.fleet;
     const bool stale = job->hostile && fleet->scenario->attack.kind == COVEY_ATTACK_STALE;
     const uint32_t actor = actor_of(worker, job);
-    const float *start = stale ? fleet->initial : crew->round.published;
+    const float *start = stale ? fleet->initial : job->base->published;
     const struct covey_training_run run = {
         .device = fleet->ids[actor], .round = stale ? 1 : job->plan->round, .seed = job->plan->recipe.seed};
     struct covey_dataset dataset;
@@ -171,7 +171,7 @@ enum covey_status covey_worker_train(struct covey_worker *worker, const struct c
     const enum covey_status status = covey_local_step_run(&step, &run, result, err);
     worker->training_s += covey_worker_cpu_s() - from_s;
     for (size_t i = 0; stale && i < crew->update_count; i++)
-        worker->local[i] = crew->round.published[i] + (worker->local[i] - start[i]);
+        worker->local[i] = job->base->published[i] + (worker->local[i] - start[i]);
     return status;
 }
 
@@ -200,10 +200,10 @@ static enum covey_status train(struct covey_worker *worker, struct covey_crew_jo
     result->ms = job->training_ms;
     if (status != COVEY_OK || !job->hostile)
         return status;
-    covey_attack_model(crew->config.fleet->scenario, job->device, job->plan->round, crew->round.published,
+    covey_attack_model(crew->config.fleet->scenario, job->device, job->plan->round, job->base->published,
                        worker->local, crew->update_count);
     for (size_t i = 0; crew->has_spied && i < crew->update_count; i++)
-        worker->local[i] = crew->round.published[i] + crew->spied[i];
+        worker->local[i] = job->base->published[i] + crew->spied[i];
     return status;
 }
 
@@ -215,8 +215,8 @@ static enum covey_status encode(struct covey_worker *worker, const struct covey_
     const struct covey_upload_job upload = {.plan = job->plan,
                                             .codec = crew->config.codec,
                                             .layout = &crew->config.fleet->layout,
-                                            .model = crew->round.model,
-                                            .base = crew->round.published,
+                                            .model = &job->base->model,
+                                            .base = job->base->published,
                                             .local = worker->local,
                                             .kept = worker->kept_back,
                                             .residual = residual_of(worker, job),
@@ -233,7 +233,8 @@ static enum covey_status encode(struct covey_worker *worker, const struct covey_
 /* Over the limit, messages wait on the disk. */
 static enum covey_status hold(struct covey_crew *crew, struct covey_crew_job *job, struct covey_bytes message)
 {
-    if (atomic_fetch_add(&crew->held_bytes, message.size) + message.size <= crew->config.held_bytes) {
+    if (atomic_fetch_add(&crew->held_bytes, message.size) + message.size <= crew->config.held_bytes ||
+        crew->config.lasts) { /* then as many as have work at once, at the most */
         job->message = malloc(message.size);
         if (job->message == NULL)
             return COVEY_NO_MEMORY;
@@ -255,9 +256,13 @@ static void deliver(struct covey_worker *worker, struct covey_crew_job *job, str
     struct covey_crew *crew = worker->crew;
     const struct covey_crew_round *round = &crew->round;
     struct covey_update update;
-    covey_world_transfer(crew->config.world, job->device, round->round, COVEY_TRANSFER_UPDATE, true,
+    covey_world_transfer(crew->config.world, job->device, job->plan->round, COVEY_TRANSFER_UPDATE, true,
                          message.size, &job->upload);
     job->sent_ms = covey_virtual_link_until(crew->config.world, job->device, job->trained_ms, job->upload.ms);
+    if (crew->config.lasts) {
+        job->status = hold(crew, job, message);
+        return;
+    }
     job->examined = covey_examine_update(&round->examine, &job->plan->assignment, message, &update, NULL);
     if (job->examined != COVEY_OK)
         return;

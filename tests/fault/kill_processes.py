@@ -2,7 +2,7 @@
 """Kills devices and the server of a running federation, at any moment, and looks whether everything goes on.
 
     kill_processes.py BIN_DIR WORK_DIR [--kills N] [--seed S] [--who device|server|both] [--strategy LINE]
-                      [--optimiser KIND]
+                      [--optimiser KIND] [--asynchronous]
 
 Separate processes over CoAP/DTLS on this host, a tiny model and data made here. What must hold:
   device  a device that is killed leaves the round to end by its deadline; started again it joins a later round
@@ -57,11 +57,13 @@ def free_port():
 class Federation:
     """One server and its devices; every process is in self.running, and is ended by close()."""
 
-    def __init__(self, bin_dir, work, seed, rounds, everybody=False, strategy="fedavg", optimiser=None):
+    def __init__(self, bin_dir, work, seed, rounds, everybody=False, strategy="fedavg", optimiser=None,
+                 asynchronous=False):
         """everybody: no round goes on without all devices, however long that takes."""
         self.bin, self.work, self.running = bin_dir, work, {}
         rng = random.Random(seed)
         least, deadline_s, pause_s = (DEVICES, 600, 0) if everybody else (2, DEADLINE_S, 0.1)
+        mode = "mode: asynchronous, buffer: 2, concurrency: 3" if asynchronous else "minimum_updates: 1"
         shutil.rmtree(work, ignore_errors=True)
         os.makedirs(os.path.join(work, "devices"))
         self.tool("covey-server", "init", self.path("server"), "--name", "localhost")
@@ -85,7 +87,7 @@ federations:
     strategy: {strategy}
 {more}    train: {{epochs: 2, batch: 10, learning_rate: 0.05}}
     selection: {{fraction: 1, minimum_devices: {least}}}
-    round: {{deadline_s: {deadline_s}, minimum_updates: 1, pause_s: {pause_s}, heartbeat_s: 2, retry_s: 1}}
+    round: {{deadline_s: {deadline_s}, {mode}, pause_s: {pause_s}, heartbeat_s: 2, retry_s: 1}}
     stop: {{rounds: {rounds}}}
 """)
         for name in self.names():
@@ -288,12 +290,15 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--optimiser", help="the server's: momentum, adagrad, adam or yogi")
     parser.add_argument("--strategy", default="fedavg", help="a line of words: docs/strategies.md")
+    parser.add_argument("--asynchronous", action="store_true", help="buffers of two of the three devices")
     parser.add_argument("--who", choices=["device", "server", "both"], required=True)
     options = parser.parse_args()
+    if options.asynchronous and options.who == "both":
+        parser.error("who comes when decides what a buffer holds: two runs of it have different models")
     rng = random.Random(options.seed)
     everybody = options.who == "both"
     federation = Federation(os.path.abspath(options.bin_dir), os.path.abspath(options.work_dir), options.seed, 1000000,
-                            everybody, options.strategy, options.optimiser)
+                            everybody, options.strategy, options.optimiser, options.asynchronous)
     try:
         {"device": kill_devices, "server": kill_server, "both": kill_both}[options.who](federation, rng, options.kills)
         rounds = federation.rounds()

@@ -8,7 +8,7 @@ endforeach()
 target_include_directories(test_fold PRIVATE ${PROJECT_SOURCE_DIR}/aggregation)
 covey_add_test(test_span SOURCES unit/aggregation/test_span.c LINKS covey_aggregation)
 target_include_directories(test_span PRIVATE ${PROJECT_SOURCE_DIR}/aggregation)
-set(plain admit server_optimiser)
+set(plain admit server_optimiser staleness)
 if(NOT CMAKE_SIZEOF_VOID_P EQUAL 4) # they reckon with 128 bits
     list(APPEND plain grid weighting)
 endif()

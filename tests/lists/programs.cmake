@@ -37,6 +37,10 @@ if(NOT COVEY_SANITIZE STREQUAL "thread" AND NOT CMAKE_CROSSCOMPILING)
             ${PROJECT_BINARY_DIR}/kill_optimiser_${kind}_long --who both --kills 20 --optimiser ${kind})
         set_tests_properties(kill_optimiser_${kind}_long PROPERTIES LABELS "fault;long" TIMEOUT 7200)
     endforeach()
+    # Buffers: what was acknowledged before the kill is in the model that comes after it.
+    add_test(NAME kill_server_async COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_processes.py
+        ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/kill_server_async --who server --kills 2 --asynchronous)
+    set_tests_properties(kill_server_async PROPERTIES LABELS fault TIMEOUT 3600)
     foreach(who IN ITEMS device server both)
         foreach(tier IN ITEMS short long)
             set(kills 2)

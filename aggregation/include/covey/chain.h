@@ -83,6 +83,7 @@ struct covey_chain_demands {
     bool sums_only;       /* single updates are not shown: a secure sum */
     bool partial_sums;    /* gateways add up their devices' updates, and show the sum */
     bool has_reference;   /* the server can make an update of its own: there is root data */
+    bool stale;           /* updates of one round may have started from different models */
 };
 /* INVALID or UNSUPPORTED with the reason. */
 COVEY_MUST_CHECK enum covey_status covey_chain_check(const struct covey_chain *chain,

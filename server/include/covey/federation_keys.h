@@ -33,6 +33,7 @@ struct covey_selection_keys {
 };
 
 struct covey_round_keys {
+    int64_t mode, buffer, concurrency, staleness_max, late;
     int64_t goal, minimum_updates;
     double deadline_s, pause_s, heartbeat_s, retry_s;
     int64_t window_blocks;

@@ -155,7 +155,8 @@ struct covey_round_report {
     bool abandoned;          /* missed its minimum: the model stays as it was */
     uint64_t sequence;       /* of the model after it */
     struct covey_hash model; /* of that model's values */
-    uint32_t chosen, goal, updates, dropped;
+    uint32_t chosen; /* devices that had work in it: of earlier rounds too, where that outlives them */
+    uint32_t goal, updates, dropped;
     uint64_t examples;
     double train_loss;   /* NaN: not known; so below */
     double loss, metric; /* on the validation part */

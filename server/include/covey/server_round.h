@@ -30,9 +30,26 @@
 #define COVEY_ROUND_BACKOFF_MS 300000 /* between two tries of anything, at the most */
 #define COVEY_ROUND_NO_TIMER UINT64_MAX
 
+/* How rounds follow each other.
+ *
+ *   synchronous   a round chooses its cohort, waits for it, and aggregates (FedAvg)
+ *   asynchronous  a round is a buffer: `concurrency` devices have work at once, and whenever `buffer` of them
+ *                 have delivered, their updates make the next model, whatever model each started from
+ *                 (FedBuff: Nguyen et al. 2022; FedAsync, Xie et al. 2019, is a buffer of one). Free places
+ *                 are given away when a buffer opens, so that who begins has the newest model there is. */
+enum covey_round_mode { COVEY_ROUND_SYNCHRONOUS, COVEY_ROUND_ASYNCHRONOUS };
+
+#define COVEY_STALENESS_MAX 255 /* rounds that an assignment may outlive its own */
+
 /* What the configuration says. Plain data; may be replaced between steps (SIGHUP): an open round keeps its
  * goal and deadline. */
 struct covey_round_rules {
+    enum covey_round_mode mode;
+    uint32_t buffer;        /* asynchronous: updates that make a model */
+    uint32_t concurrency;   /* asynchronous: devices that have work at once, at the most */
+    uint32_t staleness_max; /* rounds that an assignment outlives its own; what comes later is refused */
+    bool late_use; /* synchronous: an update that misses its round is folded into the open one, as above */
+
     uint32_t minimum_devices; /* available before a round opens; at least 1 */
     uint32_t count;           /* devices to choose; 0 = by fraction */
     double fraction;          /* of those available, (0, 1]; at least one device */
@@ -54,6 +71,10 @@ struct covey_round_rules {
     bool can_judge;       /* there is something to evaluate on */
 };
 
+/* An assignment outlives its round: what comes late is used. */
+bool covey_round_rules_last(const struct covey_round_rules *rules);
+/* How long a device has for its assignment: a round's deadline, or so many of them as it may outlive. */
+uint32_t covey_round_rules_device_ms(const struct covey_round_rules *rules);
 /* Updates that close a round; 0: by a fraction of those who are there. */
 uint32_t covey_round_rules_cohort(const struct covey_round_rules *rules);
 /* INVALID with the reason: rules that contradict each other or can never hold. */
@@ -80,7 +101,7 @@ enum covey_round_end {
 
 enum covey_round_event_kind {
     COVEY_EVENT_TICK,     /* time passed, or `available` changed */
-    COVEY_EVENT_OPENED,   /* after OPEN: `slots` devices were chosen and recorded; 0 = it failed */
+    COVEY_EVENT_OPENED,   /* after OPEN: `slots` devices have work of it, recorded; 0 = it failed */
     COVEY_EVENT_RECORDED, /* update of `slot` is durable and will be part of the aggregate */
     COVEY_EVENT_LOST,     /* `slot` will not deliver any more: withdrawn, or its update refused for good */
     COVEY_EVENT_STORED,   /* after CLOSE: the new model is stored and published */
@@ -93,8 +114,9 @@ struct covey_round_event {
     enum covey_round_event_kind kind;
     uint32_t round;     /* that it belongs to; of TICK: unused */
     uint32_t slot;      /* RECORDED, LOST: place in the cohort */
-    uint32_t slots;     /* OPENED */
+    uint32_t slots;     /* OPENED: asynchronous ones include those that were busy already */
     uint32_t available; /* TICK: devices that could be chosen now */
+    uint32_t busy;      /* TICK: devices that still work for an earlier round; they are not available */
     double value;       /* JUDGED */
 };
 
@@ -109,7 +131,7 @@ enum covey_round_action_kind {
 struct covey_round_action {
     enum covey_round_action_kind kind;
     uint32_t round;
-    uint32_t choose;                  /* OPEN */
+    uint32_t choose;                  /* OPEN; asynchronous: perhaps nobody new */
     uint32_t goal;                    /* OPEN */
     struct covey_selection selection; /* OPEN: by what */
     uint32_t deadline_ms;             /* OPEN: from now */

@@ -76,7 +76,52 @@ static void tune_minimum(struct covey_round_rules *rules)
     rules->minimum_updates = 2;
 }
 
+static void tune_buffer(struct covey_round_rules *rules)
+{
+    rules->mode = COVEY_ROUND_ASYNCHRONOUS;
+    rules->buffer = 2;
+    rules->concurrency = 4;
+    rules->staleness_max = 5;
+    rules->minimum_devices = 1;
+    rules->can_judge = false;
+}
+
 static const struct script scripts[] = {
+    {"asynchronous: a buffer closes when it is full, what works on fills the next, none is thrown away",
+     tune_buffer,
+     {{0, COVEY_EVENT_TICK, 0, 1, 0, ""},
+      {1, COVEY_EVENT_TICK, 0, 6, 0, "O"},
+      {2, COVEY_EVENT_OPENED, 1, 4, 0, ""},
+      {3, COVEY_EVENT_RECORDED, 1, 3, 0, ""},
+      {4, COVEY_EVENT_RECORDED, 1, 1, 0, "C"},
+      {5, COVEY_EVENT_STORED, 1, 0, 0, ""},
+      {6, COVEY_EVENT_TICK, 0, 0, 1, ""},
+      {6, COVEY_EVENT_TICK, 0, 0, 2, "O"},
+      {7, COVEY_EVENT_OPENED, 2, 2, 0, ""},
+      {8, COVEY_EVENT_RECORDED, 2, 0, 0, ""},
+      {1005, COVEY_EVENT_TICK, 0, 0, 0, ""},
+      {1006, COVEY_EVENT_TICK, 0, 0, 0, "C"},
+      {1007, COVEY_EVENT_STORED, 2, 0, 0, "X"}},
+     COVEY_PHASE_ENDED,
+     2,
+     0,
+     0},
+    {"asynchronous: only an empty buffer is abandoned",
+     tune_buffer,
+     {{0, COVEY_EVENT_TICK, 0, 3, 0, "O"},
+      {1, COVEY_EVENT_OPENED, 1, 3, 0, ""},
+      {2, COVEY_EVENT_LOST, 1, 0, 0, ""},
+      {3, COVEY_EVENT_LOST, 1, 1, 0, ""},
+      {1000, COVEY_EVENT_TICK, 0, 0, 0, "A"},
+      {2000, COVEY_EVENT_TICK, 0, 2, 1, "O"},
+      {2001, COVEY_EVENT_OPENED, 2, 3, 0, ""},
+      {2002, COVEY_EVENT_RECORDED, 2, 2, 0, ""},
+      {2003, COVEY_EVENT_LOST, 2, 0, 0, ""},
+      {2004, COVEY_EVENT_LOST, 2, 1, 0, "C"}},
+     COVEY_PHASE_CLOSING,
+     0,
+     1,
+     0},
     {"waits for devices, closes when all delivered, stops after rounds",
      tune_none,
      {{0, COVEY_EVENT_TICK, 0, 2, 0, ""},
@@ -257,6 +302,7 @@ static struct covey_round_event event_of(const struct line *line)
                                       .slot = line->number,
                                       .slots = line->number,
                                       .available = line->number,
+                                      .busy = line->kind == COVEY_EVENT_TICK ? (uint32_t)line->value : 0,
                                       .value = line->value};
 }
 
@@ -649,4 +695,106 @@ Test(server_round, holds_in_thousands_of_seeded_schedules, .timeout = 120)
     cr_assert(opens > 10000 && closes > 5000 && abandons > 500 && ends > 500 && crashes > 500,
               "%lu opened, %lu closed, %lu abandoned, %lu ended, %lu crashes", (unsigned long)opens,
               (unsigned long)closes, (unsigned long)abandons, (unsigned long)ends, (unsigned long)crashes);
+}
+
+/* ------------------------------------------------------------------ asynchronous rounds */
+
+Test(server_round, gives_away_the_places_that_are_free)
+{
+    static const struct {
+        uint32_t available, busy, choose;
+    } rows[] = {{9, 0, 4}, {9, 1, 3}, {2, 1, 2}, {9, 4, 0}, {0, 2, 0}, {9, 7, 0}};
+    struct covey_round_rules rules = plain_rules();
+    tune_buffer(&rules);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct covey_server_round *machine = NULL;
+        struct covey_round_actions actions;
+        cr_assert_eq(covey_server_round_create(&rules, SLOT_LIMIT, &machine, NULL), COVEY_OK);
+        covey_server_round_step(machine,
+                                &(struct covey_round_event){.kind = COVEY_EVENT_TICK,
+                                                            .available = rows[i].available,
+                                                            .busy = rows[i].busy},
+                                0, &actions);
+        cr_assert_eq(actions.count, 1, "row %zu", i);
+        cr_expect_eq(actions.items[0].choose, rows[i].choose, "row %zu: %u", i, actions.items[0].choose);
+        cr_expect_eq(actions.items[0].goal, 2);
+        covey_server_round_destroy(machine);
+    }
+}
+
+static void no_buffer(struct covey_round_rules *rules)
+{
+    rules->buffer = 0;
+}
+static void buffer_above_concurrency(struct covey_round_rules *rules)
+{
+    rules->buffer = 5;
+}
+static void async_goal(struct covey_round_rules *rules)
+{
+    rules->goal = 2;
+}
+static void async_minimum(struct covey_round_rules *rules)
+{
+    rules->minimum_updates = 1;
+}
+static void async_count(struct covey_round_rules *rules)
+{
+    rules->count = 4;
+}
+static void async_fraction(struct covey_round_rules *rules)
+{
+    rules->fraction = .5;
+}
+static void async_over(struct covey_round_rules *rules)
+{
+    rules->over_selection = .3;
+}
+static void async_late(struct covey_round_rules *rules)
+{
+    rules->late_use = true;
+}
+static void no_staleness(struct covey_round_rules *rules)
+{
+    rules->staleness_max = 0;
+}
+static void much_staleness(struct covey_round_rules *rules)
+{
+    rules->staleness_max = COVEY_STALENESS_MAX + 1;
+}
+static void needs_more(struct covey_round_rules *rules)
+{
+    rules->least_updates = 3;
+}
+static void sync_buffer(struct covey_round_rules *rules)
+{
+    rules->mode = COVEY_ROUND_SYNCHRONOUS;
+}
+static void sync_staleness(struct covey_round_rules *rules)
+{
+    rules->mode = COVEY_ROUND_SYNCHRONOUS;
+    rules->buffer = rules->concurrency = 0;
+}
+
+Test(server_round, refuses_what_makes_no_sense_asynchronously_with_the_key)
+{
+    static const struct {
+        void (*spoil)(struct covey_round_rules *rules);
+        const char *word;
+    } rows[] = {{no_buffer, "round.buffer"},      {buffer_above_concurrency, "round.concurrency"},
+                {async_goal, "round.goal"},       {async_minimum, "minimum_updates"},
+                {async_count, "selection.count"}, {async_fraction, "fraction"},
+                {async_over, "over_selection"},   {async_late, "round.late"},
+                {no_staleness, "staleness_max"},  {much_staleness, "staleness_max"},
+                {needs_more, "strategy"},         {sync_buffer, "round.mode"},
+                {sync_staleness, "staleness_max"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct covey_round_rules rules = plain_rules();
+        struct covey_error err = {0};
+        tune_buffer(&rules);
+        cr_assert_eq(covey_round_rules_check(&rules, &err), COVEY_OK, "%s", err.text);
+        rows[i].spoil(&rules);
+        cr_expect_eq(covey_round_rules_check(&rules, &err), COVEY_INVALID, "row %zu", i);
+        cr_expect_not_null(strstr(err.text, rows[i].word), "row %zu: %s", i, err.text);
+    }
 }

@@ -55,6 +55,27 @@ static const struct {
       "attack={kind: alie, share: .3, strength: 1}", "codec=int8", "store_bytes=100000000",
       "churn.drop_rate=.2"},
      5},
+    {"asynchronous",
+     {"selection={minimum_devices: 4, count: 0}",
+      "round={deadline_s: 600, minimum_updates: 0, mode: asynchronous, buffer: 3, concurrency: 9}",
+      "devices=[{class: pi-4, share: 3, examples_per_s: 4}, {class: pi-zero-2, share: 1, examples_per_s: "
+      ".4}]",
+      "links=[{class: wifi}, {class: nb-iot}]", "error_feedback=off"},
+     5},
+    {"asynchronous, residuals, drop-outs",
+     {"selection={minimum_devices: 4, count: 0}",
+      "round={deadline_s: 100, minimum_updates: 0, pause_s: 3, mode: asynchronous, buffer: 2, concurrency: "
+      "7, staleness_max: 5}",
+      "devices=[{class: pi-4, share: 3, examples_per_s: 4}, {class: pi-zero-2, share: 1, examples_per_s: "
+      ".4}]",
+      "churn.drop_rate=.1", "store_bytes=100000000"},
+     5},
+    {"late, and used",
+     {"round={deadline_s: 20, minimum_updates: 1, late: use, staleness_max: 4}",
+      "devices=[{class: pi-4, share: 3, examples_per_s: 4}, {class: pi-zero-2, share: 1, examples_per_s: "
+      ".4}]",
+      "links=[{class: wifi}, {class: nb-iot}]", "error_feedback=on", "store_bytes=100000000"},
+     5},
     {"hostile", {"attack={kind: sign-flip, share: .3, strength: 2}", "norm_limit=.5"}, 2},
     {"fltrust",
      {"strategy=fltrust", "data.root_data=60", "attack={kind: sign-flip, share: .3, strength: 2}"},
