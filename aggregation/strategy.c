@@ -5,22 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct covey_strategy covey_strategy_fedavg, covey_strategy_norm_bound, covey_strategy_median,
-    covey_strategy_trimmed_mean, covey_strategy_krum, covey_strategy_multi_krum, covey_strategy_bulyan,
-    covey_strategy_geometric_median, covey_strategy_centred_clipping, covey_strategy_fltrust;
+/* A new strategy is a row here and a file with its struct (docs/extend.md). */
+#define STRATEGIES(X)                                                                                        \
+    X(fedavg)                                                                                                \
+    X(norm_bound)                                                                                            \
+    X(equal_mean)                                                                                            \
+    X(median)                                                                                                \
+    X(trimmed_mean)                                                                                          \
+    X(krum)                                                                                                  \
+    X(multi_krum)                                                                                            \
+    X(bulyan)                                                                                                \
+    X(geometric_median)                                                                                      \
+    X(centred_clipping)                                                                                      \
+    X(fltrust)
 
-static const struct covey_strategy *const rows[] = {
-    &covey_strategy_fedavg,
-    &covey_strategy_norm_bound,
-    &covey_strategy_median,
-    &covey_strategy_trimmed_mean,
-    &covey_strategy_krum,
-    &covey_strategy_multi_krum,
-    &covey_strategy_bulyan,
-    &covey_strategy_geometric_median,
-    &covey_strategy_centred_clipping,
-    &covey_strategy_fltrust,
-};
+#define DECLARE(name) extern const struct covey_strategy covey_strategy_##name;
+STRATEGIES(DECLARE)
+#define ROW(name) &covey_strategy_##name,
+static const struct covey_strategy *const rows[] = {STRATEGIES(ROW)};
 
 const struct covey_strategy *covey_strategy_at(size_t index)
 {

@@ -38,11 +38,9 @@ struct model_entry {
 };
 
 /* In the order of enum covey_op_kind, and so on. */
-static const char *const kinds[] = {"dense",     "conv2d",  "max_pool", "average_pool", "global_average_pool",
-                                    "flatten",   "add",     "concat",   "relu",         "relu6",
-                                    "tanh",      "sigmoid", "dropout",  "group_norm",   "batch_norm",
-                                    "embedding", "gru",     NULL};
-_Static_assert(sizeof kinds / sizeof kinds[0] == COVEY_OP_KINDS + 1, "a word for every kind of operation");
+#define KIND_NAME(kind, name) #name,
+static const char *const kinds[] = {COVEY_OPERATIONS(KIND_NAME) NULL};
+#undef KIND_NAME
 static const char *const paddings[] = {"valid", "same", "explicit", NULL};
 static const char *const losses[] = {"softmax_cross_entropy", "mean_squared_error", NULL};
 static const char *const weight_roles[] = {"trainable", "frozen", NULL};

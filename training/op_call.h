@@ -30,28 +30,9 @@ struct covey_op_call {
     uint32_t round, step;
 };
 
-/* The plain rows, for tables that have nothing faster. */
-#define COVEY_PLAIN_ROWS(X)                                                                                  \
-    X(dense)                                                                                                 \
-    X(conv2d)                                                                                                \
-    X(max_pool)                                                                                              \
-    X(average_pool)                                                                                          \
-    X(global_average_pool)                                                                                   \
-    X(flatten)                                                                                               \
-    X(add)                                                                                                   \
-    X(concat)                                                                                                \
-    X(relu)                                                                                                  \
-    X(relu6)                                                                                                 \
-    X(tanh)                                                                                                  \
-    X(sigmoid)                                                                                               \
-    X(dropout)                                                                                               \
-    X(group_norm)                                                                                            \
-    X(batch_norm)                                                                                            \
-    X(embedding)                                                                                             \
-    X(gru)
-
-#define COVEY_DECLARE_ROW(name) extern const struct covey_op_kernels REAL(covey_plain_##name);
-COVEY_PLAIN_ROWS(COVEY_DECLARE_ROW)
+/* The plain rows, one an operation. */
+#define COVEY_DECLARE_ROW(kind, name) extern const struct covey_op_kernels REAL(covey_plain_##name);
+COVEY_OPERATIONS(COVEY_DECLARE_ROW)
 #undef COVEY_DECLARE_ROW
 
 #endif

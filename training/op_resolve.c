@@ -339,7 +339,8 @@ static enum covey_status resolve_gru(struct resolving *at)
     return set_flops(at, 2, op->rows, gates, (uint64_t)op->features + op->units);
 }
 
-static const struct {
+/* Of one that is not here: one input, which the output looks like; no keys, no weights. */
+static const struct resolving_row {
     resolver *resolve;
     uint32_t input_limit;
 } resolvers[COVEY_OP_KINDS] = {
@@ -351,10 +352,6 @@ static const struct {
     [COVEY_OP_FLATTEN] = {resolve_flatten, 1},
     [COVEY_OP_ADD] = {resolve_add, COVEY_OP_INPUTS},
     [COVEY_OP_CONCAT] = {resolve_concat, COVEY_OP_INPUTS},
-    [COVEY_OP_RELU] = {resolve_same, 1},
-    [COVEY_OP_RELU6] = {resolve_same, 1},
-    [COVEY_OP_TANH] = {resolve_same, 1},
-    [COVEY_OP_SIGMOID] = {resolve_same, 1},
     [COVEY_OP_DROPOUT] = {resolve_dropout, 1},
     [COVEY_OP_GROUP_NORM] = {resolve_norm, 1},
     [COVEY_OP_BATCH_NORM] = {resolve_norm, 1},
@@ -362,14 +359,19 @@ static const struct {
     [COVEY_OP_GRU] = {resolve_gru, 1},
 };
 
+static struct resolving_row row_of(enum covey_op_kind kind)
+{
+    return resolvers[kind].resolve != NULL ? resolvers[kind] : (struct resolving_row){resolve_same, 1};
+}
+
 static enum covey_status check_common(struct resolving *at, uint32_t input_count)
 {
     const struct covey_op_description *description = at->description;
     if ((unsigned)description->kind >= COVEY_OP_KINDS)
         return refuse(at, COVEY_INVALID, "an operation of unknown kind");
-    if (input_count < 1 || input_count > resolvers[description->kind].input_limit)
-        return covey_fail(at->err, COVEY_INVALID, "takes at most %u input(s), has %u",
-                          resolvers[description->kind].input_limit, input_count);
+    const uint32_t most = row_of(description->kind).input_limit;
+    if (input_count < 1 || input_count > most)
+        return covey_fail(at->err, COVEY_INVALID, "takes at most %u input(s), has %u", most, input_count);
     if ((unsigned)description->padding > COVEY_PADDING_EXPLICIT)
         return refuse(at, COVEY_INVALID, "padding is valid, same or explicit");
     if (description->role != COVEY_ROLE_TRAINABLE && description->role != COVEY_ROLE_FROZEN)
@@ -388,7 +390,7 @@ enum covey_status covey_op_resolve(const struct covey_op_description *descriptio
     COVEY_TRY(check_common(&at, input_count));
     for (uint32_t i = 0; i < input_count; i++)
         COVEY_TRY(set_shape(&at, &op.in[i], inputs[i].rank, inputs[i].size));
-    COVEY_TRY(resolvers[op.kind].resolve(&at));
+    COVEY_TRY(row_of(op.kind).resolve(&at));
     *out = op;
     return COVEY_OK;
 }

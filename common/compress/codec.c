@@ -18,6 +18,13 @@ struct preset {
 #define SECTIONS_ROW 10
 #define SAME_MASK "samemask:" /* of which all devices have one */
 
+#define PLACE(name, unbiased) PLACE_##name,
+enum { COVEY_PLAIN_CODECS(PLACE) PLACES };
+#define PLAIN(name, unbiased)                                                                                \
+    {#name, #name, #name, 0, 0, COVEY_PLAIN_CODEC_FIRST + PLACE_##name, 0, unbiased},
+_Static_assert(COVEY_PLAIN_CODEC_FIRST + PLACES <= COVEY_STAGE_ROWS, "a quantiser's row has four bits");
+
+/* clang-format off */
 static const struct preset presets[] = {
     {"raw32", "raw32", "raw32", 0, 0, 0, 0, 1},
     {"fp16", "fp16", "fp16", 0, 0, 1, 0, 0},
@@ -33,7 +40,9 @@ static const struct preset presets[] = {
     {"auto:", "auto:RATE", "auto:1", 1, 0, SECTIONS_ROW, 1, 0},
     {"mask:", "mask:SHARE[:NAME]", "mask:0.1", 0, COVEY_SPARSIFY_MASK, 2, 0, 1},
     {SAME_MASK, "samemask:SHARE[:NAME]", "samemask:0.1", 0, COVEY_SPARSIFY_MASK, 2, 0, 1},
+    COVEY_PLAIN_CODECS(PLAIN)
 };
+/* clang-format on */
 /* A trellis gains nothing below the one, and its symbols do not reach above the other: there tcq is coded as
  * ec.
  */

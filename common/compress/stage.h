@@ -150,10 +150,19 @@ const struct covey_sparsifier *covey_sparsifier_row(unsigned row);
 const struct covey_quantiser *covey_quantiser_row(unsigned row);
 const struct covey_entropy_coder *covey_entropy_row(unsigned row);
 
+/* Codecs that are a quantiser of fixed length and nothing else: X(name, unbiased), the name of the codec and
+ * of its struct covey_quantise_NAME. Their rows stand behind those of quantise.c, so a new one is a row at
+ * the end here and a file (docs/extend.md). */
+#define COVEY_PLAIN_CODECS(X) X(sign, 0)
+#define COVEY_PLAIN_CODEC_FIRST 11 /* row of the first one */
+
 extern const struct covey_transform covey_transform_hadamard;
 extern const struct covey_quantiser covey_quantise_raw32, covey_quantise_fp16, covey_quantise_int8,
     covey_quantise_int4, covey_quantise_lloyd1, covey_quantise_lloyd2, covey_quantise_lloyd3,
     covey_quantise_lloyd4, covey_quantise_uniform, covey_quantise_trellis, covey_quantise_sections;
+#define COVEY_DECLARE_CODEC(name, unbiased) extern const struct covey_quantiser covey_quantise_##name;
+COVEY_PLAIN_CODECS(COVEY_DECLARE_CODEC)
+#undef COVEY_DECLARE_CODEC
 
 /* The stream's header.
  *

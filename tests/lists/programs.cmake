@@ -1,3 +1,5 @@
+# What docs/extend.md shows.
+covey_add_test(test_extend LINKS covey_aggregation Covey::training SOURCES integration/test_extend.c LABELS integration)
 covey_add_test(test_progress SOURCES unit/common/test_progress.c LINKS covey_common)
 if(NOT COVEY_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
     add_test(NAME install_and_find_package COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR}

@@ -13,26 +13,31 @@
 #include "covey/limits.h"
 #include "covey/params.h"
 
-enum covey_op_kind {
-    COVEY_OP_DENSE,
-    COVEY_OP_CONV2D,
-    COVEY_OP_MAX_POOL,
-    COVEY_OP_AVERAGE_POOL,
-    COVEY_OP_GLOBAL_AVERAGE_POOL,
-    COVEY_OP_FLATTEN,
-    COVEY_OP_ADD,
-    COVEY_OP_CONCAT,
-    COVEY_OP_RELU,
-    COVEY_OP_RELU6,
-    COVEY_OP_TANH,
-    COVEY_OP_SIGMOID,
-    COVEY_OP_DROPOUT,
-    COVEY_OP_GROUP_NORM,
-    COVEY_OP_BATCH_NORM,
-    COVEY_OP_EMBEDDING,
-    COVEY_OP_GRU,
-    COVEY_OP_KINDS
-};
+/* Every operation, in the order of its number on the wire: a new one is a row at the end and a file
+ * training/ops/NAME.c (docs/extend.md). */
+#define COVEY_OPERATIONS(X)                                                                                  \
+    X(DENSE, dense)                                                                                          \
+    X(CONV2D, conv2d)                                                                                        \
+    X(MAX_POOL, max_pool)                                                                                    \
+    X(AVERAGE_POOL, average_pool)                                                                            \
+    X(GLOBAL_AVERAGE_POOL, global_average_pool)                                                              \
+    X(FLATTEN, flatten)                                                                                      \
+    X(ADD, add)                                                                                              \
+    X(CONCAT, concat)                                                                                        \
+    X(RELU, relu)                                                                                            \
+    X(RELU6, relu6)                                                                                          \
+    X(TANH, tanh)                                                                                            \
+    X(SIGMOID, sigmoid)                                                                                      \
+    X(DROPOUT, dropout)                                                                                      \
+    X(GROUP_NORM, group_norm)                                                                                \
+    X(BATCH_NORM, batch_norm)                                                                                \
+    X(EMBEDDING, embedding)                                                                                  \
+    X(GRU, gru)                                                                                              \
+    X(GELU, gelu)
+
+#define COVEY_OP_NUMBER(kind, name) COVEY_OP_##kind,
+enum covey_op_kind { COVEY_OPERATIONS(COVEY_OP_NUMBER) COVEY_OP_KINDS };
+#undef COVEY_OP_NUMBER
 
 enum covey_padding { COVEY_PADDING_VALID, COVEY_PADDING_SAME, COVEY_PADDING_EXPLICIT };
 

@@ -11,6 +11,7 @@
 static const char *const lines[] = {
     "fedavg",
     "fedavg clip=fixed clip_norm=.02",
+    "equal-mean",
     "norm-bound clip=quantile clip_norm=.02",
     "median hostile=5",
     "trimmed-mean hostile=5",
