@@ -176,6 +176,32 @@ Test(selection, utility_prefers_useful_and_fast_ones_and_explores)
     choose(&paced, 6, &(struct covey_candidates){.ids = ids, .records = records, .count = KNOWN}, K, chosen);
 }
 
+/* Oort, equations 1 and 2, by hand: |B| (loss + sqrt(.1 ln R / L)) (T / t)^2, in round R = 10.
+ *   first   100 (1.0 + sqrt(.2303 / 5)) = 121.5    second   100 (.9 + sqrt(.2303 / 1)) = 138.0
+ * so the one that was not seen for long; where the pace is 5 s and it takes 6, it counts for 95.8. */
+Test(selection, utility_is_oorts)
+{
+    uint64_t ids[2];
+    uint32_t chosen;
+    struct covey_device_record records[2] = {
+        {.last_round = 5, .examples = 100, .loss = 1, .taken_ms = 4000},
+        {.last_round = 1, .examples = 100, .loss = .9f, .taken_ms = 6000}};
+    const struct covey_candidates both = {.ids = ids, .records = records, .count = 2};
+    name_devices(ids, 2);
+    choose(&(struct covey_selection){.policy = COVEY_SELECT_UTILITY}, 10, &both, 1, &chosen);
+    cr_expect_eq(chosen, 1);
+    choose(&(struct covey_selection){.policy = COVEY_SELECT_UTILITY, .pace_s = 5}, 10, &both, 1, &chosen);
+    cr_expect_eq(chosen, 0);
+    records[1].examples = 130; /* 124.5: within the cut-off of 95 % of each other, both have their turns */
+    uint32_t second = 0;
+    for (uint32_t round = 10; round < 20; round++) {
+        choose(&(struct covey_selection){.policy = COVEY_SELECT_UTILITY, .pace_s = 5}, round, &both, 1,
+               &chosen);
+        second += chosen;
+    }
+    cr_expect(second > 0 && second < 10, "%u", second);
+}
+
 Test(selection, odd_records_do_no_harm)
 {
     enum { N = 6 };
