@@ -177,6 +177,7 @@ static void wire(struct covey_client *client)
     struct covey_training_job *job = &client->job;
     job->config = config;
     job->dataset = client->options.dataset;
+    job->judged_on = client->options.held_out != NULL ? client->options.held_out : client->options.dataset;
     job->engine = client->options.engine;
     job->env = client->env;
     job->state = client->state;

@@ -73,6 +73,7 @@ static const struct covey_field config_fields[] = {
      .minimum = 1,
      .maximum = 1 << 24},
     {.key = "clip_norm", .kind = COVEY_FIELD_REAL, AT(clip_norm), .minimum = 0, .maximum = 1e30},
+    {.key = "hold_out", .kind = COVEY_FIELD_REAL, AT(hold_out), .minimum = 0, .maximum = .9},
     {.key = "exit_when_done", .kind = COVEY_FIELD_BOOL, AT(exit_when_done)},
     {.key = "keep_last", .kind = COVEY_FIELD_BOOL, AT(keep_last)},
     {.key = "metrics", .kind = COVEY_FIELD_BOOL, AT(metrics)},

@@ -29,6 +29,7 @@ struct covey_client_note {
     enum covey_round_failure failure;
     struct covey_client_report round; /* .round alone when it failed */
     uint8_t bytes[COVEY_BLOCK_BYTES]; /* the message under way */
+    struct covey_score judged;        /* of the model that the round began with; examples 0: nobody asked */
 };
 
 struct covey_client {

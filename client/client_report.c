@@ -34,6 +34,8 @@ void covey_client_report_round(struct covey_client *client)
     client->sent_ms = 0;
     client->note.failure = COVEY_ROUND_DELIVERED;
     client->note.round = round;
+    client->note.judged =
+        client->job.plan.round == round.round ? client->job.judged : (struct covey_score){0};
 
     struct covey_client_report *total = &client->total;
     total->round = round.round;
@@ -80,6 +82,16 @@ enum covey_round_failure covey_client_failure_to_train(enum covey_status status)
     }
 }
 
+/* Of the round that is reported, unless the process was another one then. */
+static void add_judged(const struct covey_client *client, struct covey_metrics *out)
+{
+    const struct covey_score *judged = &client->note.judged;
+    if (judged->examples == 0)
+        return;
+    covey_metrics_add(out, COVEY_METRIC_JUDGED, "", judged->rmse > 0 ? judged->rmse : judged->accuracy);
+    covey_metrics_add(out, COVEY_METRIC_JUDGED_EXAMPLES, "", judged->examples);
+}
+
 static void fill_metrics(struct covey_client *client, struct covey_metrics *out)
 {
     const struct covey_client_report *round = &client->note.round;
@@ -99,6 +111,7 @@ static void fill_metrics(struct covey_client *client, struct covey_metrics *out)
         covey_metrics_add(out, COVEY_METRIC_UPLOAD_BYTES, "B", (double)round->upload_bytes_up);
         covey_metrics_add(out, COVEY_METRIC_BYTES_UP, "B", (double)round->bytes_up);
         covey_metrics_add(out, COVEY_METRIC_BYTES_DOWN, "B", (double)round->bytes_down);
+        add_judged(client, out);
     }
     covey_memory_use(&memory);
     if (memory.peak_bytes > 0)

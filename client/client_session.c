@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,7 +58,13 @@ enum covey_status covey_session_identify(struct covey_session *session, struct c
 
 enum covey_status covey_session_load_data(struct covey_session *session, struct covey_error *err)
 {
-    return covey_source_load(&session->config, &session->dataset, err);
+    COVEY_TRY(covey_source_load(&session->config, &session->all, err));
+    session->dataset = session->all;
+    session->dataset.storage = NULL;
+    if (session->all.count == 0 || !(session->config.hold_out > 0))
+        return COVEY_OK;
+    return covey_dataset_hold_out(&session->all, session->config.hold_out, &session->dataset,
+                                  &session->held_out, &session->split, err);
 }
 
 enum covey_status covey_session_open(struct covey_session *session, const char *dir, bool quiet,
@@ -72,7 +79,8 @@ void covey_session_close(struct covey_session *session)
 {
     if (session->env.now_ms != NULL)
         covey_progress_deinit(&session->progress);
-    covey_dataset_deinit(&session->dataset);
+    covey_dataset_deinit(&session->all);
+    free(session->split);
     covey_credential_store_destroy(session->store);
     covey_client_config_free(&session->config);
     session->store = NULL;
@@ -199,17 +207,18 @@ int covey_session_run(struct covey_session *session, const struct covey_command 
     struct covey_client *client = NULL;
     struct covey_client_view view;
     struct covey_error err = {0};
-    const struct covey_client_options options = {.config = &session->config,
-                                                 .env = session->env,
-                                                 .device_name = covey_credential_store_name(session->store),
-                                                 .trust = covey_credential_store_trust(session->store),
-                                                 .dataset =
-                                                     session->dataset.count != 0 ? &session->dataset : NULL,
-                                                 .open_link = covey_session_open_link,
-                                                 .link_user = session,
-                                                 .stop_after = stop_after,
-                                                 .on_round = print_round,
-                                                 .user = session};
+    const struct covey_client_options options = {
+        .config = &session->config,
+        .env = session->env,
+        .device_name = covey_credential_store_name(session->store),
+        .trust = covey_credential_store_trust(session->store),
+        .dataset = session->dataset.count != 0 ? &session->dataset : NULL,
+        .held_out = session->held_out.count != 0 ? &session->held_out : NULL,
+        .open_link = covey_session_open_link,
+        .link_user = session,
+        .stop_after = stop_after,
+        .on_round = print_round,
+        .user = session};
     enum covey_status status = covey_client_create(&options, &client, &err);
     if (status != COVEY_OK)
         return covey_command_fail(command, status, &err);

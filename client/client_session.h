@@ -14,7 +14,9 @@
 struct covey_session {
     struct covey_client_config config;
     struct covey_credential_store *store;
-    struct covey_dataset dataset;
+    struct covey_dataset dataset, held_out; /* views of `all` */
+    struct covey_dataset all;
+    uint32_t *split; /* their rows */
     struct covey_progress progress;
     struct covey_log log;
     struct covey_env env;

@@ -175,6 +175,15 @@ static enum covey_status train(struct covey_training_job *job, struct covey_erro
     return COVEY_OK;
 }
 
+/* The published model, with the device's own personal values, before it is trained. */
+static enum covey_status judge(struct covey_training_job *job, struct covey_error *err)
+{
+    job->judged = (struct covey_score){0};
+    if (job->plan.judge == 0 || !job->config->metrics)
+        return COVEY_OK;
+    return covey_trainer_evaluate(job->trainer, job->model->params, job->judged_on, &job->judged, err);
+}
+
 static enum covey_status encode(struct covey_training_job *job, struct covey_error *err)
 {
     struct covey_local_model *model = job->model;
@@ -231,6 +240,7 @@ static enum covey_status run_all(struct covey_training_job *job, struct covey_er
     COVEY_TRY(make_trainer(job, err));
     COVEY_TRY(make_buffers(job, err));
     COVEY_TRY(recall(job, err));
+    COVEY_TRY(judge(job, err));
     COVEY_TRY(train(job, err));
     COVEY_TRY(encode(job, err));
     if (stop_wanted(job))

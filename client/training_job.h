@@ -19,6 +19,7 @@ struct covey_training_job {
     /* wiring, filled in by the owner */
     const struct covey_client_config *config;
     const struct covey_dataset *dataset;
+    const struct covey_dataset *judged_on; /* where the plan asks for it */
     const struct covey_engine *engine;
     struct covey_env env;
     struct covey_client_state *state;
@@ -47,6 +48,7 @@ struct covey_training_job {
     size_t memory_count;
     bool fresh_memory; /* nothing was kept of the algorithm yet */
     struct covey_training_result training;
+    struct covey_score judged; /* examples 0: nobody asked */
     struct covey_encoded_update encoded;
     struct covey_bytes message;
     enum covey_status status;

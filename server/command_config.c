@@ -27,12 +27,20 @@
 static const char *const ranges[] = {"scale", "refuse", NULL};
 static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
 
+#define DEVICES(member)                                                                                      \
+    .offset = offsetof(struct federation_config, evaluation.devices.member) -                                \
+              offsetof(struct federation_config, evaluation.devices)
+static const struct covey_field devices_fields[] = {
+    {.key = "every", INT, DEVICES(every), .maximum = COVEY_ROUNDS, .hint = "rounds; 0 = never"},
+    {.key = "share", REAL, DEVICES(share), .maximum = 1, .hint = "of the chosen devices; 0 = all"},
+    {.key = NULL}};
 static const struct covey_field evaluation_fields[] = {
     {.key = "validation",
      .kind = COVEY_FIELD_MAPPING,
      IN(evaluation, validation),
      .fields = covey_data_fields},
     {.key = "test", .kind = COVEY_FIELD_MAPPING, IN(evaluation, test), .fields = covey_data_fields},
+    {.key = "devices", .kind = COVEY_FIELD_MAPPING, IN(evaluation, devices), .fields = devices_fields},
     {.key = NULL}};
 #define GATEWAY_AT(member) .offset = offsetof(struct gateway_config, member)
 static const struct covey_field gateway_fields[] = {
@@ -259,6 +267,8 @@ static void fill_options(struct federation_kit *kit, const struct federation_con
         .judge_user = kit->evaluation,
         .has_validation = evaluation_has(kit->evaluation, COVEY_PART_VALIDATION),
         .has_test = evaluation_has(kit->evaluation, COVEY_PART_TEST),
+        .devices_every = (uint32_t)config->evaluation.devices.every,
+        .devices_share = config->evaluation.devices.share > 0 ? config->evaluation.devices.share : 1,
     };
     put_name(options->name, sizeof options->name, config->name, "");
     put_name(options->codec, sizeof options->codec, config->codec, "int8");

@@ -33,6 +33,10 @@ struct federation_config {
     struct covey_stop_keys stop;
     struct {
         struct covey_data_config validation, test;
+        struct {
+            int64_t every;
+            double share;
+        } devices;
     } evaluation;
     struct gateway_config *gateways; /* below this federation */
     uint32_t gateway_count;

@@ -17,6 +17,7 @@
 
 #include "command_config.h"
 #include "command_parent.h"
+#include "device_scores.h"
 #include "covey/authority.h"
 #include "covey/coap.h"
 #include "covey/credential_store.h"
@@ -96,6 +97,7 @@ static void print_round(const struct run *run, const struct covey_round_report *
     covey_json_int(&json, "update_bytes_up", (int64_t)report->update_bytes_up);
     covey_json_int(&json, "bytes_up_fp32", (int64_t)report->bytes_up_fp32);
     covey_json_real(&json, "seconds", report->seconds);
+    covey_write_device_summary(&json, &report->devices);
     covey_json_close(&json, '}');
     (void)command_print(&json);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "command_config.h"
+#include "device_scores.h"
 #include "ledger.h"
 
 #define LIVE_BYTES (64u << 10)
@@ -23,6 +24,7 @@ struct past {
     bool has_last, is_open;
     double best; /* NaN */
     uint64_t update_bytes, bytes_up, bytes_down;
+    struct covey_device_summary devices;
 };
 
 static bool see_round(void *user, const struct covey_ledger_round *round)
@@ -93,6 +95,20 @@ static void print_past(const char *name, const struct past *past)
         printf(", validation loss %.4f, metric %.4f (best %.4f)", past->last.loss, past->last.metric,
                past->best);
     printf("\n  updates: %.2f MB in all\n", (double)past->update_bytes / 1e6);
+    if (past->devices.devices > 0)
+        printf("  by %u devices in round %u: metric %.4f by examples, median %.4f, worst tenth %.4f\n",
+               past->devices.devices, past->devices.round, past->devices.weighted, past->devices.median,
+               past->devices.worst_decile);
+}
+
+static void recall_devices(struct covey_ledger *ledger, const char *federation,
+                           struct covey_device_summary *out)
+{
+    char text[COVEY_SCORES_TEXT_BYTES];
+    if (covey_ledger_get_note(ledger, federation, COVEY_DEVICES_JUDGED_NOTE, text, sizeof text, NULL) !=
+            COVEY_OK ||
+        !covey_device_summary_read(text, out))
+        *out = (struct covey_device_summary){0};
 }
 
 static bool add_metric(void *user, const struct covey_ledger_metric *metric)
@@ -130,6 +146,7 @@ static enum covey_status add_past(struct covey_json *json, struct covey_ledger *
     covey_json_int(json, "update_bytes_up", (int64_t)past->update_bytes);
     covey_json_int(json, "bytes_up", (int64_t)past->bytes_up);
     covey_json_int(json, "bytes_down", (int64_t)past->bytes_down);
+    covey_write_device_summary(json, &past->devices);
     covey_json_open(json, "metrics", '[');
     const enum covey_status status = covey_ledger_each_metric(ledger, name, add_metric, json, err);
     covey_json_close(json, ']');
@@ -155,6 +172,7 @@ static enum covey_status show(const struct server_config *config, struct covey_l
     for (uint32_t i = 0; i < config->federation_count && status == COVEY_OK; i++) {
         struct past past = {.best = (double)NAN};
         status = covey_ledger_each_round(ledger, config->federations[i].name, 0, see_round, &past, err);
+        recall_devices(ledger, config->federations[i].name, &past.devices);
         if (status == COVEY_OK && as_json) {
             status = add_past(&json, ledger, config->federations[i].name, &past, err);
         } else if (status == COVEY_OK) {

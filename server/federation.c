@@ -9,6 +9,7 @@
 #include "covey/hash.h"
 #include "covey/log.h"
 #include "covey/random.h"
+#include "device_scores.h"
 
 #define PACE_MS_PER_MEMBER 2 /* so that those who come back do so at no more than 500 a second */
 #define RETRY_LIMIT_MS 3600000u
@@ -49,6 +50,8 @@ static enum covey_status check_options(struct covey_federation_options *options,
     COVEY_TRY(covey_codec_parse_downlink(options->downlink, &codec, err));
     COVEY_TRY(check_chain(options, err));
     COVEY_TRY(covey_server_rule_complete(&options->server_rule, err));
+    if (!(options->devices_share >= 0 && options->devices_share <= 1))
+        return covey_fail(err, COVEY_INVALID, "evaluation.devices.share is a share: 0 to 1");
     if (options->judge == NULL && (options->has_validation || options->has_test))
         return covey_fail(err, COVEY_INVALID, "there is evaluation data, but nothing to evaluate with");
     return covey_round_rules_check(&options->rules, err);
@@ -115,6 +118,7 @@ enum covey_status covey_federation_init(struct covey_federation *federation, str
         return covey_fail(err, COVEY_LIMIT,
                           "an update of %zu values as %s does not fit the ledger: use a smaller codec",
                           federation->update_count, federation->options.codec);
+    COVEY_TRY(covey_device_scores_create(&federation->scores, err));
     return covey_server_round_create(&federation->options.rules, COVEY_DEVICES, &federation->machine, err);
 }
 
@@ -128,6 +132,7 @@ void covey_federation_deinit(struct covey_federation *federation)
 {
     covey_uplink_destroy(federation->uplink);
     covey_server_round_destroy(federation->machine);
+    covey_device_scores_destroy(federation->scores);
     covey_aggregation_destroy(federation->aggregation);
     covey_contributors_deinit(&federation->contributors);
     covey_model_store_close(federation->store);
@@ -268,6 +273,9 @@ void covey_federation_plan(struct covey_federation *federation, uint32_t place, 
     out->share = slot->share;
     if (out->share > 0)
         out->terms = federation->terms_hash;
+    out->judge =
+        out->share == 0 &&
+        covey_device_is_asked(options, covey_registry_id(federation->server->registry, place), out->round);
     const uint64_t left_ms = base->deadline_ms > now_ms ? base->deadline_ms - now_ms : 1;
     out->deadline_ms = left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
 }

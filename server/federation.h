@@ -176,7 +176,8 @@ struct covey_federation {
 
     /* ---- the loop's alone */
     struct covey_server_round *machine;
-    struct covey_uplink *uplink; /* of a gateway; fixed */
+    struct covey_uplink *uplink;        /* of a gateway; fixed */
+    struct covey_device_scores *scores; /* has a mutex of its own */
 };
 
 struct covey_server {

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "covey/device_metrics.h"
+#include "device_scores.h"
 #include "covey/hash.h"
 #include "covey/log.h"
 
@@ -656,6 +657,25 @@ static void heed_failure(struct covey_federation *federation, uint32_t place, co
     covey_server_wake(federation->server);
 }
 
+/* What it says of the model counts when it was asked, and has delivered. */
+static void heed_judgement(struct covey_federation *federation, uint32_t place,
+                           const struct covey_metrics *metrics)
+{
+    double round = 0;
+    const uint64_t id = covey_registry_id(federation->server->registry, place);
+    if (!covey_metrics_find(metrics, COVEY_METRIC_ROUND, &round) || !(round >= 1 && round <= COVEY_ROUNDS) ||
+        !covey_device_is_asked(&federation->options, id, (uint32_t)round))
+        return;
+    pthread_mutex_lock(&federation->mutex);
+    const bool delivered = place < federation->member_capacity &&
+                           federation->members[place].record.last_round >= (uint32_t)round &&
+                           (uint32_t)round <= federation->cohort.round;
+    pthread_mutex_unlock(&federation->mutex);
+    if (delivered)
+        (void)covey_device_scores_take(federation->scores, place, metrics,
+                                       federation->options.metric_is_error);
+}
+
 void covey_intake_metrics(struct covey_federation *federation, uint32_t place,
                           const struct covey_incoming *incoming, struct covey_exchange *exchange)
 {
@@ -679,6 +699,7 @@ void covey_intake_metrics(struct covey_federation *federation, uint32_t place,
         return;
     }
     heed_failure(federation, place, note->device, &note->metrics);
+    heed_judgement(federation, place, &note->metrics);
     if (covey_workers_post(federation->server->intake, &note->work) != COVEY_OK) {
         covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is busy");
         free(note);

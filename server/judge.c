@@ -8,6 +8,7 @@
 
 #include "covey/codec.h"
 #include "covey/log.h"
+#include "device_scores.h"
 
 struct judging {
     struct covey_work work;
@@ -86,6 +87,8 @@ static void run_judging(struct covey_work *work)
         federation->judging--;
         pthread_mutex_unlock(&federation->mutex);
     }
+    (void)covey_device_scores_sum(federation->scores, federation->options.metric_is_error, false,
+                                  &judging->report.devices);
     if (judging->has_report && options->on_round != NULL)
         options->on_round(options->events_user, &judging->report);
     covey_blob_release(judging->full);

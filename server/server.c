@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "covey/log.h"
+#include "device_scores.h"
 
 #define LOOP_WAIT_MS 250  /* between two looks at heartbeats and at who is there */
 #define FAREWELL_MS 10000 /* that devices get to fetch the last model, with end_when_done */
@@ -618,4 +619,6 @@ void covey_server_federation_view(struct covey_server *server, uint32_t index,
     out->round_seconds = (double)federation->round_ms_mean / 1000;
     out->rounds_wanted = federation->options.rules.stop_rounds;
     pthread_mutex_unlock(&federation->mutex);
+    (void)covey_device_scores_sum(federation->scores, federation->options.metric_is_error, false,
+                                  &out->devices);
 }

@@ -9,6 +9,7 @@
 
 #include "covey/json.h"
 #include "covey/log.h"
+#include "device_scores.h"
 
 #define SEEN_BATCH 512
 #define STATUS_BYTES (64u << 10) /* 64 federations of less than 1 KiB each */
@@ -24,6 +25,40 @@ static void note_seen(struct covey_server *server)
             break;
         }
     free(devices);
+}
+
+void covey_write_device_summary(struct covey_json *json, const struct covey_device_summary *devices)
+{
+    if (devices->devices == 0)
+        return;
+    covey_json_open(json, "devices_judged", '{');
+    covey_json_int(json, "round", devices->round);
+    covey_json_int(json, "devices", devices->devices);
+    covey_json_int(json, "examples", (int64_t)devices->examples);
+    covey_json_real(json, "mean", devices->mean);
+    covey_json_real(json, "weighted", devices->weighted);
+    covey_json_real(json, "worst_decile", devices->worst_decile);
+    covey_json_real(json, "tenth", devices->tenth);
+    covey_json_real(json, "median", devices->median);
+    covey_json_real(json, "ninetieth", devices->ninetieth);
+    covey_json_close(json, '}');
+}
+
+/* For `covey-server status` when no server runs. */
+static void note_devices_judged(struct covey_server *server)
+{
+    for (uint32_t i = 0; i < server->options.federation_count; i++) {
+        struct covey_federation *federation = &server->federations[i];
+        struct covey_device_summary summary;
+        struct covey_error err = {0};
+        char text[COVEY_SCORES_TEXT_BYTES];
+        if (!covey_device_scores_sum(federation->scores, federation->options.metric_is_error, true, &summary))
+            continue;
+        covey_device_summary_write(&summary, text);
+        if (covey_ledger_set_note(server->ledger, federation->options.name, COVEY_DEVICES_JUDGED_NOTE, text,
+                                  &err) != COVEY_OK)
+            covey_log_event(server->options.env.log, COVEY_LOG_ERROR, "ledger-failed", "%s", err.text);
+    }
 }
 
 static void write_federation(struct covey_json *json, const struct covey_federation_view *view)
@@ -49,6 +84,7 @@ static void write_federation(struct covey_json *json, const struct covey_federat
     covey_json_real(json, "best", view->round.best);
     covey_json_int(json, "update_bytes_up", (int64_t)view->update_bytes_up);
     covey_json_int(json, "bytes_up_fp32", (int64_t)view->bytes_up_fp32);
+    covey_write_device_summary(json, &view->devices);
     if (view->round.phase == COVEY_PHASE_ENDED)
         covey_json_text(json, "end", covey_round_end_name(view->round.end));
     covey_json_close(json, '}');
@@ -95,5 +131,6 @@ static void write_status(struct covey_server *server)
 void covey_server_keep_house(struct covey_server *server)
 {
     note_seen(server);
+    note_devices_judged(server);
     write_status(server);
 }

@@ -35,7 +35,9 @@ struct covey_sim_round {
     uint32_t chosen, updates, late, dropped, refused;
     uint64_t examples;
     double train_loss;
-    double loss, metric, best;     /* on the test part, when evaluated; best: so far */
+    double loss, metric, best; /* on the test part, when evaluated; best: so far */
+    double devices_metric,
+        worst_decile;              /* on devices' own examples, by examples, and the worst tenth's mean */
     double virtual_s;              /* clock at its end */
     double wall_s;                 /* since the run began */
     uint64_t bytes_up, bytes_down; /* every datagram */

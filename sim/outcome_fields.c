@@ -24,6 +24,8 @@ const struct covey_outcome_field covey_round_fields[] = {
     ROUND(REAL, "metric", metric),
     ROUND(REAL, "best", best),
     ROUND(REAL, "loss", loss),
+    ROUND(REAL, "devices_metric", devices_metric),
+    ROUND(REAL, "worst_decile", worst_decile),
     ROUND(REAL, "train_loss", train_loss),
     ROUND(U32, "chosen", chosen),
     ROUND(U32, "updates", updates),

@@ -180,10 +180,24 @@ static void print_data(FILE *out, const char *key, const struct covey_dataset *d
 /* ------------------------------------------------------------------ configurations */
 
 /* Keys that a scenario has beside a server's federation, and those that are written otherwise. */
-static const char *const not_the_servers[] = {"name",        "data",           "partition",       "model",
-                                              "initial",     "error_feedback", "feedback_rounds", "clip_norm",
-                                              "store_bytes", "evaluate_every", "devices_judged",  "devices",
-                                              "links",       "network",        "availability",    "churn",
+static const char *const not_the_servers[] = {"name",
+                                              "data",
+                                              "partition",
+                                              "model",
+                                              "initial",
+                                              "error_feedback",
+                                              "feedback_rounds",
+                                              "clip_norm",
+                                              "store_bytes",
+                                              "evaluate_every",
+                                              "evaluate_from",
+                                              "devices_judged",
+                                              "devices_judged_every",
+                                              "devices",
+                                              "links",
+                                              "network",
+                                              "availability",
+                                              "churn",
                                               "attack"};
 
 static bool is_the_servers(const char *line)

@@ -129,9 +129,10 @@ struct covey_scenario {
     uint32_t heartbeat_ms, retry_ms; /* of block round */
     uint16_t window_blocks;
     bool watch_loss;
-    int64_t evaluate_every; /* rounds; 1 */
-    int64_t evaluate_from;  /* from this round on each is judged; 0: none by this */
-    int64_t devices_judged; /* devices whose own examples the last model is judged on; 0 = none */
+    int64_t evaluate_every;       /* rounds; 1 */
+    int64_t evaluate_from;        /* from this round on each is judged; 0: none by this */
+    int64_t devices_judged;       /* devices whose own examples the last model is judged on; 0 = none */
+    int64_t devices_judged_every; /* rounds, likewise; 0: the last model alone */
     struct covey_device_class_config *devices;
     uint32_t device_class_count;
     struct covey_link_class_config *links;

@@ -285,7 +285,9 @@ static enum covey_status close_round(struct covey_simulation *sim, const struct 
     *row = (struct covey_sim_round){.round = action->round,
                                     .abandoned = action->kind == COVEY_ACTION_ABANDON,
                                     .loss = (double)NAN,
-                                    .metric = (double)NAN};
+                                    .metric = (double)NAN,
+                                    .devices_metric = (double)NAN,
+                                    .worst_decile = (double)NAN};
     covey_virtual_tally_round(&sim->tally, sim->world, &sim->context, sim->members, sim->member_count, row);
     tell_updates(sim, action->round);
     if (row->abandoned) {
@@ -331,6 +333,20 @@ static void note_end(struct covey_simulation *sim, const struct covey_round_acti
         sim->ended |= actions->items[i].kind == COVEY_ACTION_END;
 }
 
+/* As the plans of a server with evaluation.devices ask, but of devices drawn from all. */
+static enum covey_status judge_by_devices(struct covey_simulation *sim, struct covey_sim_round *row,
+                                          struct covey_error *err)
+{
+    const int64_t every = sim->scenario->devices_judged_every, devices = sim->scenario->devices_judged;
+    if (every == 0 || devices == 0 || row->round % (uint64_t)every != 0)
+        return COVEY_OK;
+    COVEY_TRY(covey_virtual_tally_judge(&sim->tally, sim->crew, &sim->fleet, sim->server.published,
+                                        (uint32_t)devices, err));
+    row->devices_metric = sim->tally.judged.weighted;
+    row->worst_decile = sim->tally.judged.worst_decile;
+    return COVEY_OK;
+}
+
 /* The model is stored: it is judged where the scenario wants it, and the stop rules hear of it. */
 static enum covey_status settle_round(struct covey_simulation *sim, struct covey_sim_round *row,
                                       struct covey_error *err)
@@ -345,6 +361,7 @@ static enum covey_status settle_round(struct covey_simulation *sim, struct covey
         row->loss = sim->judged ? sim->loss : (double)NAN;
         row->metric = sim->judged ? sim->metric : (double)NAN;
     }
+    COVEY_TRY(judge_by_devices(sim, row, err));
     covey_server_round_view(sim->server.machine, &view);
     if (view.phase != COVEY_PHASE_JUDGING)
         return COVEY_OK;

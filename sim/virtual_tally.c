@@ -12,7 +12,7 @@ enum covey_status covey_virtual_tally_init(struct covey_virtual_tally *tally,
 {
     const struct covey_round_rules *rules = &fleet->scenario->rules;
     *tally = (struct covey_virtual_tally){
-        .fleet = fleet, .sums = {.best = (double)NAN}, .worst_decile = (double)NAN};
+        .fleet = fleet, .sums = {.best = (double)NAN}, .judged = {.worst_decile = (double)NAN}};
     tally->sums.watch.lower_is_better = fleet->metric_is_error;
     tally->sums.watch.target = rules->has_target ? rules->stop_target : (double)NAN;
     tally->devices = calloc(fleet->devices, sizeof *tally->devices);
@@ -111,7 +111,7 @@ enum covey_status covey_virtual_tally_judge(struct covey_virtual_tally *tally, s
     uint32_t *chosen = calloc(count, sizeof *chosen), *indices = calloc(count, most * sizeof *indices);
     struct covey_dataset *parts = calloc(count, sizeof *parts);
     struct covey_score *scores = calloc(count, sizeof *scores);
-    double *metrics = calloc(count, sizeof *metrics);
+    struct covey_device_score *metrics = calloc(count, sizeof *metrics);
     enum covey_status status =
         chosen == NULL || indices == NULL || parts == NULL || scores == NULL || metrics == NULL
             ? covey_fail(err, COVEY_NO_MEMORY, "no memory to judge %u devices", count)
@@ -126,15 +126,13 @@ enum covey_status covey_virtual_tally_judge(struct covey_virtual_tally *tally, s
     if (status == COVEY_OK)
         status = covey_crew_evaluate(crew, params, parts, count, scores, err);
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++) {
-        metrics[i] =
-            fleet->metric_is_error ? -scores[i].rmse : scores[i].accuracy; /* the worst is the least */
-        tally->devices[chosen[i]].metric =
-            (float)(fleet->metric_is_error ? scores[i].rmse : scores[i].accuracy);
+        metrics[i] = (struct covey_device_score){
+            chosen[i], scores[i].examples, fleet->metric_is_error ? scores[i].rmse : scores[i].accuracy};
+        tally->devices[chosen[i]].metric = (float)metrics[i].metric;
     }
-    if (status == COVEY_OK) {
-        const double worst = covey_worst_decile(metrics, count);
-        tally->worst_decile = fleet->metric_is_error ? -worst : worst;
-    }
+    if (status == COVEY_OK &&
+        covey_device_summary_make(metrics, count, fleet->metric_is_error, &tally->judged) != COVEY_OK)
+        status = covey_fail(err, COVEY_NO_MEMORY, "no memory to judge %u devices", count);
     free(chosen);
     free(indices);
     free(parts);
@@ -197,7 +195,7 @@ void covey_virtual_tally_summary(const struct covey_virtual_tally *tally, const 
         .bytes_up_fp32 = tally->sums.bytes_up_fp32,
         .joules = tally->sums.joules,
         .virtual_s = virtual_s,
-        .worst_decile = tally->worst_decile,
+        .worst_decile = tally->judged.worst_decile,
         .participation_gini = participation_gini(tally),
         .battery_share_a_day = battery_share(tally, world, virtual_s)};
 }

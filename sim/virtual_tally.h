@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device_scores.h"
 #include "outcome.h"
 #include "virtual_member.h"
 #include "yardstick.h"
@@ -22,7 +23,7 @@ struct covey_virtual_tally {
     const struct covey_virtual_fleet *fleet; /* borrowed */
     struct covey_device_tally *devices;      /* (fleet->devices) */
     struct covey_virtual_sums sums;
-    double worst_decile;
+    struct covey_device_summary judged; /* by devices, the last time */
 };
 
 COVEY_MUST_CHECK enum covey_status covey_virtual_tally_init(struct covey_virtual_tally *tally,

@@ -99,28 +99,6 @@ double covey_gini_counts(uint32_t *counts, size_t count)
 
 /* ---- of values ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    const double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-double covey_worst_decile(double *values, size_t count)
-{
-    size_t known = 0;
-    for (size_t i = 0; i < count; i++) {
-        const double value = values[i];
-        if (!isnan(value)) {
-            values[i] = values[known];
-            values[known++] = value;
-        }
-    }
-    if (known == 0)
-        return NAN;
-    qsort(values, known, sizeof *values, by_value);
-    return covey_mean(values, known >= 10 ? known / 10 : 1);
-}
-
 double covey_mean(const double *values, size_t count)
 {
     double sum = 0;

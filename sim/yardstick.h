@@ -38,9 +38,6 @@ double covey_gini(const double *values, const double *weights, size_t count);
 /* The same of counts (devices) as they come; sorts `counts` in place. */
 double covey_gini_counts(uint32_t *counts, size_t count);
 
-/* Mean of the worst tenth (at least one) of values that are not NaN; sorts `values`. NaN: there are none. */
-double covey_worst_decile(double *values, size_t count);
-
 double covey_mean(const double *values, size_t count);      /* NaN of none */
 double covey_deviation(const double *values, size_t count); /* of a sample (n - 1); NaN under two values */
 

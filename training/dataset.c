@@ -1,5 +1,6 @@
 #include "covey/dataset.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "byte_order.h"
@@ -224,4 +225,32 @@ void covey_dataset_deinit(struct covey_dataset *dataset)
 {
     covey_storage_destroy(dataset->storage);
     *dataset = (struct covey_dataset){0};
+}
+
+enum covey_status covey_dataset_hold_out(const struct covey_dataset *all, double share,
+                                         struct covey_dataset *rest, struct covey_dataset *held,
+                                         uint32_t **rows, struct covey_error *err)
+{
+    if (!(share > 0 && share < 1) || all->count < 2)
+        return covey_fail(err, COVEY_INVALID, "%g of %u examples cannot be held out", share, all->count);
+    uint32_t *split = malloc(all->count * sizeof *split), kept = 0;
+    if (split == NULL)
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory to hold out of %u examples", all->count);
+    uint32_t wanted = (uint32_t)(share * all->count + .5);
+    wanted = wanted < 1 ? 1 : wanted >= all->count ? all->count - 1 : wanted;
+    uint32_t out = all->count - wanted; /* the held out stand behind the rest */
+    for (uint32_t i = 0, taken = 0; i < all->count; i++) {
+        const uint32_t row = all->index != NULL ? all->index[i] : i;
+        const bool is_held = (uint64_t)(i + 1) * wanted / all->count > taken;
+        taken += is_held;
+        split[is_held ? out++ : kept++] = row;
+    }
+    *rest = *held = *all;
+    rest->storage = held->storage = NULL;
+    rest->index = split;
+    rest->count = all->count - wanted;
+    held->index = split + rest->count;
+    held->count = wanted;
+    *rows = split;
+    return COVEY_OK;
 }

@@ -3,6 +3,7 @@
  * the other. */
 #include <criterion/criterion.h>
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "virtual_fleet.h"
 
 #define WAIT_S 60
+#define JUDGED_ROUND 3 /* of four, so that all reports are there at the end */
 
 struct real_device {
     struct covey_inprocess_network *network;
@@ -91,7 +93,7 @@ static void start_device(struct real_device *device, uint32_t number, const stru
 
 /* The scenario with the real server and clients: the hash of the last model. */
 static struct covey_hash play_real(const struct little_fleet *little, const char *const *settings,
-                                   uint32_t count)
+                                   uint32_t count, struct covey_device_summary *judged)
 {
     struct covey_scenario scenario;
     struct covey_virtual_fleet fleet;
@@ -134,6 +136,8 @@ static struct covey_hash play_real(const struct little_fleet *little, const char
                                                   .norm_limit = scenario.norm_limit,
                                                   .weight_cap = scenario.weight_cap,
                                                   .rules = scenario.rules,
+                                                  .devices_every = JUDGED_ROUND,
+                                                  .devices_share = 1,
                                                   .retry_ms = 500};
     (void)snprintf(federation.codec, sizeof federation.codec, "%s", scenario.codec);
     (void)snprintf(federation.strategy, sizeof federation.strategy, "%s", scenario.strategy);
@@ -180,6 +184,7 @@ static struct covey_hash play_real(const struct little_fleet *little, const char
     covey_scenario_free(&scenario);
     (void)snprintf(state, sizeof state, "rm -rf '%s/state' %s/device-*", little->folder, little->folder);
     cr_assert_eq(system(state), 0);
+    *judged = view.devices;
     return view.model;
 }
 
@@ -189,6 +194,8 @@ static const char lines[] =
     "selection: {minimum_devices: 10, fraction: 1}\n"
     "round: {minimum_updates: 10, deadline_s: 600}\n"
     "stop: {rounds: 4}\n"
+    "devices_judged: 10\n"
+    "devices_judged_every: 1\n"
     "links: [{class: wifi}]\n";
 
 Test(virtual_federation, ends_with_the_model_of_the_real_one, .timeout = 300)
@@ -219,9 +226,20 @@ Test(virtual_federation, ends_with_the_model_of_the_real_one, .timeout = 300)
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         struct little_run run = {.options = {.threads = 2}};
         little_fleet_play(&fleet, ways[i], 4, &run);
-        const struct covey_hash real = play_real(&fleet, ways[i], 4);
+        struct covey_device_summary judged;
+        const struct covey_hash real = play_real(&fleet, ways[i], 4, &judged);
         cr_expect(covey_hash_equal(&run.summary.model, &real), "%s, %s: the simulation ends elsewhere",
                   ways[i][0], ways[i][1]);
+        /* the devices of round 3 judge what round 2 made, as all devices of the simulation did after it */
+        cr_expect_eq(judged.round, JUDGED_ROUND);
+        cr_expect_eq(judged.devices, LITTLE_DEVICES);
+        const struct covey_sim_round *row = &run.rows[JUDGED_ROUND - 2];
+        if (strcmp(ways[i][2], "model=personal.yaml") == 0) /* they judge with layers of their own */
+            continue;
+        cr_expect(fabs(judged.weighted - row->devices_metric) <= 1e-9, "%g, simulated %g", judged.weighted,
+                  row->devices_metric);
+        cr_expect(fabs(judged.worst_decile - row->worst_decile) <= 1e-9, "%g, simulated %g",
+                  judged.worst_decile, row->worst_decile);
     }
     little_fleet_deinit(&fleet);
 }

@@ -48,8 +48,9 @@ struct covey_client_options {
     struct covey_env env;
     const char *device_name; /* as the credentials have it: keys the device's random numbers */
     const struct covey_trust *trust;
-    const struct covey_dataset *dataset; /* NULL: this device cannot train, and says so when asked to */
-    const struct covey_engine *engine;   /* NULL: the default */
+    const struct covey_dataset *dataset;  /* NULL: this device cannot train, and says so when asked to */
+    const struct covey_dataset *held_out; /* that models are judged on when the plan asks; NULL: dataset */
+    const struct covey_engine *engine;    /* NULL: the default */
     enum covey_status (*open_link)(void *user, const struct covey_link_events *events,
                                    struct covey_link_handle *out, struct covey_error *err);
     void *link_user;

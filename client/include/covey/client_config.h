@@ -47,7 +47,9 @@ struct covey_client_config {
     struct covey_client_policy policy;
     int64_t error_feedback;  /* enum covey_feedback */
     int64_t feedback_rounds; /* a residual older than so many models is dropped */
-    double clip_norm;        /* L2 norm that an update is scaled down to; 0 = as it is */
+    double hold_out;  /* share of the examples that is not trained on, and judges models when asked; 0: all
+                         judge */
+    double clip_norm; /* L2 norm that an update is scaled down to; 0 = as it is */
     bool exit_when_done;
     bool keep_last;                           /* when the federation has ended, fetch its last model */
     bool metrics;                             /* tell the server how rounds went */

@@ -20,8 +20,12 @@
 #define COVEY_METRIC_UPLOAD_BYTES "upload-bytes" /* B: the datagrams that carried it */
 #define COVEY_METRIC_BYTES_UP "bytes-up"         /* B: every UDP payload of the round */
 #define COVEY_METRIC_BYTES_DOWN "bytes-down"     /* B */
-#define COVEY_METRIC_MEMORY "memory"             /* B: largest resident set so far */
-#define COVEY_METRIC_BATTERY "battery"           /* %EL */
+/* The published model on examples of the device's own, where the plan asked: accuracy, or the root of the
+ * mean squared error, and of how many examples. Nothing else of them leaves the device. */
+#define COVEY_METRIC_JUDGED "judged"
+#define COVEY_METRIC_JUDGED_EXAMPLES "judged-examples"
+#define COVEY_METRIC_MEMORY "memory"   /* B: largest resident set so far */
+#define COVEY_METRIC_BATTERY "battery" /* %EL */
 
 /* Why a device does not deliver a round. */
 enum covey_round_failure {

@@ -90,6 +90,7 @@ struct covey_plan {
     /* TRAIN, for a gateway: it owes a partial sum of its devices' updates, not an update */
     struct covey_hash terms; /* of the sum_terms message; all zero for a device */
     uint32_t share;          /* updates in the sum at the most; 0 for a device */
+    uint32_t judge;          /* TRAIN: 1 = also say how good the model is on examples of your own; 0 */
 };
 
 COVEY_MUST_CHECK enum covey_status covey_plan_encode(const struct covey_plan *plan, uint8_t *out,

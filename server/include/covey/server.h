@@ -116,6 +116,8 @@ struct covey_federation_options {
     covey_judge_fn *judge;           /* NULL: nothing to evaluate on */
     void *judge_user;
     bool has_validation, has_test;
+    uint32_t devices_every; /* in every so many rounds chosen devices judge the model themselves; 0: never */
+    double devices_share;   /* of the chosen, [0, 1] */
     const struct covey_gateway *gateways; /* (gateway_count), borrowed while the server lives */
     uint32_t gateway_count;
     /* NULL: this federation makes its own models. Otherwise recipe, codec, downlink, strategy, initial
@@ -124,6 +126,16 @@ struct covey_federation_options {
     const struct covey_parent *parent;
     covey_root_update_fn *root_update; /* NULL: no data of the server's own */
     void *root_user;
+};
+
+/* The published model as devices judged it on examples of their own. */
+struct covey_device_summary {
+    uint32_t round;   /* whose devices they were: the model that it began with */
+    uint32_t devices; /* 0: none has said anything yet */
+    uint64_t examples;
+    double mean, weighted;           /* over devices; by examples */
+    double worst_decile;             /* mean of the worst tenth, at least one */
+    double tenth, median, ninetieth; /* quantiles from the worst on */
 };
 
 struct covey_round_report;
@@ -166,6 +178,7 @@ struct covey_round_report {
     uint64_t bytes_up_fp32;   /* what they would have taken as plain f32 */
     uint32_t refused;         /* uploads refused, of any reason */
     double seconds;
+    struct covey_device_summary devices; /* as of now: devices report after their update was taken */
 };
 
 struct covey_federation_report {
@@ -239,6 +252,7 @@ struct covey_federation_view {
     uint64_t update_bytes_up, bytes_up_fp32; /* since the process began */
     double round_seconds;                    /* mean of the last rounds; 0: none yet */
     uint32_t rounds_wanted;                  /* stop_rounds */
+    struct covey_device_summary devices;     /* the newest */
 };
 void covey_server_view(struct covey_server *server, struct covey_server_view *out);
 uint32_t covey_server_federation_count(const struct covey_server *server);

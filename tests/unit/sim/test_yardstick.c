@@ -80,18 +80,6 @@ Test(gini, of_a_histogram_is_that_of_its_values)
     near(covey_gini(values, weights, 4), covey_gini_counts(counts, 7));
 }
 
-Test(decile, worst_tenth_of_what_is_known)
-{
-    double values[25];
-    for (int i = 0; i < 25; i++)
-        values[i] = i < 5 ? NAN : .9 - i * .01; /* 20 known, the worst are .66 and .67 */
-    near(covey_worst_decile(values, 25), .665);
-    double few[] = {.5, NAN, .4}, unknown[] = {NAN};
-    near(covey_worst_decile(few, 3), .4);
-    cr_assert(isnan(covey_worst_decile(unknown, 1)));
-    cr_assert(isnan(covey_worst_decile(unknown, 0)));
-}
-
 Test(spread, mean_and_deviation)
 {
     const double values[] = {1, 2, 3, 4};

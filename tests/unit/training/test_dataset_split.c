@@ -124,3 +124,32 @@ Test(dataset_split, refused)
     cr_assert(covey_data_split(&plain, &(struct covey_data_split){.kind = COVEY_SPLIT_IID, .devices = 2},
                                order, ends, NULL) == COVEY_INVALID);
 }
+
+Test(dataset_split, hold_out_takes_some_of_everything)
+{
+    struct covey_dataset all = ten_classes(), rest, held;
+    uint32_t *rows = NULL, some[] = {5, 3, 9, 11, 2};
+    struct covey_error err = {0};
+    char seen[COUNT] = {0};
+    cr_assert_eq(covey_dataset_hold_out(&all, .2, &rest, &held, &rows, &err), COVEY_OK, "%s", err.text);
+    cr_expect_eq(held.count, COUNT / 5);
+    cr_expect_eq(rest.count, COUNT - COUNT / 5);
+    for (uint32_t i = 0; i < COUNT; i++)
+        seen[i < rest.count ? rest.index[i] : held.index[i - rest.count]]++;
+    for (uint32_t i = 0; i < COUNT; i++)
+        cr_assert_eq(seen[i], 1);
+    for (uint32_t i = 0; i < held.count; i++) /* spread evenly: sorted data gives some of each class */
+        cr_assert(held.index[i] >= 5 * i && held.index[i] < 5 * i + 5);
+    free(rows);
+    /* of a share that has an index of its own, and never all or nothing */
+    all.index = some;
+    all.count = 5;
+    cr_assert_eq(covey_dataset_hold_out(&all, .01, &rest, &held, &rows, &err), COVEY_OK);
+    cr_expect(held.count == 1 && rest.count == 4 && held.index[0] == 2);
+    free(rows);
+    cr_assert_eq(covey_dataset_hold_out(&all, .99, &rest, &held, &rows, &err), COVEY_OK);
+    cr_expect(held.count == 4 && rest.count == 1);
+    free(rows);
+    all.count = 1;
+    cr_expect_eq(covey_dataset_hold_out(&all, .5, &rest, &held, &rows, &err), COVEY_INVALID);
+}

@@ -60,6 +60,14 @@ COVEY_MUST_CHECK enum covey_status covey_dataset_read(const struct covey_dataset
                                                       const uint32_t *rows, uint32_t first, size_t n,
                                                       float *x, int32_t *labels, float *targets);
 
+/* Two views of the same tables: of every 1 / share examples one is held out, spread evenly. Both keep at
+ * least one: INVALID when there are fewer than two. *rows: malloc'ed, what both stand on; all must outlive
+ * them. */
+COVEY_MUST_CHECK enum covey_status covey_dataset_hold_out(const struct covey_dataset *all, double share,
+                                                          struct covey_dataset *rest,
+                                                          struct covey_dataset *held, uint32_t **rows,
+                                                          struct covey_error *err);
+
 /* The first label of an example; 0 when there are none. */
 int32_t covey_dataset_label(const struct covey_dataset *dataset, uint32_t example);
 
