@@ -35,9 +35,9 @@ static const struct covey_field plan_fields[] = {
     COVEY_UNSIGNED(struct covey_plan, retry_after_ms, 8, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),
     COVEY_UNSIGNED(struct covey_plan, heartbeat_ms, 9, COVEY_FIELD_OPTIONAL, 0, UINT32_MAX),
     COVEY_UNSIGNED(struct covey_plan, window_blocks, 10, COVEY_FIELD_OPTIONAL, 0, COVEY_WINDOW_BLOCKS),
-    COVEY_UNSIGNED(struct covey_plan, judge, 11, COVEY_FIELD_OPTIONAL, 0, 1),
     COVEY_FIXED(struct covey_plan, terms, 20, COVEY_FIELD_OPTIONAL),
     COVEY_UNSIGNED(struct covey_plan, share, 21, COVEY_FIELD_OPTIONAL, 0, COVEY_DEVICES),
+    COVEY_UNSIGNED(struct covey_plan, judge, 22, COVEY_FIELD_OPTIONAL, 0, 1),
 };
 static const struct covey_record plan_record = COVEY_RECORD(plan_fields);
 

@@ -82,6 +82,7 @@ CASES = [
     case("relu6", [(40,)], op="relu6"),
     case("tanh", [(23,)], op="tanh"),
     case("sigmoid", [(23,)], op="sigmoid"),
+    case("gelu", [(2, 3, 4)], op="gelu"),
     case("dropout", [(50,)], op="dropout", rate=0.4),
     case("group norm", [(3, 2, 6)], op="group_norm", groups=3, epsilon=1e-5),
     case("group norm of one group", [(12,)], op="group_norm", groups=1, epsilon=1e-3),

@@ -134,6 +134,7 @@ OPERATIONS = {
     "relu6": lambda op, p, x: F.relu6(x),
     "tanh": lambda op, p, x: torch.tanh(x),
     "sigmoid": lambda op, p, x: torch.sigmoid(x),
+    "gelu": lambda op, p, x: F.gelu(x),
     "dropout": dropout,
     "group_norm": group_norm,
     "batch_norm": batch_norm,

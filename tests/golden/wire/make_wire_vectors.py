@@ -239,7 +239,7 @@ vector("description", "description", "OK", "a small dense network", DESCRIPTION)
 vector("description-full", "description", "OK", "every field of operations",
        {0: 1, 1: "everything", 2: [7, 5, 3, 2], 3: 1, 4: -2.0, 5: 0.5, 6: 1, 7: OPS_FULL})
 vector("description-kind-later", "description", "UNSUPPORTED", "an operation that is not known",
-       {**DESCRIPTION, 7: [{1: 17, 2: "a", 3: ["input"]}]})
+       {**DESCRIPTION, 7: [{1: 18, 2: "a", 3: ["input"]}]})
 vector("description-loss-later", "description", "UNSUPPORTED", "a loss that is not known", {**DESCRIPTION, 6: 2})
 vector("description-shape-0", "description", "CORRUPT", "a dimension of zero", {**DESCRIPTION, 2: [28, 0]})
 vector("description-shape-empty", "description", "CORRUPT", "no dimensions", {**DESCRIPTION, 2: []})

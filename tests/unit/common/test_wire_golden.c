@@ -498,7 +498,7 @@ Test(wire_golden, errors_name_the_place)
         {"plan", "plan-window-high", "plan: window_blocks: 33 is not in 0..32"},
         {"update", "update-stream-short", "update: stream: an item runs past the end at byte"},
         {"manifest", "manifest-delta-no-hash", "manifest: deltas[0].stream: missing"},
-        {"description", "description-kind-later", "model description: ops[0].kind: 17 is not known"},
+        {"description", "description-kind-later", "model description: ops[0].kind: 18 is not known"},
         {"cose", "cose-crit", "signed message: protected header: crit"},
         {"metrics", "metrics-nan", "metrics: no finite number"},
     };
