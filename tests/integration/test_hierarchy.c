@@ -114,6 +114,7 @@ struct house {
     struct covey_host_handle host;
     pthread_t loop;
     bool running;
+    bool stays; /* after the last round, until it is stopped */
 };
 
 struct rig {
@@ -182,7 +183,7 @@ static void start_house(struct house *house, bool is_top)
                                                  .federations = &house->federation,
                                                  .federation_count = 1,
                                                  .fold_threads = 2,
-                                                 .end_when_done = true,
+                                                 .end_when_done = !house->stays,
                                                  .events_user = rig,
                                                  .on_round = is_top ? on_round : NULL};
     cr_assert_eq(covey_server_create(&options, &house->server, &err), COVEY_OK, "%s", err.text);
@@ -346,6 +347,7 @@ static void play(const struct plan_of_houses *plan, struct covey_hash models[ROU
     struct rig *rig = calloc(1, sizeof *rig);
     make_rig(rig);
     furnish(rig, plan);
+    rig->houses[0].stays = plan->dies; /* the gateway that comes back must still hear that all is over */
     for (uint32_t i = 0; i < SERVERS; i++)
         if (i == 0 || devices_of(plan, i) > 0)
             start_house(&rig->houses[i], i == 0);
