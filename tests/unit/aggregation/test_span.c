@@ -168,7 +168,7 @@ Test(columns, any_number_of_rows_is_sorted)
     float values[130];
     uint32_t state = 1;
     for (size_t n = 1; n <= 130; n++) {
-        double sorted[130];
+        double sorted[131] = {0};
         for (size_t i = 0; i < n; i++) {
             state = state * 1664525u + 1013904223u;
             values[i] = (float)(int32_t)state * 0x1p-20f;

@@ -23,7 +23,7 @@ static void choose(const struct covey_selection *selection, uint32_t round,
 static void name_devices(uint64_t *ids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        char name[16];
+        char name[32];
         (void)snprintf(name, sizeof name, "device-%u", i);
         ids[i] = covey_random_id(name);
     }
