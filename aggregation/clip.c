@@ -3,35 +3,24 @@
 #include <math.h>
 #include <string.h>
 
+#include "covey/little_endian.h"
+
 /* version u32, what there is u32; bound f64; values of the centre u64, f32 each. Little-endian. */
 #define KEPT_VERSION 1
 #define KEPT_HEAD_BYTES 24
 #define HAS_BOUND 1u
 #define HAS_CENTRE 2u
 
-static void put(uint8_t *out, uint64_t value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)in[i] << (8 * i);
-    return value;
-}
-
 static enum covey_status read_kept(struct covey_clip *clip, struct covey_bytes kept, float *centre,
                                    size_t count, struct covey_error *err)
 {
     if (kept.size < KEPT_HEAD_BYTES)
         return covey_fail(err, COVEY_CORRUPT, "what the strategy kept has %zu bytes: cut short", kept.size);
-    if (get(kept.data, 4) != KEPT_VERSION)
+    if (covey_little_get(kept.data, 4) != KEPT_VERSION)
         return covey_fail(err, COVEY_UNSUPPORTED, "what the strategy kept is of version %u",
-                          (unsigned)get(kept.data, 4));
-    const uint64_t has = get(kept.data + 4, 4), bits = get(kept.data + 8, 8), values = get(kept.data + 16, 8);
+                          (unsigned)covey_little_get(kept.data, 4));
+    const uint64_t has = covey_little_get(kept.data + 4, 4), bits = covey_little_get(kept.data + 8, 8),
+                   values = covey_little_get(kept.data + 16, 8);
     double bound;
     memcpy(&bound, &bits, sizeof bound);
     if ((kept.size - KEPT_HEAD_BYTES) % 4 != 0 || (kept.size - KEPT_HEAD_BYTES) / 4 != values ||
@@ -42,7 +31,7 @@ static enum covey_status read_kept(struct covey_clip *clip, struct covey_bytes k
     if ((has & HAS_CENTRE) == 0 || centre == NULL || values != count) /* the configuration was another then */
         return COVEY_OK;
     for (size_t i = 0; i < count; i++) {
-        const uint32_t word = (uint32_t)get(kept.data + KEPT_HEAD_BYTES + 4 * i, 4);
+        const uint32_t word = (uint32_t)covey_little_get(kept.data + KEPT_HEAD_BYTES + 4 * i, 4);
         memcpy(&centre[i], &word, sizeof word);
     }
     return COVEY_OK;
@@ -91,14 +80,14 @@ enum covey_status covey_clip_keep(const struct covey_clip *clip, uint64_t update
     COVEY_TRY(covey_round_state_set(next, COVEY_STATE_STRATEGY, KEPT_HEAD_BYTES + 4 * values, &out, err));
     const double bound = has_bound ? next_bound(clip, updates) : 0.0;
     memcpy(&bits, &bound, sizeof bits);
-    put(out, KEPT_VERSION, 4);
-    put(out + 4, (has_bound ? HAS_BOUND : 0) | (centre != NULL ? HAS_CENTRE : 0), 4);
-    put(out + 8, bits, 8);
-    put(out + 16, values, 8);
+    covey_little_put(out, KEPT_VERSION, 4);
+    covey_little_put(out + 4, (has_bound ? HAS_BOUND : 0) | (centre != NULL ? HAS_CENTRE : 0), 4);
+    covey_little_put(out + 8, bits, 8);
+    covey_little_put(out + 16, values, 8);
     for (size_t i = 0; i < values; i++) {
         uint32_t word;
         memcpy(&word, &centre[i], sizeof word);
-        put(out + KEPT_HEAD_BYTES + 4 * i, word, 4);
+        covey_little_put(out + KEPT_HEAD_BYTES + 4 * i, word, 4);
     }
     return COVEY_OK;
 }

@@ -1,24 +1,11 @@
 #include "covey/round_state.h"
+#include "covey/little_endian.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* version u32, parts u32; the size of each part u64; the parts, each padded to 8 bytes */
 #define HEAD_BYTES (8 + 8 * (size_t)COVEY_STATE_PARTS)
-
-static void put(uint8_t *out, uint64_t value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)in[i] << (8 * i);
-    return value;
-}
 
 static size_t padded(size_t size)
 {
@@ -65,12 +52,12 @@ size_t covey_round_state_encoded_bytes(const struct covey_round_state *state)
 
 void covey_round_state_encode(const struct covey_round_state *state, uint8_t *out)
 {
-    put(out, COVEY_ROUND_STATE_VERSION, 4);
-    put(out + 4, COVEY_STATE_PARTS, 4);
+    covey_little_put(out, COVEY_ROUND_STATE_VERSION, 4);
+    covey_little_put(out + 4, COVEY_STATE_PARTS, 4);
     uint8_t *at = out + HEAD_BYTES;
     for (size_t i = 0; i < COVEY_STATE_PARTS; i++) {
         const size_t room = padded(state->sizes[i]);
-        put(out + 8 + 8 * i, state->sizes[i], 8);
+        covey_little_put(out + 8 + 8 * i, state->sizes[i], 8);
         if (room == 0)
             continue;
         memset(at + room - 8, 0, 8);
@@ -85,12 +72,13 @@ enum covey_status covey_round_state_decode(struct covey_bytes bytes, struct cove
     struct covey_round_state state = {0};
     if (bytes.size == 0)
         return COVEY_OK;
-    if (bytes.size < 8 || get(bytes.data, 4) != COVEY_ROUND_STATE_VERSION ||
-        get(bytes.data + 4, 4) != COVEY_STATE_PARTS)
+    if (bytes.size < 8 || covey_little_get(bytes.data, 4) != COVEY_ROUND_STATE_VERSION ||
+        covey_little_get(bytes.data + 4, 4) != COVEY_STATE_PARTS)
         return covey_fail(err, COVEY_UNSUPPORTED, "the state kept with the model is of another version");
     size_t at = HEAD_BYTES;
     for (size_t i = 0; i < COVEY_STATE_PARTS; i++) {
-        const uint64_t size = bytes.size < HEAD_BYTES ? UINT64_MAX : get(bytes.data + 8 + 8 * i, 8);
+        const uint64_t size =
+            bytes.size < HEAD_BYTES ? UINT64_MAX : covey_little_get(bytes.data + 8 + 8 * i, 8);
         enum covey_status status = COVEY_OK;
         uint8_t *part;
         if (size > bytes.size - at || padded((size_t)size) > bytes.size - at)

@@ -1,4 +1,5 @@
 #include "covey/server_optimiser.h"
+#include "covey/little_endian.h"
 
 #include <float.h>
 #include <math.h>
@@ -264,20 +265,6 @@ enum covey_status covey_server_optimiser_step(struct covey_server_optimiser *opt
 
 /* ------------------------------------------------------------------ the state as bytes */
 
-static void put(uint8_t *out, uint64_t value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)in[i] << (8 * i);
-    return value;
-}
-
 static size_t vector_count(const struct covey_server_optimiser *optimiser)
 {
     return (size_t)(optimiser->first != NULL) + (size_t)(optimiser->second != NULL);
@@ -294,7 +281,7 @@ static uint8_t *put_vector(const double *vector, size_t count, uint8_t *out)
     for (size_t i = 0; vector != NULL && i < count; i++, out += 8) {
         uint64_t bits;
         memcpy(&bits, &vector[i], sizeof bits);
-        put(out, bits, 8);
+        covey_little_put(out, bits, 8);
     }
     return out;
 }
@@ -302,7 +289,7 @@ static uint8_t *put_vector(const double *vector, size_t count, uint8_t *out)
 static const uint8_t *get_vector(const uint8_t *in, double *vector, size_t count)
 {
     for (size_t i = 0; vector != NULL && i < count; i++, in += 8) {
-        const uint64_t bits = get(in, 8);
+        const uint64_t bits = covey_little_get(in, 8);
         memcpy(&vector[i], &bits, sizeof bits);
     }
     return in;
@@ -312,9 +299,9 @@ void covey_server_optimiser_save(const struct covey_server_optimiser *optimiser,
 {
     if (vector_count(optimiser) == 0)
         return;
-    put(out, STATE_VERSION, 4);
-    put(out + 4, (uint64_t)optimiser->rule.kind, 4);
-    put(out + 8, optimiser->count, 8);
+    covey_little_put(out, STATE_VERSION, 4);
+    covey_little_put(out + 4, (uint64_t)optimiser->rule.kind, 4);
+    covey_little_put(out + 8, optimiser->count, 8);
     out = put_vector(optimiser->first, optimiser->count, out + STATE_HEAD_BYTES);
     (void)put_vector(optimiser->second, optimiser->count, out);
 }
@@ -329,11 +316,11 @@ enum covey_status covey_server_optimiser_load(struct covey_server_optimiser *opt
         return covey_fail(err, COVEY_MISMATCH, "there is no state of a server optimiser with the model");
     if (saved.size < STATE_HEAD_BYTES)
         return covey_fail(err, COVEY_CORRUPT, "the server optimiser's state has %zu bytes", saved.size);
-    if (get(saved.data, 4) != STATE_VERSION)
+    if (covey_little_get(saved.data, 4) != STATE_VERSION)
         return covey_fail(err, COVEY_UNSUPPORTED, "the server optimiser's state has version %u",
-                          (unsigned)get(saved.data, 4));
-    if (get(saved.data + 4, 4) != (uint64_t)optimiser->rule.kind ||
-        get(saved.data + 8, 8) != optimiser->count)
+                          (unsigned)covey_little_get(saved.data, 4));
+    if (covey_little_get(saved.data + 4, 4) != (uint64_t)optimiser->rule.kind ||
+        covey_little_get(saved.data + 8, 8) != optimiser->count)
         return covey_fail(err, COVEY_MISMATCH, "the state is of another server optimiser or another model");
     if (saved.size != expected)
         return covey_fail(err, COVEY_CORRUPT, "the server optimiser's state has %zu bytes, not %zu",

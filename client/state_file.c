@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "covey/little_endian.h"
+
 #define LEAD_BYTES 24 /* magic, version, kind, total */
 #define PIECE_BYTES 4096
 
@@ -19,20 +21,6 @@ static int open_file(const char *path, int flags, mode_t mode)
 }
 
 const struct covey_disk covey_disk_system = {open_file, write, fsync, rename, unlink};
-
-static void put(uint8_t *out, uint64_t value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)in[i] << (8 * i);
-    return value;
-}
 
 static enum covey_status make_path(const char *folder, const char *name, const char *suffix,
                                    char out[COVEY_STATE_PATH_BYTES], struct covey_error *err)
@@ -46,7 +34,7 @@ static void turn_floats(uint8_t *bytes, size_t count)
 {
     if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
         for (size_t i = 0; i + 4 <= count; i += 4)
-            put(bytes + i, __builtin_bswap32((uint32_t)get(bytes + i, 4)), 4);
+            covey_little_put(bytes + i, __builtin_bswap32((uint32_t)covey_little_get(bytes + i, 4)), 4);
 }
 
 /* ------------------------------------------------------------------ writing */
@@ -111,9 +99,9 @@ static enum covey_status write_body(struct writer *writer, uint32_t kind,
     for (size_t i = 0; i < count; i++)
         total += parts[i].bytes;
     memcpy(lead, magic, sizeof magic);
-    put(lead + 8, COVEY_STATE_VERSION, 4);
-    put(lead + 12, kind, 4);
-    put(lead + 16, total, 8);
+    covey_little_put(lead + 8, COVEY_STATE_VERSION, 4);
+    covey_little_put(lead + 12, kind, 4);
+    covey_little_put(lead + 16, total, 8);
     COVEY_TRY(covey_hasher_create(&writer->hasher));
     enum covey_status status = write_hashed(writer, lead, sizeof lead);
     for (size_t i = 0; i < count && status == COVEY_OK; i++)
@@ -196,12 +184,13 @@ static enum covey_status open_reader(struct reader *reader, uint32_t kind)
     COVEY_TRY(covey_hasher_create(&reader->hasher));
     reader->left = LEAD_BYTES;
     COVEY_TRY(read_hashed(reader, lead, sizeof lead));
-    if (memcmp(lead, magic, sizeof magic) != 0 || get(lead + 12, 4) != kind)
+    if (memcmp(lead, magic, sizeof magic) != 0 || covey_little_get(lead + 12, 4) != kind)
         return fail_read(reader, "is not what its name says");
-    if (get(lead + 8, 4) != COVEY_STATE_VERSION)
+    if (covey_little_get(lead + 8, 4) != COVEY_STATE_VERSION)
         return covey_fail(reader->err, COVEY_UNSUPPORTED, "%s: version %llu; this program knows %d",
-                          reader->path, (unsigned long long)get(lead + 8, 4), COVEY_STATE_VERSION);
-    uint64_t total = get(lead + 16, 8);
+                          reader->path, (unsigned long long)covey_little_get(lead + 8, 4),
+                          COVEY_STATE_VERSION);
+    uint64_t total = covey_little_get(lead + 16, 8);
     if (fstat(fileno(reader->file), &facts) != 0 || (uint64_t)facts.st_size != total ||
         total < LEAD_BYTES + COVEY_HASH_BYTES)
         return fail_read(reader, "is cut or too long");

@@ -10,6 +10,7 @@
 #include "covey/hash.h"
 #include "covey/log.h"
 #include "covey/sign.h"
+#include "covey/little_endian.h"
 
 #include "step_store.h"
 
@@ -19,33 +20,19 @@
 #define STATE_VERSION 2 /* 1: nothing behind W */
 #define STATE_HEAD_BYTES 32
 
-static void put(uint8_t *out, uint64_t value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)in[i] << (8 * i);
-    return value;
-}
-
 static void put_floats(uint8_t *out, const float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, &values[i], sizeof bits);
-        put(out + 4 * i, bits, 4);
+        covey_little_put(out + 4 * i, bits, 4);
     }
 }
 
 static void get_floats(const uint8_t *in, float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const uint32_t bits = (uint32_t)get(in + 4 * i, 4);
+        const uint32_t bits = (uint32_t)covey_little_get(in + 4 * i, 4);
         memcpy(&values[i], &bits, sizeof bits);
     }
 }
@@ -69,13 +56,13 @@ enum covey_status covey_publish_state(const struct covey_federation *federation,
     if (bytes == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the next model");
     memset(bytes, 0, head);
-    put(bytes, STATE_VERSION, 4);
-    put(bytes + 4, federation->tensor_count, 4);
-    put(bytes + 8, federation->shared_count, 8);
-    put(bytes + 16, next->has_exponents, 4);
-    put(bytes + 24, kept, 8);
+    covey_little_put(bytes, STATE_VERSION, 4);
+    covey_little_put(bytes + 4, federation->tensor_count, 4);
+    covey_little_put(bytes + 8, federation->shared_count, 8);
+    covey_little_put(bytes + 16, next->has_exponents, 4);
+    covey_little_put(bytes + 24, kept, 8);
     for (size_t i = 0; next->has_exponents && i < federation->tensor_count; i++)
-        put(bytes + STATE_HEAD_BYTES + 2 * i, (uint16_t)next->exponents[i], 2);
+        covey_little_put(bytes + STATE_HEAD_BYTES + 2 * i, (uint16_t)next->exponents[i], 2);
     put_floats(bytes + head, next->weights, federation->shared_count);
     if (kept > 0)
         covey_round_state_encode(next->state, bytes + weights_end);
@@ -92,11 +79,12 @@ static enum covey_status check_state(const struct covey_federation *federation, 
                                      struct covey_error *err)
 {
     const size_t weights_end = weights_at(federation) + 4 * federation->shared_count;
-    if (state.size < STATE_HEAD_BYTES || get(state.data, 4) < 1 || get(state.data, 4) > STATE_VERSION)
+    if (state.size < STATE_HEAD_BYTES || covey_little_get(state.data, 4) < 1 ||
+        covey_little_get(state.data, 4) > STATE_VERSION)
         return covey_fail(err, COVEY_UNSUPPORTED, "the stored model's state is of another version");
-    if (get(state.data + 4, 4) != federation->tensor_count ||
-        get(state.data + 8, 8) != federation->shared_count || state.size < weights_end ||
-        state.size - weights_end != get(state.data + 24, 8))
+    if (covey_little_get(state.data + 4, 4) != federation->tensor_count ||
+        covey_little_get(state.data + 8, 8) != federation->shared_count || state.size < weights_end ||
+        state.size - weights_end != covey_little_get(state.data + 24, 8))
         return covey_fail(err, COVEY_MISMATCH, "the stored model's state has another shape than the model");
     return COVEY_OK;
 }
@@ -288,9 +276,9 @@ static enum covey_status shelve_steps(struct covey_federation *federation,
 
 static void read_exponents(struct covey_federation *federation, struct covey_bytes state)
 {
-    federation->has_exponents = get(state.data + 16, 4) != 0;
+    federation->has_exponents = covey_little_get(state.data + 16, 4) != 0;
     for (size_t i = 0; i < federation->tensor_count; i++)
-        federation->exponents[i] = (int16_t)get(state.data + STATE_HEAD_BYTES + 2 * i, 2);
+        federation->exponents[i] = (int16_t)covey_little_get(state.data + STATE_HEAD_BYTES + 2 * i, 2);
 }
 
 static enum covey_status read_kept(const struct covey_federation *federation, struct covey_bytes state,

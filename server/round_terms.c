@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "covey/little_endian.h"
+
 /* The layout is fixed: version, flags, updates_max, weight_max, norm_limit, tensor_count, round, seed,
  * strategy, codec, exponents. Version 1 had neither round nor seed, and a shorter strategy. */
 enum {
@@ -25,30 +27,16 @@ enum {
 
 _Static_assert(AT_EXPONENTS + 2 * COVEY_MODEL_TENSORS <= COVEY_ROUND_TERMS_BYTES, "room for every tensor");
 
-static void put(uint8_t *out, uint64_t value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)in[i] << (8 * i);
-    return value;
-}
-
 static void put_real(uint8_t *out, double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    put(out, bits, 8);
+    covey_little_put(out, bits, 8);
 }
 
 static double get_real(const uint8_t *in)
 {
-    const uint64_t bits = get(in, 8);
+    const uint64_t bits = covey_little_get(in, 8);
     double value;
     memcpy(&value, &bits, sizeof value);
     return value;
@@ -57,21 +45,22 @@ static double get_real(const uint8_t *in)
 size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *out)
 {
     memset(out, 0, COVEY_ROUND_TERMS_BYTES);
-    put(out + AT_VERSION, COVEY_ROUND_TERMS_VERSION, 4);
-    put(out + AT_FLAGS,
+    covey_little_put(out + AT_VERSION, COVEY_ROUND_TERMS_VERSION, 4);
+    covey_little_put(
+        out + AT_FLAGS,
         (terms->refuse_range ? FLAG_REFUSE_RANGE : 0) | (terms->has_exponents ? FLAG_EXPONENTS : 0), 4);
-    put(out + AT_UPDATES, terms->updates_max, 8);
+    covey_little_put(out + AT_UPDATES, terms->updates_max, 8);
     put_real(out + AT_WEIGHT, terms->weight_max);
     put_real(out + AT_NORM, terms->norm_limit);
-    put(out + AT_TENSORS, terms->tensor_count, 4);
-    put(out + AT_ROUND, terms->round, 4);
-    put(out + AT_SEED, terms->seed, 8);
+    covey_little_put(out + AT_TENSORS, terms->tensor_count, 4);
+    covey_little_put(out + AT_ROUND, terms->round, 4);
+    covey_little_put(out + AT_SEED, terms->seed, 8);
     memcpy(out + AT_STRATEGY, terms->strategy, sizeof terms->strategy);
     memcpy(out + AT_CODEC, terms->codec, COVEY_CODEC_NAME_BYTES);
     if (!terms->has_exponents)
         return AT_EXPONENTS;
     for (uint32_t i = 0; i < terms->tensor_count; i++)
-        put(out + AT_EXPONENTS + 2 * i, (uint16_t)terms->exponents[i], 2);
+        covey_little_put(out + AT_EXPONENTS + 2 * i, (uint16_t)terms->exponents[i], 2);
     return AT_EXPONENTS + 2 * (size_t)terms->tensor_count;
 }
 
@@ -80,7 +69,7 @@ enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct cove
 {
     if (bytes.size < AT_EXPONENTS_1)
         return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes: cut short", bytes.size);
-    const uint64_t version = get(bytes.data, 4);
+    const uint64_t version = covey_little_get(bytes.data, 4);
     const bool first = version == 1; /* a round that an older server opened */
     const size_t at_exponents = first ? AT_EXPONENTS_1 : AT_EXPONENTS;
     if (!first && version != COVEY_ROUND_TERMS_VERSION)
@@ -88,15 +77,15 @@ enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct cove
     if (bytes.size < at_exponents)
         return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes: cut short", bytes.size);
     struct covey_round_terms terms = {0};
-    const uint64_t flags = get(bytes.data + AT_FLAGS, 4);
+    const uint64_t flags = covey_little_get(bytes.data + AT_FLAGS, 4);
     terms.refuse_range = (flags & FLAG_REFUSE_RANGE) != 0;
     terms.has_exponents = (flags & FLAG_EXPONENTS) != 0;
-    terms.updates_max = get(bytes.data + AT_UPDATES, 8);
+    terms.updates_max = covey_little_get(bytes.data + AT_UPDATES, 8);
     terms.weight_max = get_real(bytes.data + AT_WEIGHT);
     terms.norm_limit = get_real(bytes.data + AT_NORM);
-    terms.tensor_count = (uint32_t)get(bytes.data + AT_TENSORS, 4);
-    terms.round = first ? 0 : (uint32_t)get(bytes.data + AT_ROUND, 4);
-    terms.seed = first ? 0 : get(bytes.data + AT_SEED, 8);
+    terms.tensor_count = (uint32_t)covey_little_get(bytes.data + AT_TENSORS, 4);
+    terms.round = first ? 0 : (uint32_t)covey_little_get(bytes.data + AT_ROUND, 4);
+    terms.seed = first ? 0 : covey_little_get(bytes.data + AT_SEED, 8);
     memcpy(terms.strategy, bytes.data + (first ? AT_STRATEGY_1 : AT_STRATEGY),
            first ? COVEY_NAME_BYTES : sizeof terms.strategy);
     memcpy(terms.codec, bytes.data + (first ? AT_CODEC_1 : AT_CODEC), COVEY_CODEC_NAME_BYTES);
@@ -106,7 +95,7 @@ enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct cove
         return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes for %u tensors",
                           bytes.size, terms.tensor_count);
     for (uint32_t i = 0; terms.has_exponents && i < terms.tensor_count; i++)
-        terms.exponents[i] = (int16_t)get(bytes.data + at_exponents + 2 * i, 2);
+        terms.exponents[i] = (int16_t)covey_little_get(bytes.data + at_exponents + 2 * i, 2);
     *out = terms;
     return COVEY_OK;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "covey/limits.h"
+#include "covey/little_endian.h"
 
 #define NAME_FORMAT "%08llu.step"
 #define STEP_VERSION 1
@@ -16,20 +17,6 @@
 #define PATH_BYTES 512
 
 static const uint8_t magic[8] = {'C', 'O', 'V', 'E', 'Y', 'S', 'T', 'P'};
-
-static void put(uint8_t *out, uint64_t value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)in[i] << (8 * i);
-    return value;
-}
 
 static uint8_t *hash_at(uint8_t *header, int i)
 {
@@ -49,9 +36,9 @@ enum covey_status covey_step_store_save(const char *folder, const struct covey_f
     struct covey_hash hash;
     char name[32];
     memcpy(header, magic, sizeof magic);
-    put(header + 8, STEP_VERSION, 4);
-    put(header + 12, step->grid, 4);
-    put(header + 16, step->bytes, 8);
+    covey_little_put(header + 8, STEP_VERSION, 4);
+    covey_little_put(header + 12, step->grid, 4);
+    covey_little_put(header + 16, step->bytes, 8);
     memcpy(hash_at(header, 0), step->from.bytes, COVEY_HASH_BYTES);
     memcpy(hash_at(header, 1), step->to.bytes, COVEY_HASH_BYTES);
     memcpy(hash_at(header, 2), step->stream.bytes, COVEY_HASH_BYTES);
@@ -69,11 +56,11 @@ static enum covey_status read_header(uint8_t *header, const char *path, struct c
     struct covey_hash hash;
     if (memcmp(header, magic, sizeof magic) != 0)
         return covey_fail(err, COVEY_CORRUPT, "%s is no step of Covey", path);
-    if (get(header + 8, 4) != STEP_VERSION)
+    if (covey_little_get(header + 8, 4) != STEP_VERSION)
         return covey_fail(err, COVEY_UNSUPPORTED, "%s has version %u, this program knows %d", path,
-                          (unsigned)get(header + 8, 4), STEP_VERSION);
+                          (unsigned)covey_little_get(header + 8, 4), STEP_VERSION);
     COVEY_TRY(hash_header(header, &hash));
-    const uint64_t grid = get(header + 12, 4), bytes = get(header + 16, 8);
+    const uint64_t grid = covey_little_get(header + 12, 4), bytes = covey_little_get(header + 16, 8);
     if (memcmp(hash.bytes, hash_at(header, 3), COVEY_HASH_BYTES) != 0 || grid > UINT8_MAX || bytes == 0 ||
         bytes > COVEY_BODY_BYTES)
         return covey_fail(err, COVEY_CORRUPT, "%s is damaged in its header", path);
