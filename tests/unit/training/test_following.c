@@ -4,12 +4,15 @@
 #include "following.h"
 #include "following_engines.h"
 
+#define PART (COVEY_SANITIZED ? 10 : 1) /* of the perceptron's steps */
+
 static const char *const optimisers[] = {"sgd", "momentum", "adam"};
 
 Test(following, the_reference_follows_pytorch_within_1e_9)
 {
     for (int i = 0; i < 3; i++) {
-        const struct following perceptron = {"2nn", optimisers[i], &covey_engine_reference, 60, 60, 1e-9, 0};
+        const struct following perceptron = {
+            "2nn", optimisers[i], &covey_engine_reference, 60 / PART, 60 / PART, 1e-9, 0};
         const struct following convolutional = {
             "mcmahan-cnn", optimisers[i], &covey_engine_reference, 3, 3, 1e-9, 0};
         const struct following depthwise = {
@@ -25,7 +28,8 @@ Test(following, f32_follows_pytorch_within_1e_3)
     for (int e = 0; following_engines[e] != NULL; e++)
         for (int i = 0; i < 3; i++) {
             const struct covey_engine *engine = following_engines[e];
-            const struct following perceptron = {"2nn", optimisers[i], engine, 200, 200, 1e-3, 0.1};
+            const struct following perceptron = {"2nn", optimisers[i],      engine, 200 / PART, 200 / PART,
+                                                 1e-3,  PART == 1 ? 0.1 : 0};
             const struct following convolutional = {"mcmahan-cnn", optimisers[i], engine, 5, 5, 1e-3, 0};
             const struct following depthwise = {"depthwise", optimisers[i], engine, 10, 10, 1e-3, 0};
             follow_pytorch(&perceptron);

@@ -104,7 +104,11 @@ static const struct {
 /* Within 1 % or 24 bytes, and never worse than one quantiser for all. */
 Test(sections, rate_is_met_and_error_is_least)
 {
+#if COVEY_SANITIZED
+    static const double rates[] = {0.1, 4};
+#else
     static const double rates[] = {0.05, 0.1, 0.5, 1, 2, 4, 6, 8};
+#endif
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         struct tensors tensors = make(rows[r].sizes, rows[r].deviations, rows[r].count);
         for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
