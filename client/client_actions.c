@@ -79,13 +79,25 @@ static void ask_where(struct covey_client *client)
         client->asking = true;
 }
 
+/* The hours of its policy, for the server to choose by; NULL when it has none. */
+static const char *say_hours(const struct covey_client *client, char out[COVEY_HOURS_QUERY_BYTES])
+{
+    const char *text = client->options.config->policy.hours;
+    struct covey_hours hours;
+    if (text == NULL || covey_hours_parse(text, &hours, NULL) != COVEY_OK || hours.count == 0)
+        return NULL;
+    covey_hours_write_query(&hours, covey_minute_of_day(client->env.wall_s(client->env.user)), out);
+    return out;
+}
+
 static void ask_plan(struct covey_client *client, bool observe)
 {
-    char path[COVEY_PATH_BYTES];
+    char path[COVEY_PATH_BYTES], query[COVEY_HOURS_QUERY_BYTES];
     struct covey_error err = {0};
     snprintf(path, sizeof path, "f/%s/plan", client->options.config->federation);
     const struct covey_request request = {.method = COVEY_GET,
                                           .path = path,
+                                          .query = say_hours(client, query),
                                           .content_format = -1,
                                           .reply_limit_bytes = COVEY_PLAN_BYTES,
                                           .timeout_ms = observe ? 0 : COVEY_CLIENT_ASK_MS};

@@ -9,72 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DAY_MINUTES 1440
 #define SENSOR_TEXT_BYTES 64
 #define SENSORS_MAX 64 /* supplies or zones looked at */
-
-/* ---- hours ---- */
-
-/* One or two digits; *at moves behind them. */
-static bool read_two_digits(const char **at, unsigned *out)
-{
-    if (!isdigit((unsigned char)**at))
-        return false;
-    *out = (unsigned)(*(*at)++ - '0');
-    if (isdigit((unsigned char)**at))
-        *out = *out * 10 + (unsigned)(*(*at)++ - '0');
-    return true;
-}
-
-/* "7" or "7:30" -> minutes; *at moves behind it. */
-static bool read_minute(const char **at, uint16_t *out)
-{
-    unsigned hour, minute = 0;
-    while (**at == ' ')
-        (*at)++;
-    if (!read_two_digits(at, &hour))
-        return false;
-    if (**at == ':') {
-        (*at)++;
-        if (!read_two_digits(at, &minute))
-            return false;
-    }
-    while (**at == ' ')
-        (*at)++;
-    *out = (uint16_t)(hour * 60 + minute);
-    return minute < 60 && *out <= DAY_MINUTES;
-}
-
-enum covey_status covey_hours_parse(const char *text, struct covey_hours *out, struct covey_error *err)
-{
-    struct covey_hours hours = {0};
-    const char *at = text;
-    while (*at == ' ')
-        at++;
-    for (; *at != 0; hours.count++) {
-        uint16_t first, last;
-        if (hours.count == COVEY_HOUR_RANGES)
-            return covey_fail(err, COVEY_LIMIT, "more than %d ranges in '%s'", COVEY_HOUR_RANGES, text);
-        if (!read_minute(&at, &first) || *at++ != '-' || !read_minute(&at, &last) || (*at != 0 && *at != ','))
-            return covey_fail(err, COVEY_INVALID, "'%s' is not like \"22-6\" or \"1:30-5, 12-14\"", text);
-        hours.ranges[hours.count].first = first;
-        hours.ranges[hours.count].last = last;
-        at += *at == ',';
-    }
-    *out = hours;
-    return COVEY_OK;
-}
-
-bool covey_hours_hold(const struct covey_hours *hours, uint32_t minute_of_day)
-{
-    for (uint32_t i = 0; i < hours->count; i++) {
-        uint32_t first = hours->ranges[i].first, last = hours->ranges[i].last;
-        bool after = minute_of_day >= first, before = minute_of_day < last;
-        if (first <= last ? after && before : after || before)
-            return true;
-    }
-    return hours->count == 0;
-}
 
 /* ---- sensors ---- */
 
@@ -172,14 +108,19 @@ static double read_load(const char *root)
     return atof(text) / (double)(processors > 0 ? processors : 1);
 }
 
+uint32_t covey_minute_of_day(int64_t wall_s)
+{
+    const time_t now = (time_t)wall_s;
+    struct tm local = {0};
+    return localtime_r(&now, &local) != NULL ? (uint32_t)(local.tm_hour * 60 + local.tm_min) : 0;
+}
+
 void covey_conditions_read(const char *root, int64_t wall_s, struct covey_conditions *out)
 {
-    time_t now = (time_t)wall_s;
-    struct tm local = {0};
-    *out = (struct covey_conditions){.load = read_load(root), .temperature_celsius = read_temperature(root)};
+    *out = (struct covey_conditions){.load = read_load(root),
+                                     .temperature_celsius = read_temperature(root),
+                                     .minute_of_day = covey_minute_of_day(wall_s)};
     read_power(root, out);
-    if (localtime_r(&now, &local) != NULL)
-        out->minute_of_day = (uint32_t)(local.tm_hour * 60 + local.tm_min);
 }
 
 /* ---- the decision ---- */

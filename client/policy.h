@@ -6,22 +6,8 @@
 #include <stdint.h>
 
 #include "covey/client_config.h"
+#include "covey/hours.h"
 #include "covey/status.h"
-
-#define COVEY_HOUR_RANGES 8
-
-/* Minutes of the day; first > last goes past midnight. */
-struct covey_hours {
-    uint32_t count;
-    struct {
-        uint16_t first, last;
-    } ranges[COVEY_HOUR_RANGES];
-};
-
-/* "22-6", "1:30-5, 12-14"; "" is the whole day (count 0). */
-COVEY_MUST_CHECK enum covey_status covey_hours_parse(const char *text, struct covey_hours *out,
-                                                     struct covey_error *err);
-bool covey_hours_hold(const struct covey_hours *hours, uint32_t minute_of_day);
 
 /* What the device senses of itself. */
 struct covey_conditions {
@@ -32,8 +18,10 @@ struct covey_conditions {
     uint32_t minute_of_day;     /* local */
 };
 
-/* Reads them below root ("" for the machine's own /sys and /proc; a folder in tests). wall_s: seconds since
- * 1970. */
+/* Local. wall_s: seconds since 1970. */
+uint32_t covey_minute_of_day(int64_t wall_s);
+
+/* Reads them below root ("" for the machine's own /sys and /proc; a folder in tests). */
 void covey_conditions_read(const char *root, int64_t wall_s, struct covey_conditions *out);
 
 /* May it train? When not, why says so: "on battery at 12 %, 30 are wanted". */

@@ -177,29 +177,6 @@ struct covey_member *covey_federation_member(struct covey_federation *federation
     return &members[place];
 }
 
-bool covey_federation_is_available(const struct covey_federation *federation, uint32_t place, uint64_t now_ms)
-{
-    const struct covey_member *member = &federation->members[place];
-    if (!member->joined || covey_federation_is_busy(federation, place, now_ms))
-        return false;
-    return now_ms < member->expected_back_ms ||
-           (member->observing && covey_registry_is_present(federation->server->registry, place));
-}
-
-uint32_t *covey_federation_available(struct covey_federation *federation, uint64_t now_ms, uint32_t *count)
-{
-    *count = 0;
-    if (federation->member_count == 0)
-        return NULL;
-    uint32_t *places = malloc(federation->member_capacity * sizeof *places);
-    if (places == NULL)
-        return NULL;
-    for (uint32_t place = 0; place < federation->member_capacity; place++)
-        if (covey_federation_is_available(federation, place, now_ms))
-            places[(*count)++] = place;
-    return places;
-}
-
 void covey_federation_gone(struct covey_federation *federation, uint32_t place)
 {
     pthread_mutex_lock(&federation->mutex);

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "covey/hours.h"
 #include "covey/server.h"
 #include "covey/staleness.h"
 #include "covey/strategy.h"
@@ -82,6 +83,8 @@ struct covey_member {
     uint32_t slot, past_slot;  /* in `cohort` and `past`; COVEY_NO_SLOT */
     uint64_t expected_back_ms; /* of one that polls: it counts as available until then */
     uint64_t last_push_ms;
+    struct covey_hours hours; /* its own, as it told them */
+    uint64_t day_offset_ms;   /* from the server's clock to its day's */
     struct covey_device_record record;
 };
 
@@ -232,6 +235,12 @@ void covey_federation_push(struct covey_federation *federation, uint32_t place);
 /* The device has no session any more. */
 void covey_federation_gone(struct covey_federation *federation, uint32_t place);
 
+/* ------------------------------------------------------------------ presence.c */
+
+/* A device told its hours, and what minute its day has now. */
+void covey_federation_note_hours(struct covey_federation *federation, uint32_t place,
+                                 const struct covey_hours *hours, uint32_t minute_of_day);
+/* There, without work, and with time for it. With the mutex held. */
 bool covey_federation_is_available(const struct covey_federation *federation, uint32_t place,
                                    uint64_t now_ms);
 /* Places of those available, malloc'ed; with the mutex held. NULL and 0 when nobody is. */

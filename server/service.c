@@ -65,6 +65,13 @@ static void serve_plan(const struct request *request)
     uint8_t bytes[COVEY_PLAN_BYTES];
     size_t size = 0;
     struct covey_error err = {0};
+    struct covey_hours hours;
+    uint32_t minute;
+    if (covey_hours_read_query(request->incoming->query, &hours, &minute, &err) != COVEY_OK) {
+        covey_answer(request->exchange, COVEY_CODE_BAD_REQUEST, 0, "%s", err.text);
+        return;
+    }
+    covey_federation_note_hours(request->federation, request->place, &hours, minute);
     if (request->incoming->stop_observing)
         covey_federation_gone(request->federation, request->place);
     enum covey_status status =

@@ -40,41 +40,6 @@ static void remove_root(void)
 
 TestSuite(policy, .init = make_root, .fini = remove_root);
 
-Test(policy, hours)
-{
-    static const struct {
-        const char *text;
-        int inside[3], outside[3]; /* minutes of the day; -1 = none */
-    } cases[] = {
-        {"", {0, 700, 1439}, {-1, -1, -1}},
-        {"22-6", {1320, 1439, 359}, {360, 700, 1319}},
-        {"1:30-5, 12-14", {90, 299, 800}, {89, 300, 840}},
-        {"0-24", {0, 700, 1439}, {-1, -1, -1}},
-        {"8:05-8:06", {485, -1, -1}, {484, 486, -1}},
-        {" 7 - 9 ", {420, 539, -1}, {419, 540, -1}},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct covey_hours hours;
-        cr_assert(covey_hours_parse(cases[i].text, &hours, NULL) == COVEY_OK, "'%s'", cases[i].text);
-        for (int j = 0; j < 3; j++) {
-            if (cases[i].inside[j] >= 0)
-                cr_assert(covey_hours_hold(&hours, (uint32_t)cases[i].inside[j]), "'%s' %d", cases[i].text,
-                          cases[i].inside[j]);
-            if (cases[i].outside[j] >= 0)
-                cr_assert(!covey_hours_hold(&hours, (uint32_t)cases[i].outside[j]), "'%s' %d", cases[i].text,
-                          cases[i].outside[j]);
-        }
-    }
-    static const char *const wrong[] = {"22",     "22-",     "-6",
-                                        "25-26",  "22-6x",   "1:60-2",
-                                        "a-b",    "1-2;3-4", "1-2,1-2,1-2,1-2,1-2,1-2,1-2,1-2,1-2",
-                                        "24:01-2"};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct covey_hours hours;
-        cr_assert(covey_hours_parse(wrong[i], &hours, NULL) != COVEY_OK, "'%s' was taken", wrong[i]);
-    }
-}
-
 Test(policy, sensors)
 {
     struct covey_conditions now;

@@ -174,10 +174,13 @@ void fake_request(struct fake_host *host, const char *device, enum covey_method 
     struct covey_peer peer = {.address = "test"};
     (void)snprintf(peer.name, sizeof peer.name, "%s", device);
     struct covey_hash hash;
+    char resource[COVEY_PATH_BYTES];
+    const size_t path_bytes = strcspn(path, "?");
+    (void)snprintf(resource, sizeof resource, "%.*s", (int)path_bytes, path);
     cr_assert_eq(covey_hash_bytes(body, &hash), COVEY_OK);
     const struct covey_incoming incoming = {.method = method,
-                                            .path = path,
-                                            .query = "",
+                                            .path = resource,
+                                            .query = path[path_bytes] == '?' ? path + path_bytes + 1 : "",
                                             .content_format = -1,
                                             .body = body,
                                             .body_hash = body.size > 0 ? &hash : NULL,
