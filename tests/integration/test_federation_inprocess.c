@@ -18,62 +18,23 @@
 #include "covey/inprocess.h"
 #include "covey/linalg.h"
 #include "covey/model.h"
-#include "covey/random.h"
 #include "covey/server.h"
 
+#include "clouds.h"
+
 #define DEVICES 4
-#define EXAMPLES 60
-#define FEATURES 12
-#define CLASSES 4
 #define ROUNDS 3
 #define BUFFERS 8
 #define WAIT_S 240 /* and a round's deadline: nobody is left out because the machine is slow */
 
-static const char model_text[] = "name: little\n"
-                                 "input: {shape: [12]}\n"
-                                 "loss: softmax_cross_entropy\n"
-                                 "ops:\n"
-                                 "  - {op: dense, name: hidden, units: 16}\n"
-                                 "  - {op: relu}\n"
-                                 "  - {op: dense, name: output, units: 4}\n";
-
 enum wire { WIRE_INPROCESS, WIRE_COAP };
-
-/* ------------------------------------------------------------------ data: four clouds, unlike from device to
- * device */
-
-struct share {
-    float x[EXAMPLES * FEATURES];
-    uint8_t labels[EXAMPLES];
-    struct covey_dataset dataset;
-};
-
-static void make_share(struct share *share, uint32_t device)
-{
-    struct covey_random random;
-    covey_random_init(&random, 5, device, 0, COVEY_PURPOSE_TEST);
-    for (uint32_t i = 0; i < EXAMPLES; i++) {
-        const uint32_t label =
-            covey_random_below(&random, 3) == 0 ? device % CLASSES : covey_random_below(&random, CLASSES);
-        share->labels[i] = (uint8_t)label;
-        for (uint32_t f = 0; f < FEATURES; f++)
-            share->x[i * FEATURES + f] =
-                (f % CLASSES == label ? 1.0f : 0.0f) + covey_random_float(&random) - 0.5f;
-    }
-    share->dataset = (struct covey_dataset){.count = EXAMPLES,
-                                            .rows = EXAMPLES,
-                                            .inputs = {share->x, COVEY_ELEMENT_F32, false, FEATURES},
-                                            .labels = {share->labels, COVEY_ELEMENT_U8, false, 1},
-                                            .rank = 1,
-                                            .shape = {FEATURES}};
-}
 
 /* ------------------------------------------------------------------ devices */
 
 struct device {
     char name[32];
     char folder[96];
-    struct share share;
+    struct clouds clouds;
     struct covey_client_config config;
     struct covey_credential_store *credentials; /* CoAP */
     struct covey_inprocess_network *network;    /* in-process */
@@ -108,7 +69,7 @@ static void *run_device(void *user)
                                                  .env = covey_env_system(NULL),
                                                  .device_name = device->name,
                                                  .trust = device->trust,
-                                                 .dataset = &device->share.dataset,
+                                                 .dataset = &device->clouds.dataset,
                                                  .open_link = open_link,
                                                  .link_user = device};
     struct covey_client *client = NULL;
@@ -149,8 +110,8 @@ static void make_model(struct rig *rig)
     struct covey_error err = {0};
     rig->model = calloc(1, sizeof *rig->model);
     rig->description = malloc(COVEY_DESCRIPTION_BYTES);
-    cr_assert_eq(covey_model_load_text("little", model_text, strlen(model_text), rig->model, &err), COVEY_OK,
-                 "%s", err.text);
+    cr_assert_eq(covey_model_load_text("little", cloud_model, strlen(cloud_model), rig->model, &err),
+                 COVEY_OK, "%s", err.text);
     cr_assert_eq(covey_model_layout(rig->model, &rig->layout, &err), COVEY_OK, "%s", err.text);
     rig->initial = malloc(rig->layout.count * sizeof *rig->initial);
     cr_assert_eq(covey_model_initialise(rig->model, &rig->layout, 3, rig->initial, &err), COVEY_OK);
@@ -277,7 +238,7 @@ static void start_device(struct rig *rig, enum wire wire, uint32_t i, uint64_t s
                    rig->address);
     cr_assert_eq(covey_client_config_load_text(device->folder, text, &device->config, &err), COVEY_OK, "%s",
                  err.text);
-    make_share(&device->share, i);
+    clouds_make(&device->clouds, i, CLOUD_EXAMPLES);
     covey_random_init(&random, seed, i, 0, COVEY_PURPOSE_TEST);
     device->lag_ms = seed == 0 ? 0 : covey_random_below(&random, 40);
     cr_assert_eq(pthread_create(&device->thread, NULL, run_device, device), 0);

@@ -16,24 +16,14 @@
 #include "covey/inprocess.h"
 #include "covey/linalg.h"
 #include "covey/model.h"
-#include "covey/random.h"
 #include "covey/server.h"
+
+#include "clouds.h"
 
 #define DEVICES 6
 #define SERVERS 3 /* the top, and two gateways */
-#define EXAMPLES 60
-#define FEATURES 12
-#define CLASSES 4
 #define ROUNDS 4
 #define WAIT_S 240 /* and a round's deadline: nobody is left out because the machine is slow */
-
-static const char model_text[] = "name: little\n"
-                                 "input: {shape: [12]}\n"
-                                 "loss: softmax_cross_entropy\n"
-                                 "ops:\n"
-                                 "  - {op: dense, name: hidden, units: 16}\n"
-                                 "  - {op: relu}\n"
-                                 "  - {op: dense, name: output, units: 4}\n";
 
 static void sleep_ms(uint32_t ms)
 {
@@ -45,34 +35,12 @@ static void sleep_ms(uint32_t ms)
 
 struct device {
     char name[32], folder[128];
-    float x[EXAMPLES * FEATURES];
-    uint8_t labels[EXAMPLES];
-    struct covey_dataset dataset;
+    struct clouds clouds;
     struct covey_client_config config;
     struct covey_inprocess_network *network;
     const struct covey_trust *trust;
     pthread_t thread;
 };
-
-static void make_data(struct device *device, uint32_t index)
-{
-    struct covey_random random;
-    covey_random_init(&random, 5, index, 0, COVEY_PURPOSE_TEST);
-    for (uint32_t i = 0; i < EXAMPLES; i++) {
-        const uint32_t label =
-            covey_random_below(&random, 3) == 0 ? index % CLASSES : covey_random_below(&random, CLASSES);
-        device->labels[i] = (uint8_t)label;
-        for (uint32_t f = 0; f < FEATURES; f++)
-            device->x[i * FEATURES + f] =
-                (f % CLASSES == label ? 1.0f : 0.0f) + covey_random_float(&random) - 0.5f;
-    }
-    device->dataset = (struct covey_dataset){.count = EXAMPLES - 7 * index, /* weights unlike */
-                                             .rows = EXAMPLES,
-                                             .inputs = {device->x, COVEY_ELEMENT_F32, false, FEATURES},
-                                             .labels = {device->labels, COVEY_ELEMENT_U8, false, 1},
-                                             .rank = 1,
-                                             .shape = {FEATURES}};
-}
 
 static enum covey_status open_device_link(void *user, const struct covey_link_events *events,
                                           struct covey_link_handle *out, struct covey_error *err)
@@ -88,7 +56,7 @@ static void *run_device(void *user)
                                                  .env = covey_env_system(NULL),
                                                  .device_name = device->name,
                                                  .trust = device->trust,
-                                                 .dataset = &device->dataset,
+                                                 .dataset = &device->clouds.dataset,
                                                  .open_link = open_device_link,
                                                  .link_user = device};
     struct covey_client *client = NULL;
@@ -289,7 +257,7 @@ static void start_device(struct rig *rig, uint32_t index, const struct house *ho
                    house->address);
     cr_assert_eq(covey_client_config_load_text(device->folder, text, &device->config, &err), COVEY_OK, "%s",
                  err.text);
-    make_data(device, index);
+    clouds_make(&device->clouds, index, CLOUD_EXAMPLES - 7 * index); /* weights unlike */
     cr_assert_eq(pthread_create(&device->thread, NULL, run_device, device), 0);
 }
 
@@ -304,8 +272,8 @@ static void make_rig(struct rig *rig)
     cr_assert_not_null(mkdtemp(rig->folder));
     rig->model = calloc(1, sizeof *rig->model);
     rig->description = malloc(COVEY_DESCRIPTION_BYTES);
-    cr_assert_eq(covey_model_load_text("little", model_text, strlen(model_text), rig->model, &err), COVEY_OK,
-                 "%s", err.text);
+    cr_assert_eq(covey_model_load_text("little", cloud_model, strlen(cloud_model), rig->model, &err),
+                 COVEY_OK, "%s", err.text);
     cr_assert_eq(covey_model_layout(rig->model, &rig->layout, &err), COVEY_OK, "%s", err.text);
     rig->initial = malloc(rig->layout.count * sizeof *rig->initial);
     cr_assert_eq(covey_model_initialise(rig->model, &rig->layout, 3, rig->initial, &err), COVEY_OK);
