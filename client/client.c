@@ -155,6 +155,8 @@ void covey_client_view(const struct covey_client *client, struct covey_client_vi
                                       .total = client->total,
                                       .trouble = client->trouble};
     client->link.ops->traffic(client->link.link, &out->traffic);
+    out->total.model_bytes_down = client->download.values_bytes; /* the last one trains nobody */
+    out->total.bytes_down_fp32 = client->download.values_bytes_fp32;
     if (out->work == COVEY_WORK_TRAIN && out->step > 0)
         out->loss = (double)atomic_load(&client->job.loss);
     else if (client->total.rounds > 0)

@@ -28,6 +28,8 @@ void covey_client_report_round(struct covey_client *client)
     round.bytes_down = now.bytes_down - client->counted.bytes_down;
     round.blocks_repeated = now.blocks_repeated - client->counted.blocks_repeated;
     client->counted = now;
+    round.model_bytes_down = client->download.values_bytes - client->total.model_bytes_down;
+    round.bytes_down_fp32 = client->download.values_bytes_fp32 - client->total.bytes_down_fp32;
     round.fetch_ms = client->download.waited_ms - client->waited_counted_ms;
     round.send_ms = client->sent_ms;
     client->waited_counted_ms = client->download.waited_ms;
@@ -46,6 +48,8 @@ void covey_client_report_round(struct covey_client *client)
     total->loss_after = round.loss_after;
     total->update_bytes_up += round.update_bytes_up;
     total->bytes_up_fp32 += round.bytes_up_fp32;
+    total->model_bytes_down += round.model_bytes_down;
+    total->bytes_down_fp32 += round.bytes_down_fp32;
     total->training_ms += round.training_ms;
     total->fetch_ms += round.fetch_ms;
     total->send_ms += round.send_ms;

@@ -116,6 +116,8 @@ static void write_report(struct covey_json *json, const struct covey_client_repo
     covey_json_int(json, "bytes_up", (int64_t)report->bytes_up);
     covey_json_int(json, "bytes_down", (int64_t)report->bytes_down);
     covey_json_int(json, "bytes_up_fp32", (int64_t)report->bytes_up_fp32);
+    covey_json_int(json, "model_bytes_down", (int64_t)report->model_bytes_down);
+    covey_json_int(json, "bytes_down_fp32", (int64_t)report->bytes_down_fp32);
     covey_json_int(json, "blocks_repeated", (int64_t)report->blocks_repeated);
     covey_json_real(json, "training_s", (double)report->training_ms / 1000);
     covey_json_real(json, "fetch_s", (double)report->fetch_ms / 1000);

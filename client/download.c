@@ -247,7 +247,9 @@ static void on_values(void *user, const struct covey_reply *reply)
         return;
     enum covey_status status =
         covey_download_take(&download->manifest, &download->way, &whole, reply->body, download->model, &err);
+    download->values_bytes += reply->body.size;
     if (status == COVEY_OK && whole) {
+        download->values_bytes_fp32 += 4 * download->manifest.shared_count;
         keep(download);
     } else if (status == COVEY_OK) {
         ask_values(download);

@@ -55,6 +55,8 @@ struct covey_download {
     bool no_sum;                   /* it is longer than the other ways, or led nowhere */
     bool full_only;                /* a delta or steps led nowhere */
     uint64_t fetched_bytes;        /* of bodies, since the beginning */
+    uint64_t values_bytes;         /* of these, streams of values */
+    uint64_t values_bytes_fp32;    /* what the models that came of them would be as raw f32 */
     uint64_t asked_ms;             /* when the request under way went out */
     uint64_t waited_ms;            /* from asking until the answer was whole, since the beginning */
 };

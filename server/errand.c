@@ -1,6 +1,6 @@
 /* A gateway's rounds: what its parent wants becomes the terms of the next round, the parent's model the
- * current one, and the sum of the round the answer. The signature on the model stays the parent's: a gateway
- * makes none. */
+ * current one (parent_model.c), and the sum of the round the answer. The signature on the model stays the
+ * parent's: a gateway makes none. */
 #include "federation.h"
 
 #include <stdio.h>
@@ -10,7 +10,6 @@
 #include "covey/codec.h"
 #include "covey/hash.h"
 #include "covey/log.h"
-#include "covey/sign.h"
 
 #include "sealed_file.h"
 
@@ -102,113 +101,6 @@ enum covey_status covey_errand_terms(struct covey_federation *federation, struct
 
 /* ------------------------------------------------------------------ what was fetched */
 
-void covey_offer_free(struct covey_offer *offer)
-{
-    if (offer == NULL)
-        return;
-    covey_blob_release(offer->manifest);
-    covey_blob_release(offer->full);
-    covey_blob_release(offer->terms);
-    for (uint32_t i = 0; i < offer->delta_count; i++)
-        covey_blob_release(offer->deltas[i]);
-    free(offer);
-}
-
-/* Signed by the parent, of this federation and model, and newer than what is here. */
-static enum covey_status check_manifest(const struct covey_federation *federation,
-                                        const struct covey_offer *offer, struct covey_manifest *out,
-                                        struct covey_error *err)
-{
-    struct covey_bytes payload;
-    COVEY_TRY(covey_verify_message(federation->options.parent->trust, covey_blob_view(offer->manifest),
-                                   &payload, err));
-    COVEY_TRY(covey_manifest_decode(payload, out, err));
-    if (strcmp(out->federation, federation->options.name) != 0)
-        return covey_fail(err, COVEY_MISMATCH, "the parent's model is of the federation %s", out->federation);
-    if (!covey_hash_equal(&out->description, &federation->description_hash) ||
-        out->shared_count != federation->shared_count)
-        return covey_fail(err, COVEY_MISMATCH,
-                          "the parent's model has another description than the one configured here: "
-                          "give both the same `model`");
-    return covey_sequence_check(federation->sequence, federation->full == NULL ? NULL : &federation->manifest,
-                                out->sequence, covey_blob_hash(offer->manifest), err);
-}
-
-/* P of the manifest in *values, malloc'ed. */
-static enum covey_status read_values(const struct covey_federation *federation,
-                                     const struct covey_offer *offer, const struct covey_manifest *manifest,
-                                     float **values, struct covey_error *err)
-{
-    struct covey_hash hash;
-    float *out = malloc(federation->shared_count * sizeof *out);
-    if (out == NULL)
-        return covey_fail(err, COVEY_NO_MEMORY, "no memory for the parent's model");
-    enum covey_status status =
-        covey_codec_decode(covey_blob_view(offer->full), federation->shared_count, out, err);
-    if (status == COVEY_OK)
-        status = covey_hash_floats(out, federation->shared_count, &hash);
-    if (status == COVEY_OK && !covey_hash_equal(&hash, &manifest->model))
-        status = covey_fail(err, COVEY_CORRUPT, "the parent's model does not have the hash that it signed");
-    if (status != COVEY_OK) {
-        free(out);
-        return status;
-    }
-    *values = out;
-    return COVEY_OK;
-}
-
-static enum covey_status store(struct covey_federation *federation, const struct covey_offer *offer,
-                               const struct covey_manifest *manifest, const float *values,
-                               struct covey_bytes kept, struct covey_error *err)
-{
-    struct covey_round_state keep = {0};
-    uint8_t *state = NULL, *part = NULL;
-    size_t state_bytes = 0;
-    uint32_t round = 0;
-    enum covey_status status = COVEY_OK;
-    if (kept.size > 0)
-        status = covey_round_state_set(&keep, COVEY_STATE_STRATEGY, kept.size, &part, err);
-    if (status == COVEY_OK && kept.size > 0)
-        memcpy(part, kept.data, kept.size);
-    const struct covey_next_model next = {.round = manifest->round, .weights = values, .state = &keep};
-    if (status == COVEY_OK)
-        status = covey_publish_state(federation, &next, &state, &state_bytes, err);
-    if (status == COVEY_OK) {
-        const struct covey_bytes sections[COVEY_SECTION_COUNT] = {
-            [COVEY_SECTION_MANIFEST] = covey_blob_view(offer->manifest),
-            [COVEY_SECTION_FULL] = covey_blob_view(offer->full),
-            [COVEY_SECTION_DELTA] =
-                offer->delta_count > 0 ? covey_blob_view(offer->deltas[0]) : (struct covey_bytes){NULL, 0},
-            [COVEY_SECTION_STATE] = {state, state_bytes}};
-        status = covey_model_store_save(federation->store, manifest->sequence, sections, err);
-    }
-    free(state);
-    covey_round_state_deinit(&keep);
-    for (uint32_t i = 1; status == COVEY_OK && i < offer->delta_count; i++)
-        covey_shelf_put(&federation->shelf, covey_blob_retain(offer->deltas[i]),
-                        manifest->sequence + COVEY_FULL_KEPT);
-    if (status == COVEY_OK)
-        status = covey_publish_stored(federation, manifest->sequence, &round, err);
-    if (status == COVEY_OK)
-        covey_model_store_prune(federation->store, manifest->sequence, federation->options.models_kept);
-    return status;
-}
-
-/* The parent's model as the current one, durably, byte for byte as it came. */
-static enum covey_status adopt(struct covey_federation *federation, const struct covey_offer *offer,
-                               struct covey_bytes kept, struct covey_error *err)
-{
-    struct covey_manifest manifest;
-    float *values = NULL;
-    if (offer->manifest == NULL || covey_hash_equal(covey_blob_hash(offer->manifest), &federation->manifest))
-        return COVEY_OK;
-    COVEY_TRY(check_manifest(federation, offer, &manifest, err));
-    COVEY_TRY(read_values(federation, offer, &manifest, &values, err));
-    const enum covey_status status = store(federation, offer, &manifest, values, kept, err);
-    free(values);
-    return status;
-}
-
 /* The parent's terms as a round's. *kept: a view into the blob. */
 static enum covey_status read_terms(const struct covey_federation *federation,
                                     const struct covey_offer *offer, struct covey_round_terms *out,
@@ -252,12 +144,12 @@ static enum covey_status write_errand(const struct covey_federation *federation,
     return covey_sealed_write(folder, ERRAND_FILE, (struct covey_bytes){bytes, size}, err);
 }
 
-static enum covey_status accept(struct covey_federation *federation, const struct covey_offer *offer,
+static enum covey_status accept(struct covey_federation *federation, struct covey_offer *offer,
                                 struct covey_error *err)
 {
     struct covey_bytes kept = {NULL, 0};
     if (offer->plan.kind == COVEY_PLAN_DONE) {
-        COVEY_TRY(adopt(federation, offer, kept, err));
+        COVEY_TRY(covey_parent_model_adopt(federation, offer, kept, err));
         if (!federation->ended)
             covey_post_end(federation, COVEY_END_ROUNDS);
         return COVEY_OK;
@@ -267,7 +159,7 @@ static enum covey_status accept(struct covey_federation *federation, const struc
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the terms of a round");
     enum covey_status status = read_terms(federation, offer, terms, &kept, err);
     if (status == COVEY_OK)
-        status = adopt(federation, offer, kept, err);
+        status = covey_parent_model_adopt(federation, offer, kept, err);
     if (status == COVEY_OK)
         status = write_errand(federation, &offer->plan, err);
     if (status == COVEY_OK) {
@@ -291,12 +183,17 @@ static void run_offer(struct covey_work *work)
     const bool busy = federation->errand.state == COVEY_ERRAND_OPEN;
     pthread_mutex_unlock(&federation->mutex);
     if (busy) { /* the errand before opened its round after all: it is called off first */
-        covey_uplink_again(federation->uplink);
+        covey_uplink_again(federation->uplink, false);
     } else if (accept(federation, offer, &err) == COVEY_OK) {
         covey_log_event(federation->server->options.env.log, COVEY_LOG_INFO, "errand",
                         "federation=%s round=%u share=%u", federation->options.name, offer->plan.round,
                         offer->plan.share);
         covey_server_wake(federation->server);
+    } else if (offer->steps_useless) {
+        covey_log_event(federation->server->options.env.log, COVEY_LOG_WARNING, "steps-useless",
+                        "federation=%s round=%u reason=\"%s\"", federation->options.name, offer->plan.round,
+                        err.text);
+        covey_uplink_again(federation->uplink, true);
     } else {
         covey_log_event(federation->server->options.env.log, COVEY_LOG_ERROR, "errand-refused",
                         "federation=%s round=%u reason=%s", federation->options.name, offer->plan.round,
@@ -314,7 +211,7 @@ void covey_errand_post(struct covey_offer *offer)
     if (covey_workers_post(federation->server->work, &offer->work) == COVEY_OK)
         return;
     covey_offer_free(offer);
-    covey_uplink_again(federation->uplink);
+    covey_uplink_again(federation->uplink, false);
 }
 
 /* ------------------------------------------------------------------ the report */

@@ -322,19 +322,63 @@ void covey_errand_end(struct covey_federation *federation, bool failed);
 COVEY_MUST_CHECK enum covey_status covey_errand_restore(struct covey_federation *federation,
                                                         struct covey_error *err);
 
-/* What the uplink fetched for a plan. Owned by the work once posted. */
+/* Takes the offer over: model, errand, or the end. */
+struct covey_offer;
+void covey_errand_post(struct covey_offer *offer);
+
+/* ------------------------------------------------------------------ offer.c: what is fetched for a plan */
+
+enum covey_offer_piece {
+    COVEY_PIECE_NONE, /* all is there */
+    COVEY_PIECE_MANIFEST,
+    COVEY_PIECE_STEPS,
+    COVEY_PIECE_FULL,
+    COVEY_PIECE_DELTAS,
+    COVEY_PIECE_TERMS
+};
+
+/* Owned by the work once posted. */
 struct covey_offer {
     struct covey_work work;
     struct covey_federation *federation;
     struct covey_plan plan;
     uint64_t deadline_ms;
-    struct covey_blob *manifest, *full, *terms; /* NULL: as before */
+    struct covey_blob *manifest, *full, *terms; /* NULL: as before; full also where steps lead there */
     struct covey_blob *deltas[COVEY_MANIFEST_DELTAS];
-    uint32_t delta_count;
+    struct covey_blob *steps[COVEY_MANIFEST_STEPS]; /* as the manifest lists them: the newest first */
+    uint32_t delta_count, step_count;
+    bool by_full;       /* no steps: they led nowhere */
+    bool steps_useless; /* these did */
+
+    /* while it is fetched */
+    enum covey_offer_piece piece;
+    struct covey_manifest facts; /* of `manifest`, its signature not checked */
+    uint32_t steps_wanted;
 };
+
+struct covey_wanted {
+    const struct covey_hash *hash; /* borrowed from the offer */
+    uint64_t bytes, limit_bytes;   /* bytes: 0 = not known */
+};
+
+/* NO_MEMORY. */
+COVEY_MUST_CHECK enum covey_status covey_offer_create(struct covey_federation *federation,
+                                                      const struct covey_plan *plan, uint64_t deadline_ms,
+                                                      bool by_full, struct covey_offer **out);
 void covey_offer_free(struct covey_offer *offer); /* NULL is legal */
-/* Takes the offer over: model, errand, or the end. */
-void covey_errand_post(struct covey_offer *offer);
+/* What is to be fetched next; false: all is there. */
+bool covey_offer_wants(const struct covey_offer *offer, struct covey_wanted *out);
+/* body: what was wanted, its hash checked; copied. */
+COVEY_MUST_CHECK enum covey_status covey_offer_take(struct covey_offer *offer, struct covey_bytes body,
+                                                    struct covey_error *err);
+
+/* ------------------------------------------------------------------ parent_model.c */
+
+/* The offer's model as the current one, unless it is already. kept: what the parent's strategy keeps, of the
+ * terms. On failure all is as before. On the work thread. */
+COVEY_MUST_CHECK enum covey_status covey_parent_model_adopt(struct covey_federation *federation,
+                                                            struct covey_offer *offer,
+                                                            struct covey_bytes kept, struct covey_error *err);
 
 /* ------------------------------------------------------------------ uplink.c: the link to the parent */
 
@@ -350,8 +394,9 @@ COVEY_MUST_CHECK enum covey_status covey_uplink_send(struct covey_uplink *uplink
 void covey_uplink_fail(struct covey_uplink *uplink, uint32_t round);
 /* That assignment is in hand: its plan is nothing new. Before start. */
 void covey_uplink_know(struct covey_uplink *uplink, const struct covey_assignment_id *id);
-/* An offer could not be taken just now: the plan is looked at again. Thread-safe. */
-void covey_uplink_again(struct covey_uplink *uplink);
+/* An offer could not be taken just now: the plan is looked at again. by_full: its steps led nowhere.
+ * Thread-safe. */
+void covey_uplink_again(struct covey_uplink *uplink, bool by_full);
 
 /* ------------------------------------------------------------------ server.c */
 
@@ -437,6 +482,8 @@ COVEY_MUST_CHECK enum covey_status covey_publish_next(struct covey_federation *f
 COVEY_MUST_CHECK enum covey_status covey_publish_stored(struct covey_federation *federation,
                                                         uint64_t sequence, uint32_t *round,
                                                         struct covey_error *err);
+/* Lets go of stored models and steps that nobody may want any more. */
+void covey_publish_prune(struct covey_federation *federation);
 /* The state section of a model: malloc'ed. */
 COVEY_MUST_CHECK enum covey_status covey_publish_state(const struct covey_federation *federation,
                                                        const struct covey_next_model *next, uint8_t **out,

@@ -321,6 +321,22 @@ void covey_publish_manifest_of(const struct covey_federation *federation, uint64
     covey_blob_release(blob);
 }
 
+/* Of a gateway: from which model on the steps to this one are all here; 0: none is. */
+static uint64_t oldest_here(const struct covey_federation *federation, const struct covey_manifest *manifest)
+{
+    const char *folder = covey_model_store_folder(federation->store);
+    uint64_t base = manifest->sequence;
+    struct covey_hash to = manifest->model;
+    struct covey_stored_step step;
+    while (base > manifest->sums_from && manifest->sums_from > 0 &&
+           covey_step_store_load(folder, base, &step, NULL, NULL) == COVEY_OK &&
+           covey_hash_equal(&step.to, &to)) {
+        to = step.from;
+        base--;
+    }
+    return base < manifest->sequence ? base : 0;
+}
+
 /* Makes a stored model the current one. */
 static enum covey_status show(struct covey_federation *federation, uint64_t sequence, uint32_t *round,
                               struct covey_error *err)
@@ -346,6 +362,8 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
     if (status == COVEY_OK)
         status = read_kept(federation, covey_blob_view(state), &kept, err);
     if (status == COVEY_OK) {
+        const uint64_t sums_from =
+            federation->options.parent == NULL ? manifest.sums_from : oldest_here(federation, &manifest);
         covey_shelf_expire(&federation->shelf, sequence);
         pthread_mutex_lock(&federation->mutex);
         struct covey_blob *old = federation->full;
@@ -355,8 +373,7 @@ static enum covey_status show(struct covey_federation *federation, uint64_t sequ
         federation->manifest = *covey_blob_hash(manifest_blob);
         memcpy(federation->steps, manifest.steps, sizeof federation->steps);
         federation->step_count = manifest.step_count;
-        federation->sums_from =
-            federation->options.parent != NULL ? 0 : manifest.sums_from; /* its steps are not here */
+        federation->sums_from = sums_from;
         read_exponents(federation, covey_blob_view(state));
         const struct covey_round_state before = federation->state;
         federation->state = kept;
@@ -421,12 +438,16 @@ enum covey_status covey_publish_next(struct covey_federation *federation, const 
     uint32_t round = 0;
     if (status == COVEY_OK)
         status = show(federation, sequence, &round, err);
-    if (status == COVEY_OK) {
-        covey_model_store_prune(federation->store, sequence, federation->options.models_kept);
-        covey_step_store_prune(covey_model_store_folder(federation->store),
-                               federation->sums_from > 0 ? federation->sums_from : sequence);
-    }
+    if (status == COVEY_OK)
+        covey_publish_prune(federation);
     return status;
+}
+
+void covey_publish_prune(struct covey_federation *federation)
+{
+    covey_model_store_prune(federation->store, federation->sequence, federation->options.models_kept);
+    covey_step_store_prune(covey_model_store_folder(federation->store),
+                           federation->sums_from > 0 ? federation->sums_from : federation->sequence);
 }
 
 enum covey_status covey_publish_stored(struct covey_federation *federation, uint64_t sequence,

@@ -22,8 +22,6 @@
 #define RETRY_MS 2000    /* of a fetch that failed; of a report, when the parent says nothing of its own */
 #define RETRY_LIMIT_MS 60000
 
-enum fetch { FETCH_NONE, FETCH_MANIFEST, FETCH_FULL, FETCH_DELTAS, FETCH_TERMS };
-
 struct covey_uplink {
     struct covey_federation *federation;
     struct covey_link_handle link;
@@ -32,7 +30,7 @@ struct covey_uplink {
     char folder[COVEY_FILE_PATH_BYTES];
 
     pthread_mutex_t mutex; /* of what others set, to the next line */
-    bool stopping, again;
+    bool stopping, again, again_by_full;
     uint32_t failed_round; /* 0: nothing to tell */
     uint8_t *next;         /* a report that takes the place of the one in hand; NULL: none */
     size_t next_bytes;
@@ -52,9 +50,8 @@ struct covey_uplink {
     struct covey_assignment_id known;
     bool ended;                /* the end was handed over */
     struct covey_offer *offer; /* being fetched */
-    enum fetch fetch;
-    struct covey_manifest manifest;
-    bool asking; /* a fetch is under way */
+    bool by_full;              /* of the next offer */
+    bool asking;               /* a fetch is under way */
     uint64_t fetch_at_ms;
     uint8_t *report; /* NULL: nothing to send */
     size_t report_bytes;
@@ -84,7 +81,6 @@ static void drop_offer(struct covey_uplink *uplink)
 {
     covey_offer_free(uplink->offer);
     uplink->offer = NULL;
-    uplink->fetch = FETCH_NONE;
 }
 
 static void on_state(void *user, enum covey_link_state state, const struct covey_error *reason)
@@ -166,78 +162,24 @@ static void keep_link(struct covey_uplink *uplink, uint64_t now_ms)
 
 /* ------------------------------------------------------------------ fetching what a plan names */
 
-static void get(struct covey_uplink *uplink, const struct covey_hash *hash, uint64_t bytes, size_t limit,
-                covey_reply_fn *reply)
+static void on_fetched(void *user, const struct covey_reply *reply);
+
+static void ask_next(struct covey_uplink *uplink, const struct covey_wanted *wanted)
 {
     char path[COVEY_PATH_BYTES], hex[COVEY_HASH_TEXT_BYTES];
     struct covey_error err = {0};
     uint32_t id;
-    covey_hex_write(hash->bytes, sizeof hash->bytes, hex);
+    covey_hex_write(wanted->hash->bytes, sizeof wanted->hash->bytes, hex);
     (void)snprintf(path, sizeof path, "f/%s/d/%s", uplink->federation->options.name, hex);
     const struct covey_request request = {.method = COVEY_GET,
                                           .path = path,
                                           .content_format = -1,
-                                          .expect = hash,
-                                          .expect_bytes = (size_t)bytes,
-                                          .reply_limit_bytes = limit,
+                                          .expect = wanted->hash,
+                                          .expect_bytes = (size_t)wanted->bytes,
+                                          .reply_limit_bytes = (size_t)wanted->limit_bytes,
                                           .window_blocks = uplink->offer->plan.window_blocks};
     uplink->asking =
-        uplink->link.ops->request(uplink->link.link, &request, reply, uplink, &id, &err) == COVEY_OK;
-}
-
-static void on_fetched(void *user, const struct covey_reply *reply);
-
-static void ask_next(struct covey_uplink *uplink)
-{
-    const struct covey_manifest *manifest = &uplink->manifest;
-    const struct covey_plan *plan = &uplink->offer->plan;
-    switch (uplink->fetch) {
-    case FETCH_MANIFEST:
-        get(uplink, &plan->manifest, 0, COVEY_MANIFEST_BYTES, on_fetched);
-        break;
-    case FETCH_FULL:
-        get(uplink, &manifest->full, manifest->full_bytes, (size_t)manifest->full_bytes, on_fetched);
-        break;
-    case FETCH_DELTAS: {
-        const struct covey_manifest_delta *delta = &manifest->deltas[uplink->offer->delta_count];
-        get(uplink, &delta->stream, delta->stream_bytes, (size_t)delta->stream_bytes, on_fetched);
-        break;
-    }
-    default:
-        get(uplink, &plan->terms, 0, COVEY_SUM_TERMS_BYTES, on_fetched);
-    }
-}
-
-/* What is to be fetched first lets us know the rest; its signature is checked when it is taken up. */
-static enum covey_status look_into(struct covey_uplink *uplink, struct covey_bytes manifest)
-{
-    struct covey_cose_sign1 message;
-    struct covey_error err = {0};
-    enum covey_status status = covey_cose_decode(manifest, &message, &err);
-    if (status == COVEY_OK)
-        status = covey_manifest_decode(message.payload, &uplink->manifest, &err);
-    if (status == COVEY_OK && uplink->manifest.full_bytes > 8 * uplink->federation->shared_count + 4096)
-        status = covey_fail(&err, COVEY_LIMIT, "the parent's model is larger than this federation's");
-    if (status != COVEY_OK)
-        say(uplink, COVEY_LOG_ERROR, "manifest-refused", err.text);
-    return status;
-}
-
-/* The step after this one; FETCH_NONE: all is there. */
-static enum fetch next_step(const struct covey_uplink *uplink)
-{
-    const struct covey_offer *offer = uplink->offer;
-    switch (uplink->fetch) {
-    case FETCH_MANIFEST:
-        return FETCH_FULL;
-    case FETCH_FULL:
-    case FETCH_DELTAS:
-        if (offer->delta_count < uplink->manifest.delta_count)
-            return FETCH_DELTAS;
-        return offer->plan.kind == COVEY_PLAN_TRAIN ? FETCH_TERMS : FETCH_NONE;
-    default:
-        return FETCH_NONE;
-    }
+        uplink->link.ops->request(uplink->link.link, &request, on_fetched, uplink, &id, &err) == COVEY_OK;
 }
 
 static void hand_over(struct covey_uplink *uplink)
@@ -250,68 +192,33 @@ static void hand_over(struct covey_uplink *uplink)
         uplink->known = offer->plan.assignment;
     }
     uplink->offer = NULL;
-    uplink->fetch = FETCH_NONE;
     covey_errand_post(offer);
 }
 
 static void on_fetched(void *user, const struct covey_reply *reply)
 {
     struct covey_uplink *uplink = user;
-    struct covey_blob *blob = NULL;
+    struct covey_error err = {0};
     uplink->asking = false;
     enum covey_status status = reply->status;
     if (status == COVEY_OK && reply->code != COVEY_CODE_CONTENT)
         status = COVEY_NOT_FOUND;
     if (status == COVEY_OK)
-        status = covey_blob_create(reply->body, NULL, NULL, NULL, &blob);
-    if (status == COVEY_OK && uplink->fetch == FETCH_MANIFEST)
-        status = look_into(uplink, reply->body);
-    if (status != COVEY_OK) { /* the plan may have changed meanwhile: it is looked at again */
-        covey_blob_release(blob);
-        drop_offer(uplink);
-        uplink->fetch_at_ms = now_of(uplink) + RETRY_MS;
-        say(uplink, COVEY_LOG_WARNING, "fetch-failed", covey_status_text(status));
-        return;
-    }
-    struct covey_offer *offer = uplink->offer;
-    if (uplink->fetch == FETCH_MANIFEST)
-        offer->manifest = blob;
-    else if (uplink->fetch == FETCH_FULL)
-        offer->full = blob;
-    else if (uplink->fetch == FETCH_DELTAS)
-        offer->deltas[offer->delta_count++] = blob;
-    else
-        offer->terms = blob;
-    uplink->fetch = next_step(uplink);
-    if (uplink->fetch == FETCH_NONE)
-        hand_over(uplink);
-}
-
-static bool has_model(const struct covey_uplink *uplink)
-{
-    struct covey_federation *federation = uplink->federation;
-    pthread_mutex_lock(&federation->mutex);
-    const bool has =
-        federation->full != NULL && covey_hash_equal(&federation->manifest, &uplink->plan.manifest);
-    pthread_mutex_unlock(&federation->mutex);
-    return has;
+        status = covey_offer_take(uplink->offer, reply->body, &err);
+    if (status == COVEY_OK)
+        return; /* the next piece, or all is there: heed_plan */
+    uplink->by_full = uplink->offer->piece == COVEY_PIECE_STEPS && status != COVEY_CLOSED &&
+                      status != COVEY_TIMEOUT; /* a step that is gone */
+    drop_offer(uplink); /* the plan may have changed meanwhile: it is looked at again */
+    uplink->fetch_at_ms = now_of(uplink) + RETRY_MS;
+    say(uplink, COVEY_LOG_WARNING, "fetch-failed", err.text[0] != 0 ? err.text : covey_status_text(status));
 }
 
 static void start_offer(struct covey_uplink *uplink)
 {
-    const bool known_model = has_model(uplink);
-    struct covey_offer *offer = calloc(1, sizeof *offer);
-    if (offer == NULL)
-        return; /* looked at again */
-    offer->federation = uplink->federation;
-    offer->plan = uplink->plan;
-    offer->deadline_ms = uplink->plan_at_ms + uplink->plan.deadline_ms;
-    uplink->offer = offer;
-    uplink->fetch = !known_model                            ? FETCH_MANIFEST
-                    : uplink->plan.kind == COVEY_PLAN_TRAIN ? FETCH_TERMS
-                                                            : FETCH_NONE;
-    if (uplink->fetch == FETCH_NONE)
-        hand_over(uplink);
+    if (covey_offer_create(uplink->federation, &uplink->plan, uplink->plan_at_ms + uplink->plan.deadline_ms,
+                           uplink->by_full, &uplink->offer) == COVEY_OK)
+        uplink->by_full = false;
 }
 
 static bool is_wanted(struct covey_uplink *uplink)
@@ -333,8 +240,13 @@ static void heed_plan(struct covey_uplink *uplink, uint64_t now_ms)
 {
     if (uplink->offer == NULL && uplink->has_plan && now_ms >= uplink->fetch_at_ms && is_wanted(uplink))
         start_offer(uplink);
-    if (uplink->offer != NULL && !uplink->asking && uplink->state == COVEY_LINK_UP)
-        ask_next(uplink);
+    struct covey_wanted wanted;
+    if (uplink->offer == NULL || uplink->asking)
+        return;
+    if (!covey_offer_wants(uplink->offer, &wanted))
+        hand_over(uplink);
+    else if (uplink->state == COVEY_LINK_UP)
+        ask_next(uplink, &wanted);
 }
 
 /* ------------------------------------------------------------------ reporting */
@@ -473,7 +385,8 @@ static bool heed_orders(struct covey_uplink *uplink)
         uplink->knows = uplink->ended = false;
         uplink->fetch_at_ms = now_of(uplink) + RETRY_MS / 4;
     }
-    uplink->again = false;
+    uplink->by_full = uplink->by_full || uplink->again_by_full;
+    uplink->again = uplink->again_by_full = false;
     pthread_mutex_unlock(&uplink->mutex);
     return stopping;
 }
@@ -615,9 +528,10 @@ void covey_uplink_know(struct covey_uplink *uplink, const struct covey_assignmen
     uplink->known = *id;
 }
 
-void covey_uplink_again(struct covey_uplink *uplink)
+void covey_uplink_again(struct covey_uplink *uplink, bool by_full)
 {
     pthread_mutex_lock(&uplink->mutex);
     uplink->again = true;
+    uplink->again_by_full = uplink->again_by_full || by_full;
     pthread_mutex_unlock(&uplink->mutex);
 }

@@ -48,6 +48,7 @@ static const struct preset presets[] = {
  */
 #define TRELLIS_RATE_MIN 0.2f
 #define TRELLIS_RATE_MAX 5.5f
+#define DOWNLINK_PART 0.99f /* of the rate, where that is a ceiling: encoders end within 1 % of theirs */
 #define PRESET_COUNT (sizeof presets / sizeof presets[0])
 
 _Static_assert(COVEY_CHUNK_VALUES % COVEY_DECODE_VALUES == 0, "a chunk is whole tiles");
@@ -172,6 +173,8 @@ enum covey_status covey_codec_parse_downlink(const char *name, struct covey_code
     if (codec.kept != 0)
         return covey_fail(err, COVEY_INVALID,
                           "codec '%s' leaves values out by lot: for updates, not for published models", name);
+    if (codec.sparsify == 0) /* there `rate` is bits */
+        codec.rate *= DOWNLINK_PART;
     *out = codec;
     return COVEY_OK;
 }

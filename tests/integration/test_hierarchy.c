@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "link_watch.h"
+
 #include "covey/client.h"
 #include "covey/hash.h"
 #include "covey/inprocess.h"
@@ -39,6 +41,7 @@ struct device {
     struct covey_client_config config;
     struct covey_inprocess_network *network;
     const struct covey_trust *trust;
+    struct link_watch watch;
     pthread_t thread;
 };
 
@@ -46,7 +49,10 @@ static enum covey_status open_device_link(void *user, const struct covey_link_ev
                                           struct covey_link_handle *out, struct covey_error *err)
 {
     struct device *device = user;
-    return covey_inprocess_link_create(device->network, device->name, events, out, err);
+    struct covey_link_handle inner;
+    COVEY_TRY(covey_inprocess_link_create(device->network, device->name, events, &inner, err));
+    *out = link_watch_open(&device->watch, inner);
+    return COVEY_OK;
 }
 
 static void *run_device(void *user)
@@ -77,6 +83,7 @@ struct house {
     struct rig *rig;
     char name[16], address[32], folder[96];
     struct covey_parent parent;
+    struct link_watch watch; /* of the link to the parent */
     struct covey_federation_options federation;
     struct covey_server *server;
     struct covey_host_handle host;
@@ -137,8 +144,11 @@ static void *run_server(void *user)
 static enum covey_status open_gateway_link(void *user, const struct covey_link_events *events,
                                            struct covey_link_handle *out, struct covey_error *err)
 {
-    const struct house *house = user;
-    return covey_inprocess_link_create(house->rig->network, house->name, events, out, err);
+    struct house *house = user;
+    struct covey_link_handle inner;
+    COVEY_TRY(covey_inprocess_link_create(house->rig->network, house->name, events, &inner, err));
+    *out = link_watch_open(&house->watch, inner);
+    return COVEY_OK;
 }
 
 static void start_house(struct house *house, bool is_top)
@@ -178,8 +188,10 @@ static void stop_house(struct house *house)
 /* behind[i]: the house of device i, 0 = the top. */
 struct plan_of_houses {
     uint32_t behind[DEVICES];
-    bool restart; /* a gateway, after the first round */
-    bool dies;    /* a gateway, after the first round, for good */
+    const char *downlink;
+    uint32_t without_steps; /* that gateway finds none at the top; 0: no one */
+    bool restart;           /* a gateway, after the first round */
+    bool dies;              /* a gateway, after the first round, for good */
 };
 
 static uint32_t devices_of(const struct plan_of_houses *plan, uint32_t house)
@@ -215,7 +227,6 @@ static void furnish(struct rig *rig, const struct plan_of_houses *plan)
             .initial = rig->initial,
             .recipe = {.epochs = 2, .batch = 10, .learning_rate = 0.05f, .seed = 11},
             .codec = "int4",
-            .downlink = "fp16",
             .strategy = "fedavg",
             .rules = {.minimum_devices = i == 0 && plan->dies ? 1 : count,
                       .fraction = 1,
@@ -224,6 +235,8 @@ static void furnish(struct rig *rig, const struct plan_of_houses *plan)
                       .minimum_updates = i == 0 && plan->dies ? 1 : count},
             .retry_ms = 500,
             .heartbeat_ms = 2000};
+        (void)snprintf(house->federation.downlink, sizeof house->federation.downlink, "%s",
+                       i == 0 ? plan->downlink : "raw32"); /* the parent's counts */
         if (i == 0) {
             house->federation.gateways = rig->gateways;
             house->federation.gateway_count = gateways;
@@ -235,6 +248,7 @@ static void furnish(struct rig *rig, const struct plan_of_houses *plan)
                                               .link_user = house,
                                               .reconnect_ms = 50};
         house->federation.parent = &house->parent;
+        house->watch.hides_steps = i == plan->without_steps;
         house->federation.recipe.seed = 99; /* the parent's counts */
         house->federation.initial = NULL;
     }
@@ -295,8 +309,12 @@ static void free_rig(struct rig *rig)
     for (uint32_t i = SERVERS; i-- > 0;)
         stop_house(&rig->houses[i]);
     covey_inprocess_network_destroy(rig->network);
-    for (uint32_t i = 0; i < DEVICES; i++)
+    for (uint32_t i = 0; i < DEVICES; i++) {
         covey_client_config_free(&rig->devices[i].config);
+        link_watch_clear(&rig->devices[i].watch);
+    }
+    for (uint32_t i = 0; i < SERVERS; i++)
+        link_watch_clear(&rig->houses[i].watch);
     covey_key_destroy(rig->signer);
     covey_key_destroy(rig->idle_signer);
     covey_layout_deinit(&rig->layout);
@@ -307,6 +325,30 @@ static void free_rig(struct rig *rig)
     (void)snprintf(command, sizeof command, "rm -rf '%s'", rig->folder);
     cr_assert_eq(system(command), 0);
     free(rig);
+}
+
+/* Of a line on a lattice everybody takes the first model whole and each other by a step: gateways from the
+ * top, devices from whom they are behind. */
+static void expect_steps(const struct rig *rig, const struct plan_of_houses *plan)
+{
+    for (uint32_t i = 1; i < SERVERS; i++) {
+        const struct link_values values = link_watch_values(&rig->houses[i].watch);
+        if (devices_of(plan, i) == 0)
+            continue;
+        const bool has_steps = i != plan->without_steps;
+        cr_expect_eq(values.fulls, has_steps ? 1 : ROUNDS + 1, "%s took %u models", rig->houses[i].name,
+                     values.fulls);
+        cr_expect_eq(values.steps, has_steps ? ROUNDS : 0, "%s took %u steps", rig->houses[i].name,
+                     values.steps);
+    }
+    for (uint32_t i = 0; i < DEVICES; i++) {
+        const struct link_values values = link_watch_values(&rig->devices[i].watch);
+        if (plan->without_steps != 0 && plan->behind[i] == plan->without_steps)
+            continue;
+        cr_expect_eq(values.fulls, 1, "%s took %u models", rig->devices[i].name, values.fulls);
+        cr_expect_eq(values.steps + values.sums, ROUNDS, "%s took %u steps and %u sums", rig->devices[i].name,
+                     values.steps, values.sums);
+    }
 }
 
 /* To the end; the models after each round. */
@@ -339,12 +381,16 @@ static void play(const struct plan_of_houses *plan, struct covey_hash models[ROU
     cr_expect_eq(view.round.completed, ROUNDS);
     cr_expect_eq(view.round.abandoned, 0);
     memcpy(models, rig->models, sizeof rig->models);
+    for (uint32_t i = SERVERS; i-- > 0;)
+        stop_house(&rig->houses[i]);
+    if (strcmp(plan->downlink, "fp16") != 0 && !plan->dies)
+        expect_steps(rig, plan);
     free_rig(rig);
 }
 
-Test(hierarchy, two_levels_make_the_same_models_as_one, .timeout = 900)
+static void expect_same_models(const char *downlink)
 {
-    static const struct {
+    const struct {
         const char *what;
         struct plan_of_houses plan;
     } runs[] = {
@@ -353,10 +399,15 @@ Test(hierarchy, two_levels_make_the_same_models_as_one, .timeout = 900)
         {"two gateways, other groups", {.behind = {2, 1, 2, 2, 1, 2}}},
         {"a gateway each for two, and two directly", {.behind = {1, 0, 2, 1, 2, 0}}},
         {"a gateway stopped and started", {.behind = {1, 1, 1, 2, 2, 2}, .restart = true}},
+        {"a gateway that finds no steps", {.behind = {1, 1, 1, 2, 2, 2}, .without_steps = 1}},
     };
     struct covey_hash first[ROUNDS + 1] = {0}, models[ROUNDS + 1] = {0};
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
-        play(&runs[i].plan, models);
+        struct plan_of_houses plan = runs[i].plan;
+        if (plan.without_steps != 0 && strcmp(downlink, "fp16") == 0)
+            continue;
+        plan.downlink = downlink;
+        play(&plan, models);
         if (i == 0)
             memcpy(first, models, sizeof first);
         for (uint32_t round = 1; round <= ROUNDS; round++)
@@ -365,9 +416,19 @@ Test(hierarchy, two_levels_make_the_same_models_as_one, .timeout = 900)
     }
 }
 
+Test(hierarchy, two_levels_make_the_same_models_as_one, .timeout = 900)
+{
+    expect_same_models("fp16");
+}
+
+Test(hierarchy, gateways_and_their_devices_follow_by_steps, .timeout = 900)
+{
+    expect_same_models("ec:1");
+}
+
 Test(hierarchy, a_gateway_that_dies_loses_its_group_alone, .timeout = 900)
 {
-    const struct plan_of_houses plan = {.behind = {1, 1, 1, 2, 2, 2}, .dies = true};
+    const struct plan_of_houses plan = {.behind = {1, 1, 1, 2, 2, 2}, .downlink = "ec:1", .dies = true};
     struct covey_hash models[ROUNDS + 1] = {0};
     play(&plan, models);
 }

@@ -23,7 +23,10 @@ covey_add_server_test(test_server_async SOURCES fake_host.c server_run.c LABELS 
 covey_add_test(test_federation_inprocess LINKS covey_server covey_client LABELS threads TIMEOUT 1800
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_federation_inprocess.c)
 covey_add_test(test_hierarchy LINKS covey_server covey_client LABELS threads TIMEOUT 1800
-    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_hierarchy.c)
+    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_hierarchy.c ${CMAKE_CURRENT_SOURCE_DIR}/integration/link_watch.c)
+covey_add_test(test_catch_up LINKS covey_server covey_client LABELS threads TIMEOUT 1800
+    SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_catch_up.c ${CMAKE_CURRENT_SOURCE_DIR}/integration/link_watch.c)
+target_include_directories(test_catch_up PRIVATE ${PROJECT_SOURCE_DIR}/server ${PROJECT_SOURCE_DIR}/client)
 if(NOT CMAKE_CROSSCOMPILING) # it starts the program
     covey_add_test(test_server_program LINKS covey_aggregation
         SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_server_program.c TIMEOUT 1800)

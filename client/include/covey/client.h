@@ -37,6 +37,8 @@ struct covey_client_report {
     uint64_t upload_bytes_up;      /* the datagrams that carried request bodies, with all framing */
     uint64_t bytes_up, bytes_down; /* every UDP payload */
     uint64_t bytes_up_fp32;        /* what the updates would be as raw f32 */
+    uint64_t model_bytes_down;     /* encoded models, steps and sums alone */
+    uint64_t bytes_down_fp32;      /* what the models that they made would be as raw f32 */
     uint64_t blocks_repeated;
     uint64_t training_ms;
     uint64_t fetch_ms, send_ms; /* requests for the model, the upload: from asking until answered */

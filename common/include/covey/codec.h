@@ -22,9 +22,11 @@
 #include "covey/status.h"
 
 #define COVEY_CHUNK_VALUES 65536
-#define COVEY_BLOCK_VALUES 64     /* of int8 and int4: values under one scale */
-#define COVEY_DECODE_VALUES 4096  /* what covey_decoder_next gives at the most in one call */
-#define COVEY_CODEC_RATE_MIN 0.05 /* bits a value */
+#define COVEY_CODEC_DEFAULT "ec:2"    /* of updates: docs/compression.md, the defaults */
+#define COVEY_DOWNLINK_DEFAULT "ec:1" /* of published models */
+#define COVEY_BLOCK_VALUES 64         /* of int8 and int4: values under one scale */
+#define COVEY_DECODE_VALUES 4096      /* what covey_decoder_next gives at the most in one call */
+#define COVEY_CODEC_RATE_MIN 0.05     /* bits a value */
 #define COVEY_CODEC_RATE_MAX 8.0
 #define COVEY_CODEC_SHARE_MIN 0.0005 /* of the values, that stc and masks keep */
 #define COVEY_CODEC_SHARE_MAX 0.5
@@ -49,7 +51,8 @@ struct covey_codec {
 COVEY_MUST_CHECK enum covey_status covey_codec_parse(const char *name, struct covey_codec *out,
                                                      struct covey_error *err);
 
-/* The same for what is published, which goes to all and is followed by deltas: a mask is refused there. */
+/* The same for what is published, which goes to all and is followed by deltas: a mask is refused there, and
+ * RATE is the most that a step takes, where it is what is aimed at in an update. */
 COVEY_MUST_CHECK enum covey_status covey_codec_parse_downlink(const char *name, struct covey_codec *out,
                                                               struct covey_error *err);
 

@@ -1,4 +1,4 @@
-/* Where the trellis' search begins: the table in common/compress/trellis_encoder.c. For a normal vector of
+/* Where the trellis' search begins: the table in common/compress/trellis_prices.c. For a normal vector of
  * deviation 1, a step and a lambda: rate, NMSE and the bits of rows 0 to 5 of even and odd states, after so
  * many attempts that these are the bits of the symbols that they lead to. In f64 and by libm, without any
  * of the codec's roundings.

@@ -44,6 +44,8 @@ static void run_rounds(const char *codec, bool threaded)
         cr_assert(rig.last.loss_after > 0 && rig.last.bytes_up_fp32 == 4 * rig.server.layout.update_count);
         cr_assert(rig.last.upload_bytes_up > rig.last.update_bytes_up &&
                   rig.last.bytes_up >= rig.last.upload_bytes_up);
+        cr_assert(rig.last.bytes_down_fp32 == 4 * rig.server.layout.shared_count);
+        cr_assert(rig.last.model_bytes_down > 0 && rig.last.model_bytes_down < rig.last.bytes_down);
         /* manifest, description and full model at first; then manifest and delta */
         cr_assert(rig.server.fetches - fetches == (round == 1 ? 3 : 2), "round %u: %u", round,
                   rig.server.fetches - fetches);

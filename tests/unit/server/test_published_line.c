@@ -32,7 +32,7 @@ static void begin(struct walk *walk, const char *codec, size_t count, bool froze
                                    .ends = count == SMALL ? small_ends : large_ends,
                                    .tensor_count = count == SMALL ? 3 : 6}};
     const size_t shared = walk->line.shared_count;
-    cr_assert_eq(covey_codec_parse(codec, &walk->line.codec, &err), COVEY_OK, "%s", err.text);
+    cr_assert_eq(covey_codec_parse_downlink(codec, &walk->line.codec, &err), COVEY_OK, "%s", err.text);
     walk->weights = malloc(shared * sizeof(float));
     walk->published = malloc(shared * sizeof(float));
     walk->replica = malloc(shared * sizeof(float));
@@ -184,6 +184,26 @@ Test(published_line, any_codec_fits, .timeout = 300)
             (void)check_sum(&walk, old, 20, 20, &chain);
         (void)check_full(&walk, 20);
         free(old);
+        end(&walk);
+    }
+}
+
+/* RATE is a ceiling here, and steps come near to it. */
+Test(published_line, no_step_takes_more_bits_than_its_rate)
+{
+    static const struct {
+        const char *codec;
+        double rate;
+    } rows[] = {{"ec:.1", .1}, {"ec:.5", .5}, {"ec:1", 1},  {"ec:2", 2},
+                {"ec:4", 4},   {"tcq:1", 1},  {"auto:1", 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct walk walk;
+        begin(&walk, rows[i].codec, LARGE, false);
+        for (uint32_t round = 1; round <= 5; round++) {
+            const double bits = 8 * (double)advance(&walk, round)->bytes / LARGE;
+            cr_expect(bits <= rows[i].rate && bits >= .97 * rows[i].rate, "%s, round %u: %.4f bits a value",
+                      rows[i].codec, round, bits);
+        }
         end(&walk);
     }
 }
