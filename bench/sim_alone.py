@@ -21,6 +21,7 @@ partition: {{kind: iid, devices: 100}}
 model: 2nn
 train: {{epochs: 1, batch: 10, learning_rate: .1}}
 codec: {codec}
+downlink: raw32
 selection: {{count: 10}}
 round: {{deadline_s: 86400}}
 stop: {{rounds: {rounds}}}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "device_commands.h"
+#include "covey/codec.h"
 #include "covey/hash.h"
 #include "covey/linalg.h"
 
@@ -27,8 +28,8 @@ static const struct covey_command commands[] = {
      "  --batch N         examples a batch (default 10)\n"
      "  --examples N      local examples (default 600)\n"
      "  --epochs N        passes over them a round (default 1)\n"
-     "  --codec C         of updates: raw32 fp16 int8 int4 (default int8)\n"
-     "  --downlink C      of models (default fp16)\n"
+     "  --codec C         of updates: raw32 int8 ec:1 ... (default " COVEY_CODEC_DEFAULT ")\n"
+     "  --downlink C      of models (default " COVEY_DOWNLINK_DEFAULT ")\n"
      "  --optimiser O     sgd momentum adam (default sgd)\n"
      "  --plain           with the plain kernels\n"
      "  --no-feedback     without error feedback\n"

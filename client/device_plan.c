@@ -39,6 +39,13 @@ static uint64_t framed(uint64_t bytes)
     return bytes + (bytes + COVEY_BLOCK_BYTES - 1) / COVEY_BLOCK_BYTES * FRAMING_BYTES;
 }
 
+/* What comes in at once: a step, or the whole model as a line on a lattice has it. */
+static uint64_t received_bytes(const struct covey_codec *downlink, uint64_t count)
+{
+    const uint64_t step = covey_codec_bound(downlink, (size_t)count), whole = COVEY_EXACT_BITS * count / 8;
+    return step > whole ? step : whole;
+}
+
 static enum covey_status estimate(struct estimate *e, struct covey_error *err)
 {
     struct covey_codec codec, downlink;
@@ -54,7 +61,7 @@ static enum covey_status estimate(struct estimate *e, struct covey_error *err)
     covey_memory_use(&use);
     const struct covey_engine *engine = e->engine != NULL ? e->engine : covey_engine_default();
     e->program = use.now_bytes + LINK_BYTES + (engine == &covey_engine_plain ? 0 : FAST_BYTES);
-    e->received = covey_codec_bound(&downlink, (size_t)e->summary.parameters);
+    e->received = received_bytes(&downlink, e->summary.parameters);
     e->peak = e->program + e->client.parameters + e->client.residual + e->client.message + e->client.codec +
               e->client.stack + e->received + e->training.total;
     e->update = covey_codec_bound(&codec, (size_t)e->summary.update_count);
@@ -139,13 +146,13 @@ static void print_text(const struct estimate *e)
     print_bytes("kernel's scratch", e->training.kernel);
     print_bytes("batch", e->training.batch);
     print_bytes("encoded update", e->client.message + e->client.codec);
-    print_bytes("delta while it comes in", e->received);
+    print_bytes("step or model while it comes in", e->received);
     print_bytes("stack of the training thread", e->client.stack);
     print_bytes("peak (data that is mapped comes on top)", e->peak);
     printf("\nbytes a round\n");
     print_bytes("update, encoded", e->update);
     print_bytes("up, with all framing", e->upload);
-    print_bytes("down, the model whole", e->model_bytes);
+    print_bytes("down, a step of the model", e->model_bytes);
     print_bytes("the update as fp32 would be", 4 * e->summary.update_count);
 }
 
@@ -170,7 +177,8 @@ static int read_recipe(const struct covey_command *command, const char *optimise
 
 int covey_command_plan(const struct covey_command *command, int argc, char **argv)
 {
-    struct estimate e = {.codec = "int8", .downlink = "fp16", .feedback = COVEY_FEEDBACK_AUTO};
+    struct estimate e = {
+        .codec = COVEY_CODEC_DEFAULT, .downlink = COVEY_DOWNLINK_DEFAULT, .feedback = COVEY_FEEDBACK_AUTO};
     struct covey_error err = {0};
     const char *name, *batch = "10", *examples = "600", *epochs = "1", *optimiser = NULL;
     int plain = 0, no_feedback = 0, json = 0;

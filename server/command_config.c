@@ -7,6 +7,7 @@
 
 #include "covey/chain.h"
 #include "covey/coap.h"
+#include "covey/codec.h"
 #include "covey/messages.h"
 #include "covey/model.h"
 #include "covey/safetensors.h"
@@ -57,8 +58,8 @@ static const struct covey_field federation_fields[] = {
     {.key = "model", TEXT, AT(model), .required = true, .hint = "a shipped model's name or a file.yaml"},
     {.key = "initial", TEXT, AT(initial), .hint = "a file.safetensors"},
     {.key = "seed", INT, AT(seed), .minimum = 0, .maximum = 9e15},
-    {.key = "codec", TEXT, AT(codec), .hint = "int8"},
-    {.key = "downlink", TEXT, AT(downlink), .hint = "a codec, e.g. raw32, fp16, int8, ec:1"},
+    {.key = "codec", TEXT, AT(codec), .hint = "a codec, e.g. ec:2, int8, raw32"},
+    {.key = "downlink", TEXT, AT(downlink), .hint = "a codec, e.g. ec:1, int8, fp16, raw32"},
     {.key = "strategy", TEXT, AT(strategy), .hint = "fedavg"},
     {.key = "server_rate", REAL, AT(server_rate), .minimum = 1e-9, .maximum = 1000},
     {.key = "norm_limit", REAL, AT(norm_limit), .maximum = 1e30},
@@ -271,8 +272,8 @@ static void fill_options(struct federation_kit *kit, const struct federation_con
         .devices_share = config->evaluation.devices.share > 0 ? config->evaluation.devices.share : 1,
     };
     put_name(options->name, sizeof options->name, config->name, "");
-    put_name(options->codec, sizeof options->codec, config->codec, "int8");
-    put_name(options->downlink, sizeof options->downlink, config->downlink, "raw32");
+    put_name(options->codec, sizeof options->codec, config->codec, COVEY_CODEC_DEFAULT);
+    put_name(options->downlink, sizeof options->downlink, config->downlink, COVEY_DOWNLINK_DEFAULT);
     put_name(options->strategy, sizeof options->strategy, config->strategy, "fedavg");
     covey_keys_recipe(&config->train, (uint64_t)config->seed, &options->recipe);
     covey_keys_rules(&config->selection, &config->round, &config->stop, &options->rules);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "covey/client_config.h"
+#include "covey/codec.h"
 
 #define AT(member) .offset = offsetof(struct scenario_keys, scenario.member)
 #define KEYS(block)                                                                                          \
@@ -104,8 +105,8 @@ const struct covey_field scenario_fields[] = {
     {.key = "model", TEXT, AT(model), .hint = "a shipped model's name or a file.yaml"},
     {.key = "initial", TEXT, AT(initial), .hint = "a file.safetensors"},
     {KEYS(train)},
-    {.key = "codec", TEXT, AT(codec), .hint = "int8"},
-    {.key = "downlink", TEXT, AT(downlink), .hint = "a codec, e.g. raw32, fp16, int8, ec:1"},
+    {.key = "codec", TEXT, AT(codec), .hint = "a codec, e.g. ec:2, int8, raw32"},
+    {.key = "downlink", TEXT, AT(downlink), .hint = "a codec, e.g. ec:1, int8, fp16, raw32"},
     {.key = "strategy", TEXT, AT(strategy), .hint = "fedavg"},
     {.key = "server_rate", REAL, AT(server_rate), .minimum = 1e-9, .maximum = 1000},
     {BLOCK(server_optimiser, covey_keys_optimiser_fields)},
@@ -154,8 +155,8 @@ const struct scenario_keys scenario_defaults = {
         {
             .seed = 1,
             .partition = {.devices = 0, .shards = 2, .alpha = .5},
-            .codec = WORD("int8"),
-            .downlink = WORD("raw32"),
+            .codec = WORD(COVEY_CODEC_DEFAULT),
+            .downlink = WORD(COVEY_DOWNLINK_DEFAULT),
             .strategy = WORD("fedavg"),
             .server_rate = 1,
             .weight_cap = COVEY_UPDATE_EXAMPLES,

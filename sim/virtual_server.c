@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "covey/codec.h"
 #include "covey/random.h"
 #include "covey/server.h"
 #include "covey/trainer.h"
@@ -55,7 +56,7 @@ static enum covey_status make(struct covey_virtual_server *server, struct covey_
     server->weight_cap = scenario->weight_cap > 0 ? scenario->weight_cap : COVEY_UPDATE_EXAMPLES;
     if (layout->update_count == 0)
         return covey_fail(err, COVEY_INVALID, "the model has nothing to train");
-    COVEY_TRY(covey_codec_parse(word(scenario->codec, "int8"), &server->codec, err));
+    COVEY_TRY(covey_codec_parse(word(scenario->codec, COVEY_CODEC_DEFAULT), &server->codec, err));
     COVEY_TRY(covey_recipe_check(&server->recipe, err));
     COVEY_TRY(covey_keys_server_rule(&scenario->server_optimiser, scenario->server_rate, &server->server_rule,
                                      err));
@@ -68,7 +69,8 @@ static enum covey_status make(struct covey_virtual_server *server, struct covey_
                                        .shared_count = layout->shared_count,
                                        .ends = server->ends,
                                        .tensor_count = server->tensor_count};
-    COVEY_TRY(covey_codec_parse_downlink(word(scenario->downlink, "raw32"), &server->line.codec, err));
+    COVEY_TRY(covey_codec_parse_downlink(word(scenario->downlink, COVEY_DOWNLINK_DEFAULT),
+                                         &server->line.codec, err));
     COVEY_TRY(set_rules(server, err));
     const uint32_t limit = server->fleet->devices < COVEY_DEVICES ? server->fleet->devices : COVEY_DEVICES;
     COVEY_TRY(covey_round_rules_check(&server->rules, err));

@@ -28,6 +28,7 @@ partition: {{kind: iid, devices: {devices}}}
 model: {model}
 train: {{epochs: {epochs}, batch: {batch}, learning_rate: {rate}}}
 codec: {codec}
+downlink: raw32
 selection: {{count: {cohort}}}
 round: {{deadline_s: 86400}}
 stop: {{rounds: {rounds}}}

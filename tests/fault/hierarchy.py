@@ -65,7 +65,7 @@ log: {{level: info}}
                        "ops:\n  - {op: dense, name: hidden, units: 400}\n  - {op: relu}\n  - {op: dense, name: output, units: 2}\n")
         own = f"""    parent: {{address: "localhost:{ports['top']}", bundle: {self.path(f"bundles/{name}")}}}
 """ if name != "top" else f"""    codec: int8
-    downlink: fp16
+    downlink: ec:1
     train: {{epochs: 2, batch: 10, learning_rate: 0.05}}
     stop: {{rounds: {ROUNDS}}}
 """ + ("    gateways: [{name: site-a, devices: 3}, {name: site-b, devices: 3}]\n" if levels == 2 else "")

@@ -58,8 +58,6 @@ federations:
   - name: memory
     model: 2nn
     seed: 1
-    codec: int8
-    downlink: fp16
     train: {{epochs: 1, batch: 10, learning_rate: 0.1}}
     selection: {{fraction: 1, minimum_devices: 1}}
     round: {{deadline_s: 120, pause_s: 0}}

@@ -99,7 +99,7 @@ static uint16_t free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* One device is enough for a round here. */
+/* One device is enough for a round here, and the whole model is to be long: zeros are short on a lattice. */
 static void set_up_server(void)
 {
     char number[8];
@@ -113,8 +113,10 @@ static void set_up_server(void)
     cr_assert_lt(config.size, sizeof text - 1);
     snprintf(text, sizeof text, "%.*s", (int)config.size, (const char *)config.data);
     char *minimum = strstr(text, "minimum_devices: 2");
-    cr_assert_not_null(minimum);
+    char *downlink = strstr(text, "downlink: " COVEY_DOWNLINK_DEFAULT);
+    cr_assert(minimum != NULL && downlink != NULL && strlen(COVEY_DOWNLINK_DEFAULT) == strlen("fp16"));
     minimum[strlen("minimum_devices: ")] = '1';
+    memcpy(downlink + strlen("downlink: "), "fp16", strlen("fp16"));
     write_file("server/server.yaml", (struct covey_bytes){(const uint8_t *)text, config.size});
     cr_assert_eq(run(add), 0);
 }
@@ -176,12 +178,15 @@ static void make_update(const struct covey_plan *plan, const struct covey_manife
 {
     static uint8_t stream[FILE_BYTES], message[FILE_BYTES];
     static float zeros[FILE_BYTES / 8];
+    static _Alignas(64) uint8_t scratch[FILE_BYTES];
     struct covey_codec codec;
     struct covey_error err = {0};
     size_t stream_bytes, message_bytes;
     cr_assert_lt(manifest->shared_count, sizeof zeros / sizeof zeros[0]);
     cr_assert_eq(covey_codec_parse(plan->codec, &codec, &err), COVEY_OK, "%s", err.text);
-    struct covey_encode_options options = {.seed = plan->recipe.seed, .round = plan->round};
+    cr_assert_leq(covey_codec_scratch_bytes(&codec, manifest->shared_count), sizeof scratch);
+    struct covey_encode_options options = {
+        .seed = plan->recipe.seed, .round = plan->round, .scratch = scratch, .scratch_bytes = sizeof scratch};
     cr_assert_eq(covey_codec_encode(&codec, zeros, manifest->shared_count, &options, stream, sizeof stream,
                                     &stream_bytes, NULL, &err),
                  COVEY_OK, "%s", err.text);

@@ -98,7 +98,7 @@ Test(scenario, defaults_are_those_of_a_federation)
     cr_assert(covey_scenario_load(write_file(small), NULL, 0, &scenario, &err) == COVEY_OK, "%s", err.text);
     cr_assert(scenario.train.epochs == 1 && scenario.train.batch == 32);
     cr_assert(!(scenario.train.learning_rate < .1f || scenario.train.learning_rate > .1f));
-    cr_assert(strcmp(scenario.codec, "int8") == 0 && strcmp(scenario.downlink, "raw32") == 0);
+    cr_assert(strcmp(scenario.codec, "ec:2") == 0 && strcmp(scenario.downlink, "ec:1") == 0);
     cr_assert(scenario.rules.deadline_ms == 300000 && scenario.rules.minimum_devices == 1);
     cr_assert(!(scenario.rules.fraction < 1) && !scenario.rules.has_target);
     cr_assert(scenario.seed == 1 && scenario.train.seed == 1 && scenario.evaluate_every == 1);
