@@ -206,7 +206,7 @@ enum covey_status covey_server_optimiser_init(struct covey_server_optimiser *opt
                                               const struct covey_server_rule *rule, size_t count,
                                               struct covey_error *err)
 {
-    struct covey_server_optimiser made = {.rule = *rule, .count = count, .controls_from = count};
+    struct covey_server_optimiser made = {.rule = *rule, .count = count};
     COVEY_TRY(covey_server_rule_complete(&made.rule, err));
     const struct kind *kind = &kinds[made.rule.kind];
     enum covey_status status = make_vector(kind->has_first, count, 0, &made.first, err);
@@ -237,7 +237,7 @@ static size_t least(size_t a, size_t b)
 static bool run_stretch(struct covey_server_optimiser *optimiser, const struct covey_server_mean *mean,
                         float *weights, size_t from, size_t to, bool keep)
 {
-    const size_t controls = optimiser->controls_from;
+    const size_t controls = optimiser->count - mean->controls;
     const struct stretch own = {optimiser, mean, mean->scale, weights, from, least(to, controls), keep};
     const struct stretch others = {optimiser, mean, 1, weights, from < controls ? controls : from, to, keep};
     const bool finite = kinds[optimiser->rule.kind].run(&own);

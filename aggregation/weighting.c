@@ -8,6 +8,7 @@
 #define SHARE_MAX 1073741824.0
 #define LOSS_MIN 1e-10 /* as in the authors' code */
 #define POWER_MAX 16.0
+#define WEIGHT_MAX 1099511627776.0
 #define LOSS_USUAL 16.0 /* the loss that the grid has room for */
 #define BATCHES_USUAL 16.0
 
@@ -34,7 +35,7 @@ double covey_weighting_cap(const struct covey_weighting *weighting, double examp
     case COVEY_WEIGH_STEPS: /* n / tau: about the batch, over the epochs */
         return batch == 0 ? examples_max : fmin(BATCHES_USUAL * batch, examples_max);
     case COVEY_WEIGH_LOSS:
-        return fmin(pow(LOSS_USUAL, weighting->power), 1099511627776.0);
+        return fmin(pow(LOSS_USUAL, weighting->power), WEIGHT_MAX);
     default:
         return examples_max;
     }
@@ -58,7 +59,7 @@ double covey_weighting_weight(const struct covey_weighting *weighting, const str
     case COVEY_WEIGH_STEPS:
         return (double)update->examples / steps_of(update);
     case COVEY_WEIGH_LOSS:
-        return fmax(pow(loss_of(update), weighting->power), LOSS_MIN);
+        return fmin(fmax(pow(loss_of(update), weighting->power), LOSS_MIN), WEIGHT_MAX);
     default:
         return (double)update->examples;
     }

@@ -121,5 +121,11 @@ enum covey_status covey_local_step_run(const struct covey_local_step *step,
     COVEY_TRY(covey_recipe_check(step->recipe, err));
     if (step->fresh && kept > 0)
         memset(step->memory, 0, kept * sizeof *step->memory);
-    return ways[step->recipe->algorithm](step, run, out, err);
+    struct covey_score start = {0};
+    if (step->recipe->measures != 0)
+        COVEY_TRY(covey_trainer_evaluate(step->trainer, step->local, step->dataset, &start, err));
+    COVEY_TRY(ways[step->recipe->algorithm](step, run, out, err));
+    if (step->recipe->measures != 0)
+        out->loss_before = start.loss;
+    return COVEY_OK;
 }

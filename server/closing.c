@@ -11,6 +11,8 @@
 #include "covey/log.h"
 #include "covey/server_optimiser.h"
 
+#include "combination.h"
+
 struct closing {
     struct covey_work work;
     struct covey_federation *federation;
@@ -81,12 +83,20 @@ static enum covey_status step_weights(struct covey_federation *federation, float
         status = covey_aggregation_keep(federation->aggregation, next, err);
     if (status == COVEY_OK)
         status = covey_publish_weights(federation, &w, err);
-    const double scale =
-        status == COVEY_OK ? covey_staleness_scale(&federation->tally.staleness, report.weight_sum) : 1;
-    if (status == COVEY_OK)
-        status = covey_server_optimiser_advance(&federation->options.server_rule, &federation->state,
-                                                &(struct covey_server_mean){mean, scale, 1},
+    const double scale = status == COVEY_OK
+                             ? covey_staleness_scale(&federation->tally.staleness, report.weight_sum) *
+                                   covey_weighting_scale(&federation->terms.weighting,
+                                                         &federation->tally.weighting, report.weight_sum)
+                             : 1;
+    if (status == COVEY_OK) {
+        const struct covey_server_mean step = {
+            .values = mean,
+            .scale = scale,
+            .share = covey_combination_share(&federation->options, report.updates),
+            .controls = federation->options.layout->control_count};
+        status = covey_server_optimiser_advance(&federation->options.server_rule, &federation->state, &step,
                                                 federation->update_count, w, next, err);
+    }
     drop_sum(federation);
     free(reference);
     if (status != COVEY_OK) {

@@ -14,6 +14,8 @@
 #include "covey/trainer.h"
 #include "covey/yaml.h"
 
+#include "combination.h"
+
 /* ------------------------------------------------------------------ the tables */
 
 #define AT(member) .offset = offsetof(struct federation_config, member)
@@ -87,6 +89,8 @@ static const struct covey_field federation_fields[] = {
      .kind = COVEY_FIELD_MAPPING,
      AT(server_optimiser),
      .fields = covey_keys_optimiser_fields},
+    {.key = "weighting", .kind = COVEY_FIELD_MAPPING, AT(weighting), .fields = covey_keys_weighting_fields},
+    {.key = "population", INT, AT(population), .maximum = COVEY_DEVICES, .hint = "devices in all"},
     {.key = NULL}};
 
 #define SERVER_IN(member)                                                                                    \
@@ -223,6 +227,7 @@ enum covey_status federation_kit_model(struct federation_kit *kit, const struct 
     if (kit->model == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for a model");
     COVEY_TRY(load_model(server, config->model, kit->model, err));
+    kit->model->control_variates = config->train.algorithm == COVEY_LOCAL_SCAFFOLD;
     kit->is_error = kit->model->loss == COVEY_LOSS_MEAN_SQUARED_ERROR;
     return covey_model_layout(kit->model, &kit->layout, err);
 }
@@ -253,6 +258,7 @@ static void fill_options(struct federation_kit *kit, const struct federation_con
         .description = {kit->description, kit->description_bytes},
         .layout = &kit->layout,
         .initial = kit->initial,
+        .population = (uint32_t)config->population,
         .weight_cap = config->weight_cap,
         .norm_limit = config->norm_limit,
         .refuse_range = config->out_of_range == 1,
@@ -276,6 +282,7 @@ static void fill_options(struct federation_kit *kit, const struct federation_con
     put_name(options->downlink, sizeof options->downlink, config->downlink, COVEY_DOWNLINK_DEFAULT);
     put_name(options->strategy, sizeof options->strategy, config->strategy, "fedavg");
     covey_keys_recipe(&config->train, (uint64_t)config->seed, &options->recipe);
+    covey_keys_weighting(&config->weighting, &options->weighting);
     covey_keys_rules(&config->selection, &config->round, &config->stop, &options->rules);
     options->rules.can_judge = options->has_validation;
 }
@@ -307,10 +314,10 @@ static enum covey_status add_root_data(struct federation_kit *kit, const struct 
 }
 
 /* As the server does when it starts, for `federation check`. */
-static enum covey_status check_strategy(const struct covey_federation_options *options,
-                                        struct covey_error *err)
+static enum covey_status check_strategy(struct covey_federation_options *options, struct covey_error *err)
 {
     struct covey_chain chain;
+    COVEY_TRY(covey_combination_settle(options, err));
     COVEY_TRY(covey_chain_parse(options->strategy, &chain, err));
     const struct covey_chain_demands demands = {.cohort = covey_round_rules_cohort(&options->rules),
                                                 .partial_sums = options->gateway_count > 0,

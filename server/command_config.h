@@ -45,6 +45,8 @@ struct federation_config {
     } parent; /* above it; bundle NULL: none */
     struct covey_data_config root_data;
     struct covey_optimiser_keys server_optimiser;
+    struct covey_weighting_keys weighting;
+    int64_t population; /* devices in all */
 };
 
 struct server_config {

@@ -277,6 +277,8 @@ static void say_what_stays_of(const struct run *run, const struct federation_con
     /* numbers of eight bytes each: no padding between them */
     say_fixed(run, old->seed != now->seed || memcmp(&old->train, &now->train, sizeof old->train) != 0,
               "train");
+    say_fixed(run, memcmp(&old->weighting, &now->weighting, sizeof old->weighting) != 0, "weighting");
+    say_fixed(run, old->population != now->population, "population");
     say_fixed(run, old->stop.watch != now->stop.watch, "stop.watch");
 }
 

@@ -114,10 +114,10 @@ static void print_text(const struct covey_strategy *strategy)
 
 /* ---- what goes on beside the rule ---- */
 
-/* Where a row is configured; "" where no key of server.yaml names it yet: the libraries have it, and the plan
- * or the aggregation carries it. */
 struct neighbour {
-    const char *name, *summary, *source, *where, *excludes;
+    const char *name, *summary, *source;
+    const char *where; /* it is configured, with the defaults */
+    const char *excludes;
 };
 
 static const struct neighbour optimisers[] = {
@@ -143,14 +143,33 @@ static const struct neighbour algorithms[] = {
      "scope: personal, in the model", "ditto"},
     {"fedbn", "normalisation stays on the device", "Li et al. 2021", "scope: personal, in the model",
      "ditto"},
-    {"scaffold", "control variates on both sides", "Karimireddy et al. 2020", "",
-     "adam on the devices; fltrust"},
-    {"feddyn", "a dynamic proximal term, and the server's correction", "Acar et al. 2021", "", "fedprox"},
-    {"fednova", "deltas by their effective steps", "Wang et al. 2020", "",
-     "rules that count every update once"},
-    {"q-fedavg", "weights by the power q of the loss", "Li et al. 2020", "",
-     "rules that count every update once"},
-    {"ditto", "a model of its own beside the shared one", "Li et al. 2021", "", "personal tensors"},
+    {"scaffold", "control variates on both sides", "Karimireddy et al. 2020",
+     "train: {algorithm: scaffold}, population: N",
+     "adam on the devices; rules that look at single updates, clip, weighting, mask codecs, root_data; "
+     "gateways, asynchronous rounds, round.late use"},
+    {"feddyn", "a dynamic proximal term, and the server's correction", "Acar et al. 2021",
+     "train: {algorithm: feddyn, strength: .01}, population: N",
+     "proximal_mu; server_optimiser, server_rate; shared batch_norm; rules that look at single updates, "
+     "clip, "
+     "weighting, root_data; gateways, asynchronous rounds, round.late use"},
+    {"fednova", "deltas by their effective steps", "Wang et al. 2020", "weighting: {kind: steps}",
+     "as weighting by steps"},
+    {"q-fedavg", "weights by the power q of the loss", "Li et al. 2020", "weighting: {kind: loss, power: 1}",
+     "as weighting by loss"},
+    {"ditto", "a model of its own beside the shared one, which it judges by", "Li et al. 2021",
+     "train: {algorithm: ditto, strength: .1}", "personal tensors"},
+};
+
+static const struct neighbour weightings[] = {
+    {"examples", "n", "McMahan et al. 2017", "weighting: {kind: examples}", ""},
+    {"equal", "1, as the rule equal-mean", "Karimireddy et al. 2020", "weighting: {kind: equal}",
+     "norm-bound; asynchronous rounds, round.late use"},
+    {"steps", "FedNova: each delta by its effective steps, their mean by the mean of those",
+     "Wang et al. 2020, equation 7", "weighting: {kind: steps}",
+     "rules other than fedavg, clip; scaffold, feddyn; gateways, asynchronous rounds, round.late use"},
+    {"loss", "q-FedAvg: F^q, the step by the sum of F^q + q F^(q-1) L |delta|^2",
+     "Li et al. 2020, Algorithm 2", "weighting: {kind: loss, power: 1, smoothness: 1 / learning_rate}",
+     "rules other than fedavg, clip; scaffold, feddyn; gateways, asynchronous rounds, round.late use"},
 };
 
 static int print_neighbours(const char *what, const struct neighbour *rows, size_t count, bool as_json)
@@ -163,8 +182,7 @@ static int print_neighbours(const char *what, const struct neighbour *rows, size
         struct covey_json json;
         if (!as_json) {
             printf("    %-16s %s (%s)\n    %-16s %s%s%s\n", rows[i].name, rows[i].summary, rows[i].source, "",
-                   rows[i].where[0] != '\0' ? rows[i].where : "not to be named in server.yaml yet",
-                   rows[i].excludes[0] != '\0' ? "; not with " : "", rows[i].excludes);
+                   rows[i].where, rows[i].excludes[0] != '\0' ? "; not with " : "", rows[i].excludes);
             continue;
         }
         covey_json_init(&json, text, sizeof text);
@@ -194,18 +212,22 @@ int command_strategies(const struct command *command, int argc, char **argv)
         else
             print_text(covey_strategy_at(i));
     }
-    if (result == EXIT_DONE && as_json)
-        result = print_neighbours("server_optimiser", optimisers, sizeof optimisers / sizeof optimisers[0],
-                                  as_json);
-    if (result == EXIT_DONE && as_json)
-        result = print_neighbours("algorithm", algorithms, sizeof algorithms / sizeof algorithms[0], as_json);
+    if (!as_json) {
+        printf("\nparameters (possible values; default):\n");
+        for (size_t i = 0; covey_chain_parameter_at(i) != NULL; i++)
+            print_parameter(covey_chain_parameter_at(i));
+    }
+    static const struct {
+        const char *what;
+        const struct neighbour *rows;
+        size_t count;
+    } lists[] = {{"weighting", weightings, sizeof weightings / sizeof weightings[0]},
+                 {"server_optimiser", optimisers, sizeof optimisers / sizeof optimisers[0]},
+                 {"algorithm", algorithms, sizeof algorithms / sizeof algorithms[0]}};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0] && result == EXIT_DONE; i++)
+        result = print_neighbours(lists[i].what, lists[i].rows, lists[i].count, as_json);
     if (as_json)
         return result;
-    printf("\nparameters (possible values; default):\n");
-    for (size_t i = 0; covey_chain_parameter_at(i) != NULL; i++)
-        print_parameter(covey_chain_parameter_at(i));
-    (void)print_neighbours("server_optimiser", optimisers, sizeof optimisers / sizeof optimisers[0], as_json);
-    (void)print_neighbours("algorithm", algorithms, sizeof algorithms / sizeof algorithms[0], as_json);
     printf("\nstrategy: centred-clipping hostile=5 mix=bucketing    in server.yaml; docs/strategies.md\n");
     return EXIT_DONE;
 }

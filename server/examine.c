@@ -25,8 +25,8 @@ static enum covey_status verify(const struct covey_examine_round *round,
     return COVEY_OK;
 }
 
-static enum covey_status admit(const struct covey_examine_round *round, struct covey_bytes stream,
-                               struct covey_error *err)
+enum covey_status covey_examine_norm(const struct covey_examine_round *round, struct covey_bytes stream,
+                                     double *norm, struct covey_error *err)
 {
     int16_t exponents[COVEY_MODEL_TENSORS];
     float peaks[COVEY_MODEL_TENSORS];
@@ -37,14 +37,17 @@ static enum covey_status admit(const struct covey_examine_round *round, struct c
                                           .tensor_count = terms->tensor_count,
                                           .exponents = exponents,
                                           .refuse_range = terms->refuse_range,
-                                          .norm_limit = terms->norm_limit};
+                                          .norm_limit = terms->norm_limit,
+                                          .wants_norm = terms->weighting.kind == COVEY_WEIGH_LOSS};
     struct covey_admission admission;
-    return covey_admit(stream, &rule, &admission, peaks, err);
+    COVEY_TRY(covey_admit(stream, &rule, &admission, peaks, err));
+    *norm = admission.norm * admission.scale;
+    return COVEY_OK;
 }
 
 enum covey_status covey_examine_update(const struct covey_examine_round *round,
                                        const struct covey_assignment_id *assignment, struct covey_bytes body,
-                                       struct covey_update *out, struct covey_error *err)
+                                       struct covey_update *out, double *norm, struct covey_error *err)
 {
     struct covey_update update;
     const enum covey_status status = covey_update_decode(body, &update, err);
@@ -52,7 +55,7 @@ enum covey_status covey_examine_update(const struct covey_examine_round *round,
         return COVEY_CORRUPT; /* of the message itself, not of the update */
     COVEY_TRY(status);
     COVEY_TRY(verify(round, assignment, &update, err));
-    COVEY_TRY(admit(round, update.stream, err));
+    COVEY_TRY(covey_examine_norm(round, update.stream, norm, err));
     *out = update;
     return COVEY_OK;
 }

@@ -19,12 +19,18 @@ struct covey_examine_round {
     size_t update_count;                 /* values */
 };
 
-/* body: a whole message that came in for `assignment`. *out: views into body. CORRUPT or UNSUPPORTED: the
+/* body: a whole message that came in for `assignment`. *out: views into body. *norm: of the update, -1 where
+ * its weight does not depend on it. CORRUPT or UNSUPPORTED: the
  * message itself; CONFLICT: it started from another model; MISMATCH, NOT_FINITE, RANGE: the update.
  * Thread-safe. */
 COVEY_MUST_CHECK enum covey_status covey_examine_update(const struct covey_examine_round *round,
                                                         const struct covey_assignment_id *assignment,
                                                         struct covey_bytes body, struct covey_update *out,
-                                                        struct covey_error *err);
+                                                        double *norm, struct covey_error *err);
+
+/* The norm alone, of an update that was examined before. */
+COVEY_MUST_CHECK enum covey_status covey_examine_norm(const struct covey_examine_round *round,
+                                                      struct covey_bytes stream, double *norm,
+                                                      struct covey_error *err);
 
 #endif

@@ -9,6 +9,7 @@
 #include "covey/hash.h"
 #include "covey/log.h"
 #include "covey/random.h"
+#include "combination.h"
 #include "device_scores.h"
 
 #define PACE_MS_PER_MEMBER 2 /* so that those who come back do so at no more than 500 a second */
@@ -48,6 +49,7 @@ static enum covey_status check_options(struct covey_federation_options *options,
                           options->description.size, COVEY_DESCRIPTION_BYTES);
     COVEY_TRY(covey_codec_parse(options->codec, &codec, err));
     COVEY_TRY(covey_codec_parse_downlink(options->downlink, &codec, err));
+    COVEY_TRY(covey_combination_settle(options, err));
     COVEY_TRY(check_chain(options, err));
     COVEY_TRY(covey_server_rule_complete(&options->server_rule, err));
     if (!(options->devices_share >= 0 && options->devices_share <= 1))

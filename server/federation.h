@@ -95,6 +95,7 @@ struct covey_round_tally {
     double loss_sum; /* of loss_after by examples */
     uint32_t refused;
     struct covey_staleness_tally staleness; /* of `folded` */
+    struct covey_weighting_tally weighting; /* the same */
 };
 
 /* ------------------------------------------------------------------ a gateway's errand (errand.c) */
@@ -431,7 +432,7 @@ struct covey_fold_item {
     struct covey_fold_item *next;
     struct covey_federation *federation;
     uint32_t slot, staleness;
-    double examples;                        /* under the cap; the contribution weighs them by staleness */
+    struct covey_weighed weighed; /* examples under the cap; the contribution has staleness as well */
     struct covey_contribution contribution; /* its stream lives until release */
     bool partial;                           /* the stream is a partial sum */
     void (*release)(struct covey_fold_item *item);

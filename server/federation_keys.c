@@ -13,7 +13,8 @@
 static const char *const optimisers[] = {"sgd", "momentum", "adam", NULL};
 static const char *const server_optimisers[] = {"sgd", "momentum", "adagrad", "adam", "yogi", NULL};
 static const char *const schedules[] = {"constant", "step", "cosine", "warmup", NULL};
-static const char *const algorithms[] = {"plain", "client-momentum", NULL};
+static const char *const algorithms[] = {"plain", "client-momentum", "feddyn", "scaffold", "ditto", NULL};
+static const char *const weightings[] = {"examples", "equal", "steps", "loss", NULL};
 static const char *const policies[] = {"random",          "examples", "round-robin",
                                        "power-of-choice", "utility",  NULL};
 static const char *const modes[] = {"synchronous", "asynchronous", NULL};
@@ -87,6 +88,17 @@ const struct covey_field covey_keys_optimiser_fields[] = {
     {.key = "tau", REAL, AT(optimiser, tau), .maximum = 1000, .sparse = true},
     {.key = NULL}};
 
+const struct covey_field covey_keys_weighting_fields[] = {
+    {.key = "kind", CHOICE, AT(weighting, kind), .choices = weightings, .sparse = true},
+    {.key = "power", REAL, AT(weighting, power), .maximum = 16, .sparse = true, .hint = "q of kind loss"},
+    {.key = "smoothness",
+     REAL,
+     AT(weighting, smoothness),
+     .maximum = 1e12,
+     .sparse = true,
+     .hint = "L of kind loss"},
+    {.key = NULL}};
+
 uint32_t covey_keys_ms(double seconds, uint32_t otherwise_ms)
 {
     const double value = seconds * 1000 + 0.5;
@@ -132,7 +144,8 @@ void covey_keys_recipe(const struct covey_train_keys *train, uint64_t seed, stru
 {
     const bool adam = train->optimiser == COVEY_OPTIMISER_ADAM;
     const bool moves = train->optimiser != COVEY_OPTIMISER_SGD;
-    static const double strengths[] = {0, .9};
+    static const double strengths[] = {
+        [COVEY_LOCAL_MOMENTUM] = .9, [COVEY_LOCAL_FEDDYN] = .01, [COVEY_LOCAL_DITTO] = .1};
     *out = (struct covey_recipe){
         .epochs = train->epochs == 0 && train->steps == 0 ? 1 : (uint32_t)train->epochs,
         .steps = (uint32_t)train->steps,
@@ -153,6 +166,12 @@ void covey_keys_recipe(const struct covey_train_keys *train, uint64_t seed, stru
         .algorithm = (enum covey_local_algorithm)train->algorithm,
         .strength = real_or(train->strength, strengths[train->algorithm]),
     };
+}
+
+void covey_keys_weighting(const struct covey_weighting_keys *weighting, struct covey_weighting *out)
+{
+    *out = (struct covey_weighting){(enum covey_weighting_kind)weighting->kind, weighting->power,
+                                    weighting->smoothness};
 }
 
 enum covey_status covey_keys_server_rule(const struct covey_optimiser_keys *optimiser, double server_rate,

@@ -8,6 +8,8 @@
 
 #include "covey/log.h"
 
+#include "examine.h"
+
 struct covey_fold {
     pthread_mutex_t mutex;
     pthread_cond_t more;
@@ -35,6 +37,14 @@ static uint32_t take_batch(struct covey_fold *fold, struct covey_fold_item *batc
     return count;
 }
 
+/* An update is in the sum: what its weight is reckoned with. */
+static void count_in(struct covey_round_tally *tally, const struct covey_round_terms *terms,
+                     const struct covey_weighed *weighed, uint32_t staleness)
+{
+    covey_staleness_add(&tally->staleness, (double)weighed->examples, staleness);
+    covey_weighting_add(&terms->weighting, weighed, &tally->weighting);
+}
+
 static void add_batch(struct covey_federation *federation, struct covey_fold_item **batch, uint32_t count)
 {
     struct covey_contribution updates[COVEY_FOLD_BATCH] = {0};
@@ -56,7 +66,7 @@ static void add_batch(struct covey_federation *federation, struct covey_fold_ite
         if (verdicts[i].status != COVEY_OK && !batch[0]->partial)
             err = verdicts[i].error;
         else
-            covey_staleness_add(&federation->tally.staleness, batch[i]->examples, batch[i]->staleness);
+            count_in(&federation->tally, &federation->terms, &batch[i]->weighed, batch[i]->staleness);
     }
     pthread_mutex_unlock(&federation->mutex);
     if (folded != count)
@@ -191,15 +201,20 @@ static enum covey_status fold_body(struct refold *refold, const struct covey_led
     COVEY_TRY(covey_update_decode(recorded->body, &update, err));
     const struct covey_federation *federation = refold->federation;
     const uint32_t staleness = covey_slot_staleness(federation, slot);
-    const double examples = covey_staleness_examples(update.examples, federation->terms.weight_max);
+    const struct covey_examine_round round = {.terms = &federation->terms, .ends = federation->ends};
+    struct covey_weighed weighed;
+    double norm = -1;
+    if (federation->terms.weighting.kind == COVEY_WEIGH_LOSS)
+        COVEY_TRY(covey_examine_norm(&round, update.stream, &norm, err));
+    const double weight = covey_round_terms_weigh(&federation->terms, &update, norm, &weighed);
     const struct covey_contribution contribution = {
-        update.stream, examples * covey_staleness_weight(staleness),
+        update.stream, weight * covey_staleness_weight(staleness),
         covey_registry_id(federation->server->registry, slot->device)};
     struct covey_verdict verdict;
     COVEY_TRY(covey_aggregation_add(refold->aggregation, &contribution, 1, &verdict, err));
     *in = verdict.status == COVEY_OK;
     if (*in)
-        covey_staleness_add(&refold->tally.staleness, examples, staleness);
+        count_in(&refold->tally, &federation->terms, &weighed, staleness);
     return COVEY_OK;
 }
 

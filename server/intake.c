@@ -284,7 +284,7 @@ static uint8_t code_of(enum covey_status status)
 }
 
 /* Fills in the ledger's record; its bytes are the upload's own. */
-static void prepare_record(struct upload *upload, const struct covey_update *update)
+static void prepare_record(struct upload *upload, const struct covey_update *update, double norm)
 {
     struct covey_federation *federation = upload->federation;
     struct covey_ledger_update *out = &upload->record.update;
@@ -307,16 +307,16 @@ static void prepare_record(struct upload *upload, const struct covey_update *upd
     upload->item.federation = federation;
     upload->item.slot = upload->slot;
     upload->item.staleness = covey_slot_staleness(federation, slot);
-    upload->item.examples = covey_staleness_examples(update->examples, federation->terms.weight_max);
-    upload->item.contribution = (struct covey_contribution){
-        update->stream, upload->item.examples * covey_staleness_weight(upload->item.staleness),
-        covey_registry_id(federation->server->registry, upload->place)};
+    const double weight = covey_round_terms_weigh(&federation->terms, update, norm, &upload->item.weighed);
+    upload->item.contribution =
+        (struct covey_contribution){update->stream, weight * covey_staleness_weight(upload->item.staleness),
+                                    covey_registry_id(federation->server->registry, upload->place)};
     upload->item.partial = slot->share > 0;
     upload->item.release = release_item;
 }
 
 /* A device's update, or a gateway's sum as if it were one: its stream is the sum. *who: those in the sum. */
-static enum covey_status examine(const struct upload *upload, struct covey_update *out,
+static enum covey_status examine(const struct upload *upload, struct covey_update *out, double *norm,
                                  struct covey_bytes *who, struct covey_error *err)
 {
     const struct covey_federation *federation = upload->federation;
@@ -327,7 +327,7 @@ static enum covey_status examine(const struct upload *upload, struct covey_updat
                                               federation->ends, federation->update_count};
     *who = (struct covey_bytes){NULL, 0};
     if (slot->share == 0)
-        return covey_examine_update(&round, &slot->id, body, out, err);
+        return covey_examine_update(&round, &slot->id, body, out, norm, err);
     const struct covey_partial_order order = {
         .assignment = &slot->id,
         .terms = &federation->terms_hash,
@@ -369,7 +369,8 @@ static void run_upload(struct covey_work *work)
     struct covey_update update;
     struct covey_bytes who;
     struct covey_error err = {0};
-    enum covey_status status = examine(upload, &update, &who, &err);
+    double norm = -1;
+    enum covey_status status = examine(upload, &update, &norm, &who, &err);
     if (status == COVEY_OK)
         status = claim(upload, who, &err);
     if (status != COVEY_OK) {
@@ -377,7 +378,7 @@ static void run_upload(struct covey_work *work)
                err.text[0] != '\0' ? err.text : covey_status_text(status));
         return;
     }
-    prepare_record(upload, &update);
+    prepare_record(upload, &update, norm);
     if (covey_ledger_record(federation->server->ledger, &upload->record) != COVEY_OK)
         refuse(upload, COVEY_CODE_UNAVAILABLE, false, "the ledger is busy");
 }

@@ -83,12 +83,15 @@ static void set_terms(const struct covey_federation *federation, uint32_t round,
                       struct covey_round_terms *out)
 {
     const struct covey_federation_options *options = &federation->options;
-    *out = (struct covey_round_terms){.updates_max = updates,
-                                      .weight_max = options->weight_cap,
-                                      .norm_limit = options->norm_limit,
-                                      .refuse_range = options->refuse_range,
-                                      .tensor_count = (uint32_t)federation->tensor_count,
-                                      .has_exponents = federation->has_exponents};
+    *out = (struct covey_round_terms){
+        .updates_max = updates,
+        .weight_max = covey_weighting_cap(&options->weighting, options->weight_cap, options->recipe.batch),
+        .examples_max = options->weight_cap,
+        .weighting = options->weighting,
+        .norm_limit = options->norm_limit,
+        .refuse_range = options->refuse_range,
+        .tensor_count = (uint32_t)federation->tensor_count,
+        .has_exponents = federation->has_exponents};
     out->seed = options->recipe.seed;
     out->round = round;
     memcpy(out->strategy, options->strategy, sizeof out->strategy);

@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "covey/little_endian.h"
+#include "covey/staleness.h"
 
 /* The layout is fixed: version, flags, updates_max, weight_max, norm_limit, tensor_count, round, seed,
- * strategy, codec, exponents. Version 1 had neither round nor seed, and a shorter strategy. */
+ * weighting, examples_max, strategy, codec, exponents. Version 1 had neither round nor seed, and a shorter
+ * strategy; version 2 no weighting. */
 enum {
     AT_VERSION = 0,
     AT_FLAGS = 4,
@@ -15,13 +17,20 @@ enum {
     AT_TENSORS = 32,
     AT_ROUND = 36,
     AT_SEED = 40,
-    AT_STRATEGY = 48,
-    AT_STRATEGY_1 = 36 /* of version 1 */
+    AT_WEIGHTING = 48, /* kind, power, smoothness: 8 bytes each */
+    AT_EXAMPLES = 72,
+    AT_STRATEGY = 80
 };
 #define AT_CODEC (AT_STRATEGY + COVEY_STRATEGY_TEXT_BYTES)
-#define AT_CODEC_1 (AT_STRATEGY_1 + COVEY_NAME_BYTES)
 #define AT_EXPONENTS (AT_CODEC + COVEY_CODEC_NAME_BYTES)
-#define AT_EXPONENTS_1 (AT_CODEC_1 + COVEY_CODEC_NAME_BYTES)
+
+/* Where the versions differ. */
+static const struct places {
+    size_t strategy, strategy_bytes;
+} places[] = {{0, 0},
+              {36, COVEY_NAME_BYTES},
+              {48, COVEY_STRATEGY_TEXT_BYTES},
+              {AT_STRATEGY, COVEY_STRATEGY_TEXT_BYTES}};
 #define FLAG_REFUSE_RANGE 1u
 #define FLAG_EXPONENTS 2u
 
@@ -55,6 +64,10 @@ size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *
     covey_little_put(out + AT_TENSORS, terms->tensor_count, 4);
     covey_little_put(out + AT_ROUND, terms->round, 4);
     covey_little_put(out + AT_SEED, terms->seed, 8);
+    covey_little_put(out + AT_WEIGHTING, (uint64_t)terms->weighting.kind, 8);
+    put_real(out + AT_WEIGHTING + 8, terms->weighting.power);
+    put_real(out + AT_WEIGHTING + 16, terms->weighting.smoothness);
+    put_real(out + AT_EXAMPLES, terms->examples_max);
     memcpy(out + AT_STRATEGY, terms->strategy, sizeof terms->strategy);
     memcpy(out + AT_CODEC, terms->codec, COVEY_CODEC_NAME_BYTES);
     if (!terms->has_exponents)
@@ -67,13 +80,15 @@ size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *
 enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct covey_round_terms *out,
                                            struct covey_error *err)
 {
-    if (bytes.size < AT_EXPONENTS_1)
+    const size_t at_codec_1 = places[1].strategy + places[1].strategy_bytes;
+    if (bytes.size < at_codec_1 + COVEY_CODEC_NAME_BYTES)
         return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes: cut short", bytes.size);
     const uint64_t version = covey_little_get(bytes.data, 4);
-    const bool first = version == 1; /* a round that an older server opened */
-    const size_t at_exponents = first ? AT_EXPONENTS_1 : AT_EXPONENTS;
-    if (!first && version != COVEY_ROUND_TERMS_VERSION)
+    if (version == 0 || version > COVEY_ROUND_TERMS_VERSION)
         return covey_fail(err, COVEY_UNSUPPORTED, "the terms of a round have version %u", (unsigned)version);
+    const struct places *at = &places[version]; /* an older server may have opened the round */
+    const size_t at_codec = at->strategy + at->strategy_bytes;
+    const size_t at_exponents = at_codec + COVEY_CODEC_NAME_BYTES;
     if (bytes.size < at_exponents)
         return covey_fail(err, COVEY_CORRUPT, "the terms of a round have %zu bytes: cut short", bytes.size);
     struct covey_round_terms terms = {0};
@@ -84,11 +99,20 @@ enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct cove
     terms.weight_max = get_real(bytes.data + AT_WEIGHT);
     terms.norm_limit = get_real(bytes.data + AT_NORM);
     terms.tensor_count = (uint32_t)covey_little_get(bytes.data + AT_TENSORS, 4);
-    terms.round = first ? 0 : (uint32_t)covey_little_get(bytes.data + AT_ROUND, 4);
-    terms.seed = first ? 0 : covey_little_get(bytes.data + AT_SEED, 8);
-    memcpy(terms.strategy, bytes.data + (first ? AT_STRATEGY_1 : AT_STRATEGY),
-           first ? COVEY_NAME_BYTES : sizeof terms.strategy);
-    memcpy(terms.codec, bytes.data + (first ? AT_CODEC_1 : AT_CODEC), COVEY_CODEC_NAME_BYTES);
+    if (version > 1) {
+        terms.round = (uint32_t)covey_little_get(bytes.data + AT_ROUND, 4);
+        terms.seed = covey_little_get(bytes.data + AT_SEED, 8);
+    }
+    terms.examples_max = terms.weight_max;
+    if (version > 2) {
+        terms.weighting.kind = (enum covey_weighting_kind)covey_little_get(bytes.data + AT_WEIGHTING, 8);
+        terms.weighting.power = get_real(bytes.data + AT_WEIGHTING + 8);
+        terms.weighting.smoothness = get_real(bytes.data + AT_WEIGHTING + 16);
+        terms.examples_max = get_real(bytes.data + AT_EXAMPLES);
+        COVEY_TRY(covey_weighting_check(&terms.weighting, err));
+    }
+    memcpy(terms.strategy, bytes.data + at->strategy, at->strategy_bytes);
+    memcpy(terms.codec, bytes.data + at_codec, COVEY_CODEC_NAME_BYTES);
     terms.strategy[sizeof terms.strategy - 1] = terms.codec[COVEY_CODEC_NAME_BYTES - 1] = '\0';
     const size_t exponent_bytes = terms.has_exponents ? 2 * (size_t)terms.tensor_count : 0;
     if (terms.tensor_count > COVEY_MODEL_TENSORS || bytes.size != at_exponents + exponent_bytes)
@@ -98,6 +122,17 @@ enum covey_status covey_round_terms_decode(struct covey_bytes bytes, struct cove
         terms.exponents[i] = (int16_t)covey_little_get(bytes.data + at_exponents + 2 * i, 2);
     *out = terms;
     return COVEY_OK;
+}
+
+double covey_round_terms_weigh(const struct covey_round_terms *terms, const struct covey_update *update,
+                               double norm, struct covey_weighed *out)
+{
+    *out = (struct covey_weighed){
+        .examples = (uint64_t)covey_staleness_examples(update->examples, terms->examples_max),
+        .steps = update->effective_steps > 0 ? (double)update->effective_steps : (double)update->steps,
+        .loss = (double)update->loss_before,
+        .norm = norm};
+    return covey_weighting_weight(&terms->weighting, out);
 }
 
 enum covey_status covey_round_terms_begin(const struct covey_round_terms *terms,

@@ -10,10 +10,12 @@
 #include "covey/bytes.h"
 #include "covey/codec.h"
 #include "covey/limits.h"
+#include "covey/messages.h"
 #include "covey/status.h"
 #include "covey/strategy.h"
+#include "covey/weighting.h"
 
-#define COVEY_ROUND_TERMS_VERSION 2 /* 1: the strategy was a name */
+#define COVEY_ROUND_TERMS_VERSION 3 /* 1: the strategy was a name; 2: examples were the only weights */
 
 struct covey_round_terms {
     char strategy[COVEY_STRATEGY_TEXT_BYTES]; /* covey/chain.h */
@@ -22,6 +24,8 @@ struct covey_round_terms {
     uint32_t round;
     uint64_t updates_max;
     double weight_max, norm_limit;
+    double examples_max; /* that one update may count for */
+    struct covey_weighting weighting;
     bool refuse_range;
     uint32_t tensor_count;
     bool has_exponents;
@@ -35,6 +39,11 @@ size_t covey_round_terms_encode(const struct covey_round_terms *terms, uint8_t *
 COVEY_MUST_CHECK enum covey_status covey_round_terms_decode(struct covey_bytes bytes,
                                                             struct covey_round_terms *out,
                                                             struct covey_error *err);
+
+/* What an update counts for under these terms: *out, and its weight in the sum but for its staleness. norm:
+ * as covey_examine_update gave it. */
+double covey_round_terms_weigh(const struct covey_round_terms *terms, const struct covey_update *update,
+                               double norm, struct covey_weighed *out);
 
 /* Where a round's sum is made, and from what. All borrowed for the call. */
 struct covey_round_site {

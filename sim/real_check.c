@@ -55,6 +55,8 @@ enum covey_status real_check(const struct covey_scenario *scenario, uint32_t dev
     if (scenario->data.root_data > 0)
         return covey_fail(err, COVEY_UNSUPPORTED,
                           "root data is not written for the real server yet: another strategy than fltrust");
+    if (scenario->epochs_from > 0)
+        return covey_fail(err, COVEY_INVALID, "real devices get one recipe: --set epochs_from=0");
     if (scenario->churn.drop_rate > 0 || scenario->churn.leave_per_day > 0)
         return covey_fail(err, COVEY_INVALID,
                           "real devices do not vanish by the seed: --set churn.drop_rate=0 "

@@ -189,6 +189,8 @@ static const char *const not_the_servers[] = {"name",
                                               "feedback_rounds",
                                               "clip_norm",
                                               "store_bytes",
+                                              "epochs_from",
+                                              "population",
                                               "evaluate_every",
                                               "evaluate_from",
                                               "devices_judged",
@@ -272,6 +274,8 @@ static enum covey_status print_server(FILE *out, struct real_run *run, struct co
     if (covey_scenario_write(scenario, &text) != COVEY_OK)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory for the scenario's text");
     print_common_keys(out, text);
+    (void)fprintf(out, "    population: %lld\n",
+                  scenario->population > 0 ? (long long)scenario->population : (long long)run->fleet.devices);
     free(text);
     if (test->count > 0) {
         (void)fprintf(out, "    evaluation:\n      ");

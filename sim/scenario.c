@@ -11,6 +11,7 @@
 #include "covey/strategy.h"
 #include "covey/trainer.h"
 #include "attack.h"
+#include "combination.h"
 #include "scenario_keys.h"
 #include "sim_data.h"
 #include "world.h"
@@ -262,7 +263,13 @@ static enum covey_status check_method(const struct checking *checking)
         return wrong_at(checking, "strategy", status);
     if ((status = covey_recipe_check(&scenario->train, checking->err)) != COVEY_OK)
         return wrong_at(checking, "train", status);
-    return COVEY_OK;
+    if (scenario->epochs_from > scenario->train.epochs)
+        return wrong_at(checking, "epochs_from",
+                        covey_fail(checking->err, COVEY_INVALID, "epochs_from is %lld, train.epochs %u",
+                                   (long long)scenario->epochs_from, scenario->train.epochs));
+    struct covey_federation_options combination;
+    status = covey_scenario_combination(scenario, NULL, &combination, checking->err);
+    return status == COVEY_OK ? status : wrong_at(checking, "train.algorithm", status);
 }
 
 /* Parameters, and the workspace of a usual share. */
@@ -466,10 +473,34 @@ enum covey_status covey_scenario_model(const struct covey_scenario *scenario,
 {
     char path[COVEY_FILE_PATH_BYTES];
     const size_t size = strlen(scenario->model);
-    if (size <= 5 || strcmp(scenario->model + size - 5, ".yaml") != 0)
-        return covey_model_load(scenario->model, out, err);
-    COVEY_TRY(covey_scenario_path(scenario, scenario->model, path, err));
-    return covey_model_load_file(path, out, err);
+    if (size <= 5 || strcmp(scenario->model + size - 5, ".yaml") != 0) {
+        COVEY_TRY(covey_model_load(scenario->model, out, err));
+    } else {
+        COVEY_TRY(covey_scenario_path(scenario, scenario->model, path, err));
+        COVEY_TRY(covey_model_load_file(path, out, err));
+    }
+    out->control_variates = scenario->train.algorithm == COVEY_LOCAL_SCAFFOLD;
+    return COVEY_OK;
+}
+
+enum covey_status covey_scenario_combination(const struct covey_scenario *scenario,
+                                             const struct covey_layout *layout,
+                                             struct covey_federation_options *out, struct covey_error *err)
+{
+    const uint32_t devices = covey_scenario_devices(scenario);
+    *out = (struct covey_federation_options){
+        .layout = layout,
+        .recipe = scenario->train,
+        .rules = scenario->rules,
+        .population = scenario->population > 0 ? (uint32_t)scenario->population : devices};
+    if (out->population == 0)
+        out->population = 1; /* it comes with the data */
+    covey_keys_weighting(&scenario->weighting, &out->weighting);
+    (void)snprintf(out->codec, sizeof out->codec, "%s", scenario->codec);
+    (void)snprintf(out->strategy, sizeof out->strategy, "%s", scenario->strategy);
+    COVEY_TRY(
+        covey_keys_server_rule(&scenario->server_optimiser, scenario->server_rate, &out->server_rule, err));
+    return covey_combination_settle(out, err);
 }
 
 uint32_t covey_scenario_devices(const struct covey_scenario *scenario)

@@ -26,6 +26,7 @@
 #include "covey/hash.h"
 #include "covey/messages.h"
 #include "covey/model_description.h"
+#include "covey/server.h"
 #include "covey/server_round.h"
 #include "covey/status.h"
 
@@ -120,6 +121,9 @@ struct covey_scenario {
     char *codec, *downlink, *strategy;
     double server_rate, norm_limit, weight_cap;
     struct covey_optimiser_keys server_optimiser;
+    struct covey_weighting_keys weighting;
+    int64_t population;  /* devices in all, for scaffold and feddyn; 0: as many as there are */
+    int64_t epochs_from; /* each device in each round trains so many up to train.epochs; 0: train.epochs */
     bool refuse_range;
     int64_t feedback; /* enum covey_feedback; key error_feedback */
     int64_t feedback_rounds;
@@ -178,6 +182,11 @@ COVEY_MUST_CHECK enum covey_status covey_scenario_path(const struct covey_scenar
 COVEY_MUST_CHECK enum covey_status covey_scenario_model(const struct covey_scenario *scenario,
                                                         struct covey_model_description *out,
                                                         struct covey_error *err);
+/* What its server learns by, settled (server/combination.h). layout: of the model; NULL: not known yet. */
+COVEY_MUST_CHECK enum covey_status covey_scenario_combination(const struct covey_scenario *scenario,
+                                                              const struct covey_layout *layout,
+                                                              struct covey_federation_options *out,
+                                                              struct covey_error *err);
 /* Devices, as far as the file and the catalogue tell; 0: known once the data is loaded. */
 uint32_t covey_scenario_devices(const struct covey_scenario *scenario);
 

@@ -13,6 +13,7 @@ struct result {
     uint64_t upload_ms, upload_up, upload_down;
     uint32_t upload_failed, reserved;
     double loss_before, loss_after;
+    struct covey_weighed weighed;
 };
 
 bool covey_simulation_is_first(const struct covey_simulation *sim)
@@ -48,7 +49,8 @@ static void write_result(const struct covey_crew_job *job, struct result *out)
                            .upload_down = job->upload.bytes_down,
                            .upload_failed = job->upload.failed,
                            .loss_before = job->loss_before,
-                           .loss_after = job->loss_after};
+                           .loss_after = job->loss_after,
+                           .weighed = job->weighed};
 }
 
 static void read_result(const struct result *result, struct covey_crew_job *out)
@@ -67,6 +69,7 @@ static void read_result(const struct result *result, struct covey_crew_job *out)
                                           .failed = result->upload_failed != 0};
     out->loss_before = result->loss_before;
     out->loss_after = result->loss_after;
+    out->weighed = result->weighed;
 }
 
 enum covey_status covey_simulation_share_jobs(struct covey_simulation *sim, struct covey_error *err)

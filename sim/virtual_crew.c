@@ -274,12 +274,15 @@ enum covey_status covey_crew_examine(struct covey_crew *crew, struct covey_crew_
     enum covey_status status = job->status == COVEY_OK ? bring_back(crew, job) : job->status;
     if (status != COVEY_OK)
         return covey_fail(err, status, "the update of device %u is not there", job->device);
+    double norm = -1;
     round.base_model = &job->base->model;
     job->examined =
         covey_examine_update(&round, &job->plan->assignment,
-                             (struct covey_bytes){job->message, job->message_bytes}, &update, NULL);
+                             (struct covey_bytes){job->message, job->message_bytes}, &update, &norm, NULL);
     if (job->examined != COVEY_OK)
         let_go(crew, job);
+    else
+        (void)covey_round_terms_weigh(round.terms, &update, norm, &job->weighed);
     return COVEY_OK;
 }
 
@@ -294,10 +297,9 @@ enum covey_status covey_crew_fold(struct covey_crew *crew, struct covey_crew_job
     if (status == COVEY_OK)
         status = covey_update_decode((struct covey_bytes){job->message, job->message_bytes}, &update, err);
     if (status == COVEY_OK) {
-        const double examples =
-            covey_staleness_examples(update.examples, crew->round.examine.terms->weight_max);
+        const double weight = covey_weighting_weight(&crew->round.examine.terms->weighting, &job->weighed);
         const struct covey_contribution contribution = {update.stream,
-                                                        examples * covey_staleness_weight(job->staleness),
+                                                        weight * covey_staleness_weight(job->staleness),
                                                         crew->config.fleet->ids[job->device]};
         status = covey_aggregation_add(crew->round.aggregation, &contribution, 1, &verdict, err);
     }

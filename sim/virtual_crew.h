@@ -16,6 +16,7 @@
 #include "covey/messages.h"
 #include "covey/strategy.h"
 #include "covey/trainer.h"
+#include "covey/weighting.h"
 #include "examine.h"
 #include "personal_store.h"
 #include "virtual_fleet.h"
@@ -66,6 +67,7 @@ struct covey_crew_job {
     uint64_t spilled; /* place on the disk + 1; 0: in memory */
     uint32_t examples, steps;
     double loss_before, loss_after;
+    struct covey_weighed weighed; /* what it counts for, once examined */
 };
 
 /* What the jobs of one round share. Everything borrowed while the round is open. */

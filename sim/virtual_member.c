@@ -99,7 +99,7 @@ static enum covey_status make_plan(const struct covey_member_context *context,
     uint8_t message[COVEY_PLAN_BYTES];
     const uint64_t left_ms = context->deadline_ms - context->clock->now_ms;
     covey_virtual_server_assignment(context->server, context->server->round, member->device, &assignment);
-    COVEY_TRY(covey_virtual_server_plan(context->server, &assignment,
+    COVEY_TRY(covey_virtual_server_plan(context->server, &assignment, member->device,
                                         left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX, message, bytes,
                                         err));
     return covey_plan_decode((struct covey_bytes){message, *bytes}, &member->plan, err);

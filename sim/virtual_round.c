@@ -194,9 +194,8 @@ static enum covey_status take_in(struct covey_simulation *sim, struct covey_virt
     }
     job->staleness = (uint32_t)(sim->server.sequence - job->base->sequence);
     COVEY_TRY(covey_crew_fold(sim->crew, job, err));
-    covey_staleness_add(&sim->server.staleness,
-                        covey_staleness_examples(job->examples, sim->server.terms.weight_max),
-                        job->staleness);
+    covey_staleness_add(&sim->server.staleness, (double)job->weighed.examples, job->staleness);
+    covey_weighting_add(&sim->server.terms.weighting, &job->weighed, &sim->server.weighting);
     member->recorded = true;
     if (sim->records != NULL) {
         struct covey_device_record *known = &sim->records[member->device];

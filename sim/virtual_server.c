@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "combination.h"
+
 #include "covey/codec.h"
 #include "covey/random.h"
 #include "covey/server.h"
@@ -22,7 +24,7 @@ static enum covey_status set_rules(struct covey_virtual_server *server, struct c
     const struct covey_scenario *scenario = server->fleet->scenario;
     struct covey_chain chain;
     server->rules = scenario->rules;
-    COVEY_TRY(covey_chain_parse(word(scenario->strategy, "fedavg"), &chain, err));
+    COVEY_TRY(covey_chain_parse(server->combination.strategy, &chain, err));
     server->rules.least_updates = (uint32_t)covey_chain_updates_min(&chain);
     server->rules.can_judge = server->fleet->data.test.count > 0;
     server->rules.lower_is_better = scenario->watch_loss || server->fleet->metric_is_error;
@@ -58,8 +60,10 @@ static enum covey_status make(struct covey_virtual_server *server, struct covey_
         return covey_fail(err, COVEY_INVALID, "the model has nothing to train");
     COVEY_TRY(covey_codec_parse(word(scenario->codec, COVEY_CODEC_DEFAULT), &server->codec, err));
     COVEY_TRY(covey_recipe_check(&server->recipe, err));
-    COVEY_TRY(covey_keys_server_rule(&scenario->server_optimiser, scenario->server_rate, &server->server_rule,
-                                     err));
+    COVEY_TRY(covey_scenario_combination(scenario, layout, &server->combination, err));
+    server->recipe.measures = server->combination.recipe.measures;
+    if (scenario->population == 0)
+        server->combination.population = server->fleet->devices;
     if (server->fleet->data.root.count > 0)
         COVEY_TRY(covey_root_update_create(server->fleet->model, layout, server->fleet->initial,
                                            &server->fleet->data.root, &server->recipe, &server->root, err));
@@ -113,8 +117,20 @@ void covey_virtual_server_assignment(const struct covey_virtual_server *server, 
         out->bytes[i] = (uint8_t)(id >> (8 * (i % 8)));
 }
 
+/* With epochs_from: how far this device gets in this round. */
+static uint32_t draw_epochs(const struct covey_virtual_server *server, uint32_t device)
+{
+    const uint32_t least = (uint32_t)server->fleet->scenario->epochs_from, most = server->recipe.epochs;
+    struct covey_random random;
+    if (least == 0 || least >= most)
+        return most;
+    covey_random_init(&random, server->recipe.seed ^ 0x65706f636873ull, server->fleet->ids[device],
+                      server->round, COVEY_PURPOSE_SELECT);
+    return least + covey_random_below(&random, most - least + 1);
+}
+
 enum covey_status covey_virtual_server_plan(const struct covey_virtual_server *server,
-                                            const struct covey_assignment_id *assignment,
+                                            const struct covey_assignment_id *assignment, uint32_t device,
                                             uint32_t deadline_ms, uint8_t *out, size_t *out_bytes,
                                             struct covey_error *err)
 {
@@ -135,6 +151,7 @@ enum covey_status covey_virtual_server_plan(const struct covey_virtual_server *s
         .heartbeat_ms = scenario->heartbeat_ms != 0 ? scenario->heartbeat_ms : COVEY_HEARTBEAT_MS,
         .window_blocks = scenario->window_blocks != 0 ? scenario->window_blocks : COVEY_WINDOW_BLOCKS};
     memcpy(plan.codec, server->codec.name, sizeof plan.codec);
+    plan.recipe.epochs = draw_epochs(server, device);
     return covey_plan_encode(&plan, out, COVEY_PLAN_BYTES, out_bytes, err);
 }
 
@@ -156,19 +173,24 @@ enum covey_status covey_virtual_server_open(struct covey_virtual_server *server,
 {
     const struct covey_scenario *scenario = server->fleet->scenario;
     struct covey_round_terms *terms = &server->terms;
-    *terms = (struct covey_round_terms){.updates_max = slots,
-                                        .weight_max = server->weight_cap,
-                                        .norm_limit = scenario->norm_limit,
-                                        .refuse_range = scenario->refuse_range,
-                                        .seed = (uint64_t)scenario->seed,
-                                        .round = round,
-                                        .tensor_count = (uint32_t)server->tensor_count,
-                                        .has_exponents = server->has_exponents};
-    (void)snprintf(terms->strategy, sizeof terms->strategy, "%s", word(scenario->strategy, "fedavg"));
+    *terms = (struct covey_round_terms){
+        .updates_max = slots,
+        .weight_max =
+            covey_weighting_cap(&server->combination.weighting, server->weight_cap, server->recipe.batch),
+        .examples_max = server->weight_cap,
+        .weighting = server->combination.weighting,
+        .norm_limit = scenario->norm_limit,
+        .refuse_range = scenario->refuse_range,
+        .seed = (uint64_t)scenario->seed,
+        .round = round,
+        .tensor_count = (uint32_t)server->tensor_count,
+        .has_exponents = server->has_exponents};
+    memcpy(terms->strategy, server->combination.strategy, sizeof terms->strategy);
     memcpy(terms->codec, server->codec.name, sizeof terms->codec);
     memcpy(terms->exponents, server->exponents, sizeof terms->exponents);
     server->round = round;
     server->staleness = (struct covey_staleness_tally){0};
+    server->weighting = (struct covey_weighting_tally){0};
     covey_virtual_server_abandon(server);
     return covey_virtual_server_begin(server, &server->aggregation, err);
 }
@@ -214,12 +236,20 @@ enum covey_status covey_virtual_server_close(struct covey_virtual_server *server
     COVEY_TRY(status);
     server->has_exponents = true;
     status = covey_aggregation_keep(server->aggregation, &next, err);
-    const double scale =
-        status == COVEY_OK ? covey_staleness_scale(&server->staleness, report.weight_sum) : 1;
-    if (status == COVEY_OK)
-        status = covey_server_optimiser_advance(
-            &server->server_rule, &server->state, &(struct covey_server_mean){mean, scale, 1},
-            server->fleet->layout.update_count, server->weights, &next, err);
+    const double scale = status == COVEY_OK ? covey_staleness_scale(&server->staleness, report.weight_sum) *
+                                                  covey_weighting_scale(&server->terms.weighting,
+                                                                        &server->weighting, report.weight_sum)
+                                            : 1;
+    if (status == COVEY_OK) {
+        const struct covey_layout *layout = &server->fleet->layout;
+        const struct covey_server_mean step = {
+            .values = mean,
+            .scale = scale,
+            .share = covey_combination_share(&server->combination, report.updates),
+            .controls = layout->control_count};
+        status = covey_server_optimiser_advance(&server->combination.server_rule, &server->state, &step,
+                                                layout->update_count, server->weights, &next, err);
+    }
     covey_virtual_server_abandon(server);
     if (status == COVEY_OK)
         status = covey_line_advance(&server->line, server->round, server->weights, server->published,

@@ -11,6 +11,7 @@
 #include "covey/hash.h"
 #include "covey/messages.h"
 #include "covey/root_update.h"
+#include "covey/server.h"
 #include "covey/server_optimiser.h"
 #include "covey/server_round.h"
 #include "covey/staleness.h"
@@ -38,7 +39,9 @@ struct covey_virtual_server {
     struct covey_recipe recipe;
     struct covey_codec codec;
     struct covey_line line;
-    struct covey_server_rule server_rule;
+    /* as covey_combination_settle has it: strategy, weighting, server_rule, population and what goes with
+     * them */
+    struct covey_federation_options combination;
     double weight_cap;
     struct covey_root_update *root; /* NULL: the server has no data of its own */
     size_t ends[COVEY_MODEL_TENSORS];
@@ -62,6 +65,7 @@ struct covey_virtual_server {
     struct covey_round_terms terms;
     struct covey_aggregation *aggregation;
     struct covey_staleness_tally staleness; /* of what is in it */
+    struct covey_weighting_tally weighting; /* the same */
 };
 
 COVEY_MUST_CHECK enum covey_status covey_virtual_server_init(struct covey_virtual_server *server,
@@ -72,8 +76,9 @@ void covey_virtual_server_deinit(struct covey_virtual_server *server); /* an all
 /* The plan of one assignment, as bytes: at most COVEY_PLAN_BYTES. */
 COVEY_MUST_CHECK enum covey_status covey_virtual_server_plan(const struct covey_virtual_server *server,
                                                              const struct covey_assignment_id *assignment,
-                                                             uint32_t deadline_ms, uint8_t *out,
-                                                             size_t *out_bytes, struct covey_error *err);
+                                                             uint32_t device, uint32_t deadline_ms,
+                                                             uint8_t *out, size_t *out_bytes,
+                                                             struct covey_error *err);
 /* The id of a slot of a round: from the seed, where a real server draws it. */
 void covey_virtual_server_assignment(const struct covey_virtual_server *server, uint32_t round,
                                      uint32_t device, struct covey_assignment_id *out);

@@ -263,13 +263,16 @@ static void deliver(struct covey_worker *worker, struct covey_crew_job *job, str
         job->status = hold(crew, job, message);
         return;
     }
-    job->examined = covey_examine_update(&round->examine, &job->plan->assignment, message, &update, NULL);
+    double norm = -1;
+    job->examined =
+        covey_examine_update(&round->examine, &job->plan->assignment, message, &update, &norm, NULL);
     if (job->examined != COVEY_OK)
         return;
+    const double weight = covey_round_terms_weigh(round->examine.terms, &update, norm, &job->weighed);
     if (round->certain && !job->foreign && !job->upload.failed && job->sent_ms < round->deadline_ms &&
         job->sent_ms < job->vanish_ms) {
-        worker->kept[worker->kept_count++] = (struct covey_contribution){
-            update.stream, (double)update.examples, crew->config.fleet->ids[job->device]};
+        worker->kept[worker->kept_count++] =
+            (struct covey_contribution){update.stream, weight, crew->config.fleet->ids[job->device]};
         job->folded = true;
         if (worker->kept_count == crew->batch)
             covey_worker_fold(worker);

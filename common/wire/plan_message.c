@@ -21,6 +21,7 @@ static const struct covey_field recipe_fields[] = {
     COVEY_UNSIGNED(struct covey_recipe, seed, 14, COVEY_FIELD_OPTIONAL, 0, UINT64_MAX),
     COVEY_CHOICE(struct covey_recipe, algorithm, 15, COVEY_FIELD_OPTIONAL, COVEY_LOCAL_DITTO),
     COVEY_FLOAT(struct covey_recipe, strength, 16, COVEY_FIELD_OPTIONAL, COVEY_FLOAT_NOT_NEGATIVE),
+    COVEY_UNSIGNED(struct covey_recipe, measures, 17, COVEY_FIELD_OPTIONAL, 0, 1),
 };
 static const struct covey_record recipe_record = COVEY_RECORD(recipe_fields);
 

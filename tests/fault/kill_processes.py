@@ -2,7 +2,7 @@
 """Kills devices and the server of a running federation, at any moment, and looks whether everything goes on.
 
     kill_processes.py BIN_DIR WORK_DIR [--kills N] [--seed S] [--who device|server|both] [--strategy LINE]
-                      [--optimiser KIND] [--asynchronous]
+                      [--optimiser KIND] [--algorithm NAME] [--weighting KIND] [--asynchronous]
 
 Separate processes over CoAP/DTLS on this host, a tiny model and data made here. What must hold:
   device  a device that is killed leaves the round to end by its deadline; started again it joins a later round
@@ -58,7 +58,7 @@ class Federation:
     """One server and its devices; every process is in self.running, and is ended by close()."""
 
     def __init__(self, bin_dir, work, seed, rounds, everybody=False, strategy="fedavg", optimiser=None,
-                 asynchronous=False):
+                 asynchronous=False, algorithm="plain", weighting="examples"):
         """everybody: no round goes on without all devices, however long that takes."""
         self.bin, self.work, self.running = bin_dir, work, {}
         rng = random.Random(seed)
@@ -69,6 +69,10 @@ class Federation:
         self.tool("covey-server", "init", self.path("server"), "--name", "localhost")
         port = free_port()
         more = ""
+        if algorithm in ("scaffold", "feddyn"):
+            more += f"    population: {2 * DEVICES}\n"
+        if weighting != "examples":
+            more += f"    weighting: {{kind: {weighting}}}\n"
         if optimiser is not None:
             more += f"    server_optimiser: {{kind: {optimiser}}}\n"
         if strategy.startswith("fltrust"):
@@ -85,13 +89,15 @@ federations:
     model: {self.path("server/tiny.yaml")}
     codec: int8
     strategy: {strategy}
-{more}    train: {{epochs: 2, batch: 10, learning_rate: 0.05}}
+{more}    train: {{epochs: 2, batch: 10, learning_rate: 0.05, algorithm: {algorithm}}}
     selection: {{fraction: 1, minimum_devices: {least}}}
     round: {{deadline_s: {deadline_s}, {mode}, pause_s: {pause_s}, heartbeat_s: 2, retry_s: 1}}
     stop: {{rounds: {rounds}}}
 """)
         for name in self.names():
-            make_data(self.path(f"data/{name}"), rng, 4000)
+            # weights by steps are of use where devices differ in them
+            count = 4000 if weighting == "examples" else 1000 * (2 + int(name[-1]))
+            make_data(self.path(f"data/{name}"), rng, count)
             self.tool("covey-server", "device", "add", self.path("server"), name, "--out", self.path(f"devices/{name}"))
             with open(self.path(f"devices/{name}/client.yaml"), "w") as file:
                 file.write(f"""server: localhost:{port}
@@ -241,7 +247,8 @@ def check_undisturbed(federation, options):
     last = max(disturbed)
     federation.close()
     calm = Federation(federation.bin, federation.path("undisturbed"), options.seed, last, everybody=True,
-                      strategy=options.strategy, optimiser=options.optimiser)
+                      strategy=options.strategy, optimiser=options.optimiser, algorithm=options.algorithm,
+                      weighting=options.weighting)
     try:
         calm.start("server")
         for name in calm.names():
@@ -290,6 +297,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--optimiser", help="the server's: momentum, adagrad, adam or yogi")
     parser.add_argument("--strategy", default="fedavg", help="a line of words: docs/strategies.md")
+    parser.add_argument("--algorithm", default="plain", help="of the devices: scaffold, feddyn, ditto ...")
+    parser.add_argument("--weighting", default="examples", help="equal, steps or loss")
     parser.add_argument("--asynchronous", action="store_true", help="buffers of two of the three devices")
     parser.add_argument("--who", choices=["device", "server", "both"], required=True)
     options = parser.parse_args()
@@ -298,7 +307,8 @@ def main():
     rng = random.Random(options.seed)
     everybody = options.who == "both"
     federation = Federation(os.path.abspath(options.bin_dir), os.path.abspath(options.work_dir), options.seed, 1000000,
-                            everybody, options.strategy, options.optimiser, options.asynchronous)
+                            everybody, options.strategy, options.optimiser, options.asynchronous,
+                            options.algorithm, options.weighting)
     try:
         {"device": kill_devices, "server": kill_server, "both": kill_both}[options.who](federation, rng, options.kills)
         rounds = federation.rounds()

@@ -135,6 +135,16 @@ Test(server_program, refuses_a_wrong_configuration_with_its_place)
         {"  - {name: b, model: logreg, strategy: fltrust}\n", "root_data"},
         {"  - {name: b, model: logreg, strategy: best}\n", "centred-clipping"},
         {"    evaluation: {test: {inputs: [nowhere], labels: [nowhere]}}\n", "nowhere"},
+        {"    weighting: {kind: best}\n", "examples"},
+        {"    weighting: {kind: loss, power: 20}\n", "power"},
+        {"  - {name: b, model: logreg, train: {algorithm: scaffold}}\n", "population"},
+        {"  - {name: b, model: logreg, train: {algorithm: scaffold, optimiser: adam}, population: 9}\n",
+         "sgd"},
+        {"  - {name: b, model: logreg, train: {algorithm: scaffold}, population: 9, codec: \"mask:.1\"}\n",
+         "mask"},
+        {"  - {name: b, model: logreg, train: {algorithm: feddyn, proximal_mu: 1}, population: 9}\n",
+         "proximal_mu"},
+        {"  - {name: b, model: logreg, weighting: {kind: steps}, strategy: median}\n", "fedavg"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char folder[64];
@@ -171,6 +181,12 @@ Test(server_program, lists_every_strategy)
         (void)snprintf(wanted, sizeof wanted, "{\"server_optimiser\":\"%s\",", optimisers[i]);
         cr_expect(strstr(text, wanted) != NULL, "%s", wanted);
     }
+    static const char *const weightings[] = {"examples", "equal", "steps", "loss"};
+    for (size_t i = 0; i < sizeof weightings / sizeof weightings[0]; i++, rows++) {
+        (void)snprintf(wanted, sizeof wanted, "{\"weighting\":\"%s\",", weightings[i]);
+        cr_expect(strstr(text, wanted) != NULL, "%s", wanted);
+    }
+    cr_expect(strstr(text, "\"configured\":\"\"") == NULL, "every row can be configured");
     for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++, rows++) {
         (void)snprintf(wanted, sizeof wanted, "{\"algorithm\":\"%s\",", algorithms[i]);
         cr_expect(strstr(text, wanted) != NULL, "%s", wanted);

@@ -126,19 +126,22 @@ static struct covey_hash play_real(const struct little_fleet *little, const char
         cr_assert_eq(covey_root_update_create(fleet.model, &fleet.layout, fleet.initial, &fleet.data.root,
                                               &scenario.train, &root, &err),
                      COVEY_OK, "%s", err.text);
-    struct covey_federation_options federation = {.name = "little",
-                                                  .description = {description, description_bytes},
-                                                  .layout = &fleet.layout,
-                                                  .initial = fleet.initial,
-                                                  .recipe = scenario.train,
-                                                  .root_update = root == NULL ? NULL : covey_root_update_make,
-                                                  .root_user = root,
-                                                  .norm_limit = scenario.norm_limit,
-                                                  .weight_cap = scenario.weight_cap,
-                                                  .rules = scenario.rules,
-                                                  .devices_every = JUDGED_ROUND,
-                                                  .devices_share = 1,
-                                                  .retry_ms = 500};
+    struct covey_federation_options federation = {
+        .name = "little",
+        .description = {description, description_bytes},
+        .layout = &fleet.layout,
+        .initial = fleet.initial,
+        .recipe = scenario.train,
+        .root_update = root == NULL ? NULL : covey_root_update_make,
+        .root_user = root,
+        .population = scenario.population > 0 ? (uint32_t)scenario.population : LITTLE_DEVICES,
+        .norm_limit = scenario.norm_limit,
+        .weight_cap = scenario.weight_cap,
+        .rules = scenario.rules,
+        .devices_every = JUDGED_ROUND,
+        .devices_share = 1,
+        .retry_ms = 500};
+    covey_keys_weighting(&scenario.weighting, &federation.weighting);
     (void)snprintf(federation.codec, sizeof federation.codec, "%s", scenario.codec);
     (void)snprintf(federation.strategy, sizeof federation.strategy, "%s", scenario.strategy);
     cr_assert_eq(covey_keys_server_rule(&scenario.server_optimiser, scenario.server_rate,
@@ -200,6 +203,7 @@ static const char lines[] =
 
 Test(virtual_federation, ends_with_the_model_of_the_real_one, .timeout = 300)
 {
+    static const char uneven[] = "partition={kind: dirichlet-uneven, devices: 10, alpha: .5}";
     static const char *const ways[][4] = {
         {"codec=int8", "downlink=raw32", "error_feedback=off", "seed=3"},
         {"codec=int8", "downlink=fp16", "error_feedback=on", "seed=4"},
@@ -217,6 +221,13 @@ Test(virtual_federation, ends_with_the_model_of_the_real_one, .timeout = 300)
         {"codec=int8", "strategy=centred-clipping hostile=2 mix=bucketing", "error_feedback=off", "seed=7"},
         {"codec=int8", "server_optimiser={kind: adam, rate: .01}", "downlink=fp16", "seed=8"},
         {"codec=int8", "server_optimiser={kind: momentum, rate: .5}", "strategy=median hostile=2", "seed=9"},
+        {"codec=int8", "train.algorithm=scaffold", "population=20", "seed=10"},
+        {"codec=ec:1", "train.algorithm=scaffold", "error_feedback=on", "server_rate=.5"},
+        {"codec=int8", "train.algorithm=feddyn", "train.strength=.1", "downlink=fp16"},
+        {"codec=int4", "train.algorithm=ditto", "train.strength=.5", "error_feedback=on"},
+        {"codec=int8", "weighting.kind=equal", "train.proximal_mu=.1", "seed=11"},
+        {"codec=int8", "weighting.kind=steps", uneven, "seed=12"},
+        {"codec=int4", "weighting={kind: loss, power: 2}", "error_feedback=on", uneven},
     };
     struct little_fleet fleet;
     struct covey_error err = {0};

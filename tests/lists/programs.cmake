@@ -20,6 +20,11 @@ if(NOT COVEY_SANITIZE STREQUAL "thread" AND NOT CMAKE_CROSSCOMPILING)
         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/kill_both_kept --who both --kills 6
         --strategy "centred-clipping hostile=1 clip=quantile mix=nearest")
     set_tests_properties(kill_both_kept PROPERTIES LABELS fault TIMEOUT 3600)
+    # What devices and server keep of an algorithm goes on exactly, whoever of them dies.
+    add_test(NAME kill_both_scaffold COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_processes.py
+        ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/kill_both_scaffold --who both --kills 6
+        --algorithm scaffold)
+    set_tests_properties(kill_both_scaffold PROPERTIES LABELS fault TIMEOUT 3600)
     # Two levels make the same models as one, gateways killed or not.
     add_test(NAME hierarchy COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/fault/hierarchy.py
         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${PROJECT_BINARY_DIR}/hierarchy --kills 8)
@@ -38,6 +43,18 @@ if(NOT COVEY_SANITIZE STREQUAL "thread" AND NOT CMAKE_CROSSCOMPILING)
             ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_processes.py ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
             ${PROJECT_BINARY_DIR}/kill_optimiser_${kind}_long --who both --kills 20 --optimiser ${kind})
         set_tests_properties(kill_optimiser_${kind}_long PROPERTIES LABELS "fault;long" TIMEOUT 7200)
+    endforeach()
+    foreach(algorithm IN ITEMS client-momentum scaffold feddyn ditto)
+        add_test(NAME kill_algorithm_${algorithm}_long COMMAND ${COVEY_PYTHON}
+            ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_processes.py ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
+            ${PROJECT_BINARY_DIR}/kill_algorithm_${algorithm}_long --who both --kills 20 --algorithm ${algorithm})
+        set_tests_properties(kill_algorithm_${algorithm}_long PROPERTIES LABELS "fault;long" TIMEOUT 7200)
+    endforeach()
+    foreach(kind IN ITEMS equal steps loss)
+        add_test(NAME kill_weighting_${kind}_long COMMAND ${COVEY_PYTHON}
+            ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_processes.py ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
+            ${PROJECT_BINARY_DIR}/kill_weighting_${kind}_long --who both --kills 20 --weighting ${kind})
+        set_tests_properties(kill_weighting_${kind}_long PROPERTIES LABELS "fault;long" TIMEOUT 7200)
     endforeach()
     # Buffers: what was acknowledged before the kill is in the model that comes after it.
     add_test(NAME kill_server_async COMMAND ${COVEY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_processes.py

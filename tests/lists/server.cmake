@@ -8,6 +8,7 @@ function(covey_add_server_test name)
 endfunction()
 
 covey_add_server_test(test_selection)
+covey_add_server_test(test_combination)
 covey_add_server_test(test_device_scores)
 covey_add_server_test(test_server_round)
 covey_add_server_test(test_registry)

@@ -4,6 +4,7 @@ covey_add_test(test_personal_store LINKS covey_sim SOURCES unit/sim/test_persona
 covey_add_test(test_simulation LINKS covey_sim SOURCES unit/sim/test_simulation.c unit/sim/little_fleet.c TIMEOUT 1800)
 covey_add_test(test_virtual_federation LINKS covey_sim covey_security
     SOURCES integration/test_virtual_federation.c unit/sim/little_fleet.c LABELS integration TIMEOUT 1800)
+covey_add_test(test_optimum LINKS covey_sim SOURCES integration/test_optimum.c unit/sim/little_fleet.c LABELS integration)
 if(NOT CMAKE_CROSSCOMPILING AND NOT COVEY_SANITIZE)
     covey_add_test(test_robustness LINKS covey_sim SOURCES integration/test_robustness.c LABELS integration)
 endif()

@@ -11,8 +11,8 @@
  * 1)
  *
  * FedDyn's u is -h / alpha of the paper, so alpha is the devices' alone; share is how many of all devices the
- * mean is of. Its rate is 1. SCAFFOLD's control variates are the last coordinates (controls_from and on):
- * they step by w += share d whatever the kind (Karimireddy et al. 2020, equation 5). */
+ * mean is of. Its rate is 1. SCAFFOLD's control variates are the last coordinates: they step by w += share d
+ * whatever the kind (Karimireddy et al. 2020, equation 5). */
 #ifndef COVEY_SERVER_OPTIMISER_H
 #define COVEY_SERVER_OPTIMISER_H
 
@@ -43,17 +43,17 @@ struct covey_server_rule {
 
 struct covey_server_optimiser {
     struct covey_server_rule rule;
-    size_t count;         /* coordinates */
-    size_t controls_from; /* first control variate; count where there are none */
-    double *first;        /* (count) m or u; NULL where the kind has none */
-    double *second;       /* (count) v */
+    size_t count;   /* coordinates */
+    double *first;  /* (count) m or u; NULL where the kind has none */
+    double *second; /* (count) v */
 };
 
 /* A round's mean as it is stepped by. */
 struct covey_server_mean {
     const double *values; /* (count), as from covey_aggregation_finish */
-    double scale; /* of every value but the control variates' (covey/weighting.h); 1 for a plain mean */
-    double share; /* updates in it / devices in all, (0, 1]; read by feddyn and control variates */
+    double scale;    /* of every value but the control variates' (covey/weighting.h); 1 for a plain mean */
+    double share;    /* updates in it / devices in all, (0, 1]; read by feddyn and control variates */
+    size_t controls; /* of the values, the last ones: control variates */
 };
 
 /* NULL past the end. */

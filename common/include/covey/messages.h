@@ -73,7 +73,8 @@ struct covey_recipe {
     float proximal_mu; /* FedProx; 0 = off */
     uint64_t seed;
     enum covey_local_algorithm algorithm;
-    float strength; /* of the algorithm */
+    float strength;    /* of the algorithm */
+    uint32_t measures; /* 1: loss_before is of the model as it was published, over all local data; 0 */
 };
 
 struct covey_plan {
@@ -107,7 +108,7 @@ struct covey_update {
     uint32_t examples;       /* weight; 1..COVEY_UPDATE_EXAMPLES */
     uint32_t steps;          /* batches done */
     uint32_t training_ms;
-    float loss_before, loss_after; /* mean training loss of the first and the last epoch */
+    float loss_before, loss_after; /* mean training loss of the first and the last epoch; recipe.measures */
     float effective_steps;         /* FedNova's: batches as they weigh in the delta; 0: as steps */
     float clipped;                 /* factor that the delta was scaled by; 1 = as it was */
     struct covey_bytes stream;     /* codec stream of (local - P) over the update part; the last field */

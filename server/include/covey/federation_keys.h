@@ -9,6 +9,7 @@
 #include "covey/messages.h"
 #include "covey/server_optimiser.h"
 #include "covey/server_round.h"
+#include "covey/weighting.h"
 #include "covey/yaml.h"
 
 /* As in the file; 0 means that the key was left out. */
@@ -49,17 +50,26 @@ struct covey_optimiser_keys {
     double rate, beta1, beta2, tau;
 };
 
+struct covey_weighting_keys {
+    int64_t kind; /* enum covey_weighting_kind */
+    double power, smoothness;
+};
+
 /* Offsets count from the struct of the block. */
 extern const struct covey_field covey_keys_train_fields[];
 extern const struct covey_field covey_keys_selection_fields[];
 extern const struct covey_field covey_keys_round_fields[];
 extern const struct covey_field covey_keys_stop_fields[];
 extern const struct covey_field covey_keys_optimiser_fields[]; /* block server_optimiser */
+extern const struct covey_field covey_keys_weighting_fields[]; /* block weighting */
 
 /* Defaults filled in. Not checked yet: covey_round_rules_check, covey_recipe_check. */
 void covey_keys_rules(const struct covey_selection_keys *selection, const struct covey_round_keys *round,
                       const struct covey_stop_keys *stop, struct covey_round_rules *out);
 void covey_keys_recipe(const struct covey_train_keys *train, uint64_t seed, struct covey_recipe *out);
+
+/* What is left out stays 0, until covey_server_create fills it in. */
+void covey_keys_weighting(const struct covey_weighting_keys *weighting, struct covey_weighting *out);
 
 /* server_rate (0: left out) is sgd's rate in one word, and goes with no other kind. INVALID as
  * covey_server_rule_complete. */

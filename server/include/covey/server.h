@@ -33,6 +33,7 @@
 #include "covey/sign.h"
 #include "covey/status.h"
 #include "covey/transport.h"
+#include "covey/weighting.h"
 
 #define COVEY_INTAKE_THREADS 16
 #define COVEY_INTAKE_JOBS 1024 /* updates and metrics waiting for an intake thread; more: 5.03 */
@@ -102,6 +103,8 @@ struct covey_federation_options {
     char downlink[COVEY_CODEC_NAME_BYTES];    /* Q of the published line */
     char strategy[COVEY_STRATEGY_TEXT_BYTES]; /* covey/chain.h */
     struct covey_server_rule server_rule;     /* the server's own step; all zero = plain averaging */
+    struct covey_weighting weighting;         /* what an update counts for; all zero = its examples */
+    uint32_t population;                      /* devices in all, for scaffold and feddyn; 0 = not known */
     double weight_cap; /* examples that one update may count for; 0 = COVEY_UPDATE_EXAMPLES */
     double norm_limit; /* longer updates are refused; 0 = none */
     bool refuse_range; /* out of the grid's range: refused, instead of scaled down */

@@ -53,7 +53,7 @@ ASSIGNMENT = fill(0x01, 8)
 RECIPE = {1: 5, 3: 10, 5: f32(0.1), 14: 42}
 PLAN = {0: 1, 1: 1, 2: 7, 3: ASSIGNMENT, 4: HASH_A, 5: "int8", 6: RECIPE, 7: 60000, 8: 5000, 9: 30000, 10: 32}
 RECIPE_FULL = {1: 1000, 2: 2**32 - 1, 3: 4096, 4: 2, 5: f32(0.1), 6: f32(0.9), 7: f32(0.999), 8: f32(1e-8), 9: f32(1e-4),
-               10: 3, 11: f32(0.01), 12: 1 << 24, 13: f32(0.3), 14: 2**64 - 1, 15: 4, 16: f32(0.7)}
+               10: 3, 11: f32(0.01), 12: 1 << 24, 13: f32(0.3), 14: 2**64 - 1, 15: 4, 16: f32(0.7), 17: 1}
 PLAN_FULL = {0: 1, 1: 1, 2: 1 << 24, 3: b"\xff" * 8, 4: b"\xff" * 32, 5: "c" * 31, 6: RECIPE_FULL, 7: 2**32 - 1,
              8: 2**32 - 1, 9: 2**32 - 1, 10: 32}
 
@@ -119,6 +119,7 @@ vector("plan-steps-high", "plan", "CORRUPT", "2^32 steps", recipe(_2=2**32))
 vector("plan-batch-high", "plan", "CORRUPT", "a batch past the limit", recipe(_3=4097))
 vector("plan-optimiser-later", "plan", "UNSUPPORTED", "an optimiser that is not known", recipe(_4=3))
 vector("plan-algorithm-later", "plan", "UNSUPPORTED", "an algorithm that is not known", recipe(_15=5))
+vector("plan-measures-high", "plan", "CORRUPT", "a switch of 2", recipe(_17=2))
 vector("plan-strength-negative", "plan", "CORRUPT", "a strength below 0", recipe(_15=1, _16=-0.5))
 vector("plan-rate-missing", "plan", "CORRUPT", "no learning rate", {**PLAN, 6: without(RECIPE, 5)})
 vector("plan-rate-nan", "plan", "CORRUPT", "NaN", recipe(_5=math.nan))

@@ -33,7 +33,7 @@ static void mean_of_round(uint32_t round, double mean[COUNT])
 Test(server_optimiser, plain_step)
 {
     struct covey_server_optimiser optimiser;
-    const struct covey_server_mean mean = {(const double[]){0.5, -1, 1e-30, 0}, 1, 1};
+    const struct covey_server_mean mean = {(const double[]){0.5, -1, 1e-30, 0}, 1, 1, 0};
     float weights[] = {1, 2, 3, -0.0f};
     begin(&optimiser, COVEY_SERVER_SGD, 1, 4);
     cr_assert_eq(covey_server_optimiser_step(&optimiser, &mean, weights, NULL), COVEY_OK);
@@ -56,7 +56,7 @@ Test(server_optimiser, follow_their_papers)
         cr_assert_eq(covey_server_optimiser_init(&optimiser, &golden[c].rule, COUNT, NULL), COVEY_OK);
         for (uint32_t round = 0; round < ROUNDS; round++) {
             mean_of_round(round, mean);
-            const struct covey_server_mean step = {mean, 1, golden[c].share};
+            const struct covey_server_mean step = {mean, 1, golden[c].share, 0};
             cr_assert_eq(covey_server_optimiser_step(&optimiser, &step, weights, NULL), COVEY_OK);
             for (size_t i = 0; i < COUNT; i++)
                 cr_expect(fabs((double)weights[i] - golden[c].weights[round][i]) <=
@@ -79,7 +79,7 @@ Test(server_optimiser, goes_on_from_what_was_saved)
         cr_assert_eq(covey_server_optimiser_init(&part, &golden[c].rule, COUNT, NULL), COVEY_OK);
         for (uint32_t round = 0; round < ROUNDS; round++) {
             mean_of_round(round, mean);
-            const struct covey_server_mean step = {mean, 1, golden[c].share};
+            const struct covey_server_mean step = {mean, 1, golden[c].share, 0};
             cr_assert_eq(covey_server_optimiser_step(&whole, &step, weights, NULL), COVEY_OK);
             cr_assert_eq(covey_server_optimiser_step(&part, &step, other, NULL), COVEY_OK);
             cr_assert(memcmp(weights, other, sizeof weights) == 0);
@@ -125,10 +125,9 @@ Test(server_optimiser, refuses_the_state_of_another)
 Test(server_optimiser, control_variates_step_by_the_share)
 {
     struct covey_server_optimiser optimiser;
-    const struct covey_server_mean mean = {(const double[]){1, 1, 1, 1}, 3, .25};
+    const struct covey_server_mean mean = {(const double[]){1, 1, 1, 1}, 3, .25, 2};
     float weights[4] = {0};
     begin(&optimiser, COVEY_SERVER_SGD, .5, 4);
-    optimiser.controls_from = 2;
     cr_assert_eq(covey_server_optimiser_step(&optimiser, &mean, weights, NULL), COVEY_OK);
     cr_expect(weights[0] == 1.5f && weights[1] == 1.5f && weights[2] == .25f && weights[3] == .25f);
     covey_server_optimiser_deinit(&optimiser);
@@ -141,7 +140,7 @@ Test(server_optimiser, what_would_not_be_finite_changes_nothing)
     const double means[][2] = {{1, 1e39}, {1, NAN}, {1, -INFINITY}};
     const enum covey_server_optimiser_kind kinds[] = {COVEY_SERVER_SGD, COVEY_SERVER_MOMENTUM};
     for (size_t i = 0; i < 6; i++) {
-        const struct covey_server_mean mean = {means[i % 3], 1, 1};
+        const struct covey_server_mean mean = {means[i % 3], 1, 1, 0};
         float weights[] = {1, 2};
         begin(&optimiser, kinds[i / 3], 1, 2);
         cr_expect_eq(covey_server_optimiser_step(&optimiser, &mean, weights, &err), COVEY_NOT_FINITE);

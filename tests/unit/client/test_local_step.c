@@ -54,7 +54,6 @@ static void start(struct federation *federation)
     cr_assert_eq(covey_server_optimiser_init(&federation->optimiser, &federation->rule,
                                              federation->layout.update_count, &err),
                  COVEY_OK, "%s", err.text);
-    federation->optimiser.controls_from = federation->layout.update_count - federation->layout.control_count;
 }
 
 static void stop(struct federation *federation)
@@ -124,8 +123,9 @@ static void round_of(struct federation *federation, uint32_t round)
     }
     for (size_t i = 0; i < federation->layout.update_count; i++)
         mean[i] /= weights;
-    const struct covey_server_mean step = {
-        mean, covey_weighting_scale(&federation->weighting, &tally, weights), updates / (double)DEVICES};
+    const struct covey_server_mean step = {mean,
+                                           covey_weighting_scale(&federation->weighting, &tally, weights),
+                                           updates / (double)DEVICES, federation->layout.control_count};
     cr_assert_eq(covey_server_optimiser_step(&federation->optimiser, &step, federation->published, NULL),
                  COVEY_OK);
 }

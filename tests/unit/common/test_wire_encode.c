@@ -94,7 +94,8 @@ Test(wire_encode, the_largest_plan_fits)
                                         wide,
                                         UINT64_MAX,
                                         COVEY_LOCAL_DITTO,
-                                        wide};
+                                        wide,
+                                        1};
     plan.deadline_ms = plan.retry_after_ms = plan.heartbeat_ms = UINT32_MAX;
     plan.window_blocks = COVEY_WINDOW_BLOCKS;
     uint8_t out[COVEY_PLAN_BYTES];

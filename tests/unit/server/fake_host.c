@@ -16,7 +16,7 @@
 
 /* ------------------------------------------------------------------ models and options */
 
-void fake_model_init(struct fake_model *model, uint32_t rows)
+static void make_model(struct fake_model *model, uint32_t rows, bool statistics, bool controls)
 {
     memset(model, 0, sizeof *model);
     covey_layout_init(&model->layout);
@@ -29,9 +29,12 @@ void fake_model_init(struct fake_model *model, uint32_t rows)
     cr_assert_eq(covey_layout_add(&model->layout, "a.bias", 1, (uint32_t[]){70}, COVEY_ROLE_TRAINABLE,
                                   COVEY_SCOPE_SHARED, NULL),
                  COVEY_OK);
-    cr_assert_eq(covey_layout_add(&model->layout, "statistics", 1, (uint32_t[]){3}, COVEY_ROLE_BUFFER,
-                                  COVEY_SCOPE_SHARED, NULL),
-                 COVEY_OK);
+    if (statistics)
+        cr_assert_eq(covey_layout_add(&model->layout, "statistics", 1, (uint32_t[]){3}, COVEY_ROLE_BUFFER,
+                                      COVEY_SCOPE_SHARED, NULL),
+                     COVEY_OK);
+    if (controls)
+        cr_assert_eq(covey_layout_add_controls(&model->layout, NULL), COVEY_OK);
     covey_layout_finish(&model->layout);
     model->initial = malloc(model->layout.shared_count * sizeof(float));
     struct covey_random random;
@@ -39,6 +42,16 @@ void fake_model_init(struct fake_model *model, uint32_t rows)
     for (size_t i = 0; i < model->layout.shared_count; i++)
         model->initial[i] = covey_random_float(&random) - 0.5f;
     memcpy(model->description, "fake description", sizeof model->description);
+}
+
+void fake_model_init(struct fake_model *model, uint32_t rows)
+{
+    make_model(model, rows, true, false);
+}
+
+void fake_model_init_plain(struct fake_model *model, uint32_t rows, bool controls)
+{
+    make_model(model, rows, false, controls);
 }
 
 void fake_model_deinit(struct fake_model *model)
@@ -334,9 +347,10 @@ uint8_t *fake_update(const struct fake_model *model, const char *device, const s
     const struct covey_update update = {.assignment = plan->assignment,
                                         .model = *base,
                                         .examples = 10 + (uint32_t)(id % 90),
-                                        .steps = 3,
+                                        .steps = 3 + (uint32_t)(id % 5),
                                         .training_ms = 5,
-                                        .loss_before = 2,
+                                        .loss_before = 2 + (float)(id % 7) / 8,
+                                        .effective_steps = 2.5f + (float)(id % 5),
                                         .loss_after = 1,
                                         .clipped = 1,
                                         .stream = {stream, stream_bytes}};

@@ -31,6 +31,8 @@ struct fake_model {
     uint8_t description[16];
 };
 void fake_model_init(struct fake_model *model, uint32_t rows);
+/* Without the tensor of statistics; with control variates where they are wanted. */
+void fake_model_init_plain(struct fake_model *model, uint32_t rows, bool controls);
 void fake_model_deinit(struct fake_model *model);
 
 /* Sensible options for tests; `federation` and `options` point at each other. */

@@ -260,6 +260,8 @@ static const struct {
     const char *strategy;
     struct covey_server_rule rule;
     bool root;
+    struct covey_weighting weighting;
+    enum covey_local_algorithm algorithm; /* of five devices out of eight */
 } kept_ways[] = {
     {.strategy = "fedavg"},
     {.strategy = "fedavg clip=quantile clip_norm=1"},
@@ -281,6 +283,18 @@ static const struct {
     {.strategy = "fedavg clip=quantile clip_norm=1", .rule = {COVEY_SERVER_YOGI, .01, .9, .99, 1e-3}},
     {.strategy = "centred-clipping hostile=1", .rule = {COVEY_SERVER_ADAM, .01, .9, .99, 1e-3}},
     {.strategy = "fltrust", .rule = {COVEY_SERVER_MOMENTUM, .5, .9, 0, 0}, .root = true},
+    {.strategy = "fedavg", .weighting = {COVEY_WEIGH_EQUAL, 0, 0}},
+    {.strategy = "fedavg", .weighting = {COVEY_WEIGH_STEPS, 0, 0}},
+    {.strategy = "fedavg", .weighting = {COVEY_WEIGH_LOSS, 2, 0}},
+    {.strategy = "fedavg",
+     .weighting = {COVEY_WEIGH_LOSS, .5, 3},
+     .rule = {COVEY_SERVER_MOMENTUM, .5, .9, 0, 0}},
+    {.strategy = "fedavg", .algorithm = COVEY_LOCAL_SCAFFOLD},
+    {.strategy = "equal-mean",
+     .algorithm = COVEY_LOCAL_SCAFFOLD,
+     .rule = {COVEY_SERVER_YOGI, .01, .9, .99, 1e-3}},
+    {.strategy = "fedavg", .algorithm = COVEY_LOCAL_FEDDYN},
+    {.strategy = "median hostile=1", .algorithm = COVEY_LOCAL_DITTO},
 };
 
 /* Stands for training: a function of model, recipe and round. */
@@ -304,6 +318,15 @@ static void set_up_kept(struct run *run, size_t way)
     run->federation.root_update = kept_ways[way].root ? made_up_root : NULL;
     run->federation.root_user = &run->model;
     run->federation.rules.stop_rounds = 4;
+    run->federation.weighting = kept_ways[way].weighting;
+    run->federation.recipe.algorithm = kept_ways[way].algorithm;
+    run->federation.recipe.strength = .1f;
+    run->federation.population = 8;
+    if (kept_ways[way].algorithm == COVEY_LOCAL_PLAIN)
+        return;
+    fake_model_deinit(&run->model);
+    fake_model_init_plain(&run->model, 20, kept_ways[way].algorithm == COVEY_LOCAL_SCAFFOLD);
+    run->federation.initial = run->model.initial;
 }
 
 /* The folder as it is now is all that is left; a server starts from it. */
@@ -319,7 +342,7 @@ static void tear(struct run *run)
     run_open(run);
 }
 
-/* Four rounds; torn between every two of them where that is wanted. */
+/* Four rounds; torn between every two of them, and in the middle of one, where that is wanted. */
 static struct covey_hash play_torn(struct run *run, bool is_torn)
 {
     char device[DEVICES][32];
@@ -330,6 +353,13 @@ static struct covey_hash play_torn(struct run *run, bool is_torn)
         for (int i = 0; i < DEVICES; i++) /* nobody is chosen before all are there */
             (void)fake_plan(&run->host, device[i], "digits");
         for (int i = 0; i < DEVICES; i++) {
+            if (is_torn && round == 2 && i == 2) {
+                tear(run);
+                for (int k = 0; k < DEVICES; k++) {
+                    fake_come(&run->host, device[k], true);
+                    (void)fake_plan(&run->host, device[k], "digits");
+                }
+            }
             const struct covey_plan plan =
                 fake_await(&run->host, device[i], "digits", COVEY_PLAN_TRAIN, round);
             cr_assert_eq(plan.round, round);
