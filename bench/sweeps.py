@@ -10,11 +10,11 @@ REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def scenario_path(name):
-    return os.path.join(REPO, "examples", "scenarios", name + ".yaml")
+    return name if os.sep in name else os.path.join(REPO, "examples", "scenarios", name + ".yaml")
 
 
 class Sweep:
-    """One sweep over a shipped scenario. grid: key -> values; settings: key -> value, for all cells."""
+    """One sweep over a shipped scenario, or one by its path. grid: key -> values; settings: key -> value, for all cells."""
 
     def __init__(self, args, scenario, folder, grid, settings):
         self.folder = folder

@@ -137,6 +137,9 @@ struct covey_scenario {
     int64_t evaluate_from;        /* from this round on each is judged; 0: none by this */
     int64_t devices_judged;       /* devices whose own examples the last model is judged on; 0 = none */
     int64_t devices_judged_every; /* rounds, likewise; 0: the last model alone */
+    double devices_hold_out; /* share of each device's examples that it does not train on, and judges by */
+    double
+        devices_validation; /* share of the rest that it judges by in their place; nobody sees those then */
     struct covey_device_class_config *devices;
     uint32_t device_class_count;
     struct covey_link_class_config *links;
