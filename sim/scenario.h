@@ -123,7 +123,7 @@ struct covey_scenario {
     struct covey_optimiser_keys server_optimiser;
     struct covey_weighting_keys weighting;
     int64_t population;  /* devices in all, for scaffold and feddyn; 0: as many as there are */
-    int64_t epochs_from; /* each device in each round trains so many up to train.epochs; 0: train.epochs */
+    int64_t epochs_from; /* each device trains so many up to train.epochs, drawn once; 0: train.epochs */
     bool refuse_range;
     int64_t feedback; /* enum covey_feedback; key error_feedback */
     int64_t feedback_rounds;
