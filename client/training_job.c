@@ -175,13 +175,16 @@ static enum covey_status train(struct covey_training_job *job, struct covey_erro
     return COVEY_OK;
 }
 
-/* The published model, with the device's own personal values, before it is trained. */
+/* The published model, with the device's own personal values, before it is trained; of ditto the model of its
+ * own that came of earlier rounds. */
 static enum covey_status judge(struct covey_training_job *job, struct covey_error *err)
 {
     job->judged = (struct covey_score){0};
     if (job->plan.judge == 0 || !job->config->metrics)
         return COVEY_OK;
-    return covey_trainer_evaluate(job->trainer, job->model->params, job->judged_on, &job->judged, err);
+    const bool own = job->plan.recipe.algorithm == COVEY_LOCAL_DITTO && !job->fresh_memory;
+    return covey_trainer_evaluate(job->trainer, own ? job->memory : job->model->params, job->judged_on,
+                                  &job->judged, err);
 }
 
 static enum covey_status encode(struct covey_training_job *job, struct covey_error *err)

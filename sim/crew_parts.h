@@ -83,6 +83,12 @@ COVEY_MUST_CHECK enum covey_status covey_worker_train(struct covey_worker *worke
                                                       struct covey_training_result *result,
                                                       struct covey_error *err);
 
+/* The published model as that device uses it: with its own personal values, or the model of its own. (count),
+ * borrowed until the worker's next work. */
+COVEY_MUST_CHECK enum covey_status covey_worker_own_model(struct covey_worker *worker, uint32_t device,
+                                                          const float *published, const float **out,
+                                                          struct covey_error *err);
+
 /* One job from beginning to end; its state is the crew's business. */
 void covey_worker_run(struct covey_worker *worker, struct covey_crew_job *job);
 /* What it kept back goes into the sum. */

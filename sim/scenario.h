@@ -123,7 +123,7 @@ struct covey_scenario {
     struct covey_optimiser_keys server_optimiser;
     struct covey_weighting_keys weighting;
     int64_t population;  /* devices in all, for scaffold and feddyn; 0: as many as there are */
-    int64_t epochs_from; /* each device in each round trains so many up to train.epochs; 0: train.epochs */
+    int64_t epochs_from; /* each device trains so many up to train.epochs, drawn once; 0: train.epochs */
     bool refuse_range;
     int64_t feedback; /* enum covey_feedback; key error_feedback */
     int64_t feedback_rounds;
@@ -137,6 +137,9 @@ struct covey_scenario {
     int64_t evaluate_from;        /* from this round on each is judged; 0: none by this */
     int64_t devices_judged;       /* devices whose own examples the last model is judged on; 0 = none */
     int64_t devices_judged_every; /* rounds, likewise; 0: the last model alone */
+    double devices_hold_out; /* share of each device's examples that it does not train on, and judges by */
+    double
+        devices_validation; /* share of the rest that it judges by in their place; nobody sees those then */
     struct covey_device_class_config *devices;
     uint32_t device_class_count;
     struct covey_link_class_config *links;

@@ -130,6 +130,8 @@ const struct covey_field scenario_fields[] = {
     {.key = "evaluate_from", INT, AT(evaluate_from), .maximum = COVEY_ROUNDS, .sparse = true},
     {.key = "devices_judged", INT, AT(devices_judged), .maximum = COVEY_SIM_DEVICES},
     {.key = "devices_judged_every", INT, AT(devices_judged_every), .maximum = COVEY_ROUNDS, .sparse = true},
+    {.key = "devices_hold_out", REAL, AT(devices_hold_out), .maximum = .9, .sparse = true},
+    {.key = "devices_validation", REAL, AT(devices_validation), .maximum = .9, .sparse = true},
     {.key = "devices",
      .kind = COVEY_FIELD_LIST,
      .item_kind = COVEY_FIELD_MAPPING,

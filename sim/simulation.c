@@ -75,6 +75,12 @@ static enum covey_status make_store(struct covey_simulation *sim, struct covey_e
     if (sim->options.ranks != NULL && covey_attack_spies(sim->scenario))
         return covey_fail(err, COVEY_UNSUPPORTED,
                           "what devices keep lies with several processes: attackers cannot see it");
+    const bool own =
+        layout->count > layout->shared_count || sim->server.recipe.algorithm == COVEY_LOCAL_DITTO;
+    if (sim->options.ranks != NULL && own && sim->scenario->devices_judged > 0)
+        return covey_fail(err, COVEY_UNSUPPORTED,
+                          "what devices keep lies with several processes: they cannot be judged by it "
+                          "(devices_judged)");
     if (sim->options.ranks != NULL && sim->options.resume)
         return covey_fail(err, COVEY_UNSUPPORTED,
                           "what devices keep lies with several processes: such a run cannot be resumed");

@@ -362,6 +362,7 @@ void covey_crew_each(struct covey_crew *crew, uint32_t count,
 struct judging {
     struct covey_crew *crew;
     const float *params;
+    const uint32_t *devices; /* whose own the model is; NULL: nobody's */
     const struct covey_dataset *parts;
     struct covey_score *scores;
     enum covey_status *statuses;
@@ -373,21 +374,26 @@ static void judge_part(void *user, uint32_t worker_index, uint32_t index)
     struct covey_worker *worker = &judging->crew->workers[worker_index];
     const double from_s = covey_worker_cpu_s();
     judging->scores[index] = (struct covey_score){0};
+    const float *params = judging->params;
     if (judging->parts[index].count == 0)
         return;
-    judging->statuses[index] = covey_trainer_evaluate(worker->judge, judging->params, &judging->parts[index],
-                                                      &judging->scores[index], NULL);
+    if (judging->devices != NULL)
+        judging->statuses[index] =
+            covey_worker_own_model(worker, judging->devices[index], judging->params, &params, NULL);
+    if (judging->statuses[index] == COVEY_OK)
+        judging->statuses[index] = covey_trainer_evaluate(worker->judge, params, &judging->parts[index],
+                                                          &judging->scores[index], NULL);
     worker->judging_s += covey_worker_cpu_s() - from_s;
 }
 
-enum covey_status covey_crew_evaluate(struct covey_crew *crew, const float *params,
-                                      const struct covey_dataset *parts, uint32_t count,
-                                      struct covey_score *scores, struct covey_error *err)
+static enum covey_status evaluate(struct covey_crew *crew, const float *params, const uint32_t *devices,
+                                  const struct covey_dataset *parts, uint32_t count,
+                                  struct covey_score *scores, struct covey_error *err)
 {
     enum covey_status *statuses = calloc(count, sizeof *statuses), status = COVEY_OK;
     if (statuses == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory to judge");
-    struct judging judging = {crew, params, parts, scores, statuses};
+    struct judging judging = {crew, params, devices, parts, scores, statuses};
     covey_crew_each(crew, count, judge_part, &judging);
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++)
         status = statuses[i];
@@ -399,6 +405,20 @@ enum covey_status covey_crew_evaluate(struct covey_crew *crew, const float *para
     }
     free(statuses);
     return status;
+}
+
+enum covey_status covey_crew_evaluate(struct covey_crew *crew, const float *params,
+                                      const struct covey_dataset *parts, uint32_t count,
+                                      struct covey_score *scores, struct covey_error *err)
+{
+    return evaluate(crew, params, NULL, parts, count, scores, err);
+}
+
+enum covey_status covey_crew_evaluate_own(struct covey_crew *crew, const float *params,
+                                          const uint32_t *devices, const struct covey_dataset *parts,
+                                          uint32_t count, struct covey_score *scores, struct covey_error *err)
+{
+    return evaluate(crew, params, devices, parts, count, scores, err);
 }
 
 void covey_crew_cpu(const struct covey_crew *crew, double *training_s, double *judging_s)

@@ -136,6 +136,13 @@ COVEY_MUST_CHECK enum covey_status covey_crew_evaluate(struct covey_crew *crew, 
                                                        const struct covey_dataset *parts, uint32_t count,
                                                        struct covey_score *scores, struct covey_error *err);
 
+/* The same of (count) devices, each with what it keeps for itself: personal layers, ditto's model. */
+COVEY_MUST_CHECK enum covey_status covey_crew_evaluate_own(struct covey_crew *crew, const float *params,
+                                                           const uint32_t *devices,
+                                                           const struct covey_dataset *parts, uint32_t count,
+                                                           struct covey_score *scores,
+                                                           struct covey_error *err);
+
 /* Thread time inside the trainer, so far: training, and judging. */
 void covey_crew_cpu(const struct covey_crew *crew, double *training_s, double *judging_s);
 

@@ -43,5 +43,10 @@ void covey_virtual_fleet_name(uint32_t device, char out[COVEY_FLEET_NAME_BYTES])
  * (covey_partition_most) places, kept while *out is used. Nothing to free. */
 void covey_virtual_fleet_share(const struct covey_virtual_fleet *fleet, uint32_t device, bool hostile,
                                uint32_t *scratch, struct covey_dataset *out);
+/* Examples in it. */
+uint32_t covey_virtual_fleet_count(const struct covey_virtual_fleet *fleet, uint32_t device);
+/* Those that the device judges models by: held out, or all that it trains on. Likewise. */
+void covey_virtual_fleet_judged(const struct covey_virtual_fleet *fleet, uint32_t device, uint32_t *scratch,
+                                struct covey_dataset *out);
 
 #endif

@@ -124,7 +124,7 @@ enum covey_status covey_virtual_member_seat(const struct covey_member_context *c
     covey_client_round_init(&member->machine, &rules, 0, NULL);
     covey_world_device(context->world, device, &member->kind);
     COVEY_TRY(make_plan(context, member, &bytes, err));
-    member->share = covey_partition_count(context->fleet->partition, device);
+    member->share = covey_virtual_fleet_count(context->fleet, device);
     const uint64_t training_ms =
         covey_training_replay_ms(context->replay, device, context->server->round,
                                  covey_world_training_ms(context->world, device, context->server->round,

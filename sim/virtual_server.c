@@ -117,15 +117,15 @@ void covey_virtual_server_assignment(const struct covey_virtual_server *server, 
         out->bytes[i] = (uint8_t)(id >> (8 * (i % 8)));
 }
 
-/* With epochs_from: how far this device gets in this round. */
+/* With epochs_from: how far this device gets, in every round. */
 static uint32_t draw_epochs(const struct covey_virtual_server *server, uint32_t device)
 {
     const uint32_t least = (uint32_t)server->fleet->scenario->epochs_from, most = server->recipe.epochs;
     struct covey_random random;
     if (least == 0 || least >= most)
         return most;
-    covey_random_init(&random, server->recipe.seed ^ 0x65706f636873ull, server->fleet->ids[device],
-                      server->round, COVEY_PURPOSE_SELECT);
+    covey_random_init(&random, server->recipe.seed ^ 0x65706f636873ull, server->fleet->ids[device], 0,
+                      COVEY_PURPOSE_SELECT);
     return least + covey_random_below(&random, most - least + 1);
 }
 

@@ -122,12 +122,14 @@ enum covey_status covey_virtual_tally_judge(struct covey_virtual_tally *tally, s
                                      &(struct covey_candidates){.ids = fleet->ids, .count = fleet->devices},
                                      count, chosen);
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++)
-        covey_virtual_fleet_share(fleet, chosen[i], false, indices + i * most, &parts[i]);
+        covey_virtual_fleet_judged(fleet, chosen[i], indices + i * most, &parts[i]);
     if (status == COVEY_OK)
-        status = covey_crew_evaluate(crew, params, parts, count, scores, err);
+        status = covey_crew_evaluate_own(crew, params, chosen, parts, count, scores, err);
     for (uint32_t i = 0; i < count && status == COVEY_OK; i++) {
-        metrics[i] = (struct covey_device_score){
-            chosen[i], scores[i].examples, fleet->metric_is_error ? scores[i].rmse : scores[i].accuracy};
+        metrics[i] = (struct covey_device_score){chosen[i], scores[i].examples,
+                                                 scores[i].examples == 0  ? (double)NAN
+                                                 : fleet->metric_is_error ? scores[i].rmse
+                                                                          : scores[i].accuracy};
         tally->devices[chosen[i]].metric = (float)metrics[i].metric;
     }
     if (status == COVEY_OK &&
@@ -211,7 +213,7 @@ enum covey_status covey_virtual_tally_write(struct covey_virtual_tally *tally,
         struct covey_virtual_device kind;
         struct covey_device_tally *own = &tally->devices[device];
         covey_world_device(world, device, &kind);
-        own->examples = covey_partition_count(tally->fleet->partition, device);
+        own->examples = covey_virtual_fleet_count(tally->fleet, device);
         own->device_class = kind.device_class;
         own->link_class = kind.link_class;
         own->metric = own->metric > 0 || own->metric < 0 ? own->metric : (float)NAN;

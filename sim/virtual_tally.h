@@ -40,7 +40,8 @@ void covey_virtual_tally_round(struct covey_virtual_tally *tally, const struct c
 void covey_virtual_tally_note(struct covey_virtual_tally *tally, struct covey_sim_round *row,
                               bool lower_is_better);
 
-/* The model on the own examples of so many devices, drawn by the seed. */
+/* The model on the own examples of so many devices, drawn by the seed: with the layers, or the whole model,
+ * that are each device's own. */
 COVEY_MUST_CHECK enum covey_status covey_virtual_tally_judge(struct covey_virtual_tally *tally,
                                                              struct covey_crew *crew,
                                                              const struct covey_virtual_fleet *fleet,

@@ -78,16 +78,15 @@ void covey_worker_fold(struct covey_worker *worker)
 }
 
 /* Personal values begin as on a real device (client/local_model.c): by its own seed. */
-static enum covey_status begin_personal(struct covey_worker *worker, const struct covey_crew_job *job,
+static enum covey_status begin_personal(struct covey_worker *worker, uint32_t device, const float *published,
                                         struct covey_error *err)
 {
     const struct covey_crew *crew = worker->crew;
     const struct covey_virtual_fleet *fleet = crew->config.fleet;
     if (crew->personal_count == 0)
         return COVEY_OK;
-    COVEY_TRY(
-        covey_model_initialise(fleet->model, &fleet->layout, fleet->ids[job->device], worker->local, err));
-    memcpy(worker->local, job->base->published, fleet->layout.shared_count * sizeof *worker->local);
+    COVEY_TRY(covey_model_initialise(fleet->model, &fleet->layout, fleet->ids[device], worker->local, err));
+    memcpy(worker->local, published, fleet->layout.shared_count * sizeof *worker->local);
     return COVEY_OK;
 }
 
@@ -111,6 +110,26 @@ static bool recall(struct covey_worker *worker, const struct covey_crew_job *job
                        job->base->sequence - sequence <= (uint64_t)scenario->feedback_rounds;
     worker->kept_back = fresh ? kept : NULL;
     return kept != NULL;
+}
+
+enum covey_status covey_worker_own_model(struct covey_worker *worker, uint32_t device, const float *published,
+                                         const float **out, struct covey_error *err)
+{
+    const struct covey_crew *crew = worker->crew;
+    uint64_t sequence = 0;
+    const float *kept =
+        crew->config.store == NULL ? NULL : covey_personal_store_read(crew->config.store, device, &sequence);
+    const float *own = kept == NULL ? NULL : kept + (crew->feedback ? crew->update_count : 0);
+    *out = published;
+    if (crew->config.recipe->algorithm == COVEY_LOCAL_DITTO && own != NULL)
+        *out = own;
+    if (crew->personal_count == 0)
+        return COVEY_OK;
+    COVEY_TRY(begin_personal(worker, device, published, err));
+    if (own != NULL)
+        memcpy(worker->local + crew->count - crew->personal_count, own, crew->personal_count * sizeof *own);
+    *out = worker->local;
+    return COVEY_OK;
 }
 
 /* Where the device's new residual goes: what is kept, once the update is taken. */
@@ -155,7 +174,7 @@ enum covey_status covey_worker_train(struct covey_worker *worker, const struct c
     struct covey_dataset dataset;
     covey_virtual_fleet_share(fleet, actor, job->hostile, worker->share, &dataset);
     memcpy(worker->local, start, crew->count * sizeof *worker->local);
-    COVEY_TRY(begin_personal(worker, job, err));
+    COVEY_TRY(begin_personal(worker, job->device, job->base->published, err));
     if (stale)
         memcpy(worker->local, start, fleet->layout.shared_count * sizeof *worker->local);
     const bool fresh = !recall(worker, job);

@@ -156,11 +156,21 @@ static enum covey_status match_tensor(const struct covey_tensor *tensor,
     return COVEY_OK;
 }
 
+/* A control variate that the file does not have: a model that was made without begins with those of params.
+ */
+static bool may_miss(const struct covey_layout *layout, const struct covey_tensor *tensor)
+{
+    return tensor->offset < layout->update_count &&
+           tensor->offset >= layout->update_count - layout->control_count;
+}
+
 static enum covey_status check_finite(const struct covey_safetensors *file, const struct covey_layout *layout,
                                       const char *path, struct covey_error *err)
 {
     for (size_t i = 0; i < layout->tensor_count; i++) {
         const struct covey_safetensors_entry *entry = covey_safetensors_find(file, layout->tensors[i].name);
+        if (entry == NULL && may_miss(layout, &layout->tensors[i]))
+            continue;
         COVEY_TRY(match_tensor(&layout->tensors[i], entry, path, err));
         size_t bytes = entry->type == COVEY_SAFETENSORS_F64   ? 8
                        : entry->type == COVEY_SAFETENSORS_F32 ? 4
@@ -185,11 +195,15 @@ enum covey_status covey_safetensors_load(const char *path, const struct covey_la
     struct covey_safetensors *file;
     COVEY_TRY(covey_safetensors_open(path, &file, err));
     enum covey_status status = check_finite(file, layout, path, err);
-    for (size_t i = 0; i < layout->tensor_count && status == COVEY_OK; i++)
-        covey_safetensors_values(covey_safetensors_find(file, layout->tensors[i].name),
-                                 params + layout->tensors[i].offset);
+    size_t taken = 0;
+    for (size_t i = 0; i < layout->tensor_count && status == COVEY_OK; i++) {
+        const struct covey_safetensors_entry *entry = covey_safetensors_find(file, layout->tensors[i].name);
+        if (entry != NULL)
+            covey_safetensors_values(entry, params + layout->tensors[i].offset);
+        taken += entry != NULL;
+    }
     if (status == COVEY_OK && ignored != NULL)
-        *ignored = (uint32_t)(file->header.count - layout->tensor_count);
+        *ignored = (uint32_t)(file->header.count - taken);
     covey_safetensors_close(file);
     return status;
 }

@@ -43,6 +43,38 @@ Test(safetensors, round_trip)
     covey_layout_deinit(&layout);
 }
 
+/* A federation with control variates goes on from a model without, and the other way round. */
+Test(safetensors, control_variates_may_be_missing)
+{
+    struct covey_layout plain, both;
+    const uint32_t shape[] = {2};
+    struct covey_layout *const layouts[] = {&plain, &both};
+    for (int i = 0; i < 2; i++) {
+        covey_layout_init(layouts[i]);
+        cr_assert(covey_layout_add(layouts[i], "a", 1, shape, COVEY_ROLE_TRAINABLE, COVEY_SCOPE_SHARED,
+                                   NULL) == COVEY_OK);
+        if (i == 1)
+            cr_assert(covey_layout_add_controls(layouts[i], NULL) == COVEY_OK);
+        covey_layout_finish(layouts[i]);
+    }
+    const float without[] = {1, 2}, with[] = {3, 4, 5, 6};
+    float read[] = {0, 0, 7, 8};
+    struct covey_error err = {0};
+    uint32_t ignored = 9;
+    char *path = folder_path("plain.safetensors");
+    cr_assert(covey_safetensors_store(path, &plain, without, NULL, &err) == COVEY_OK, "%s", err.text);
+    cr_assert(covey_safetensors_load(path, &both, read, &ignored, &err) == COVEY_OK, "%s", err.text);
+    cr_assert(memcmp(read, (const float[]){1, 2, 7, 8}, sizeof read) == 0 && ignored == 0);
+    path = folder_path("both.safetensors");
+    cr_assert(covey_safetensors_store(path, &both, with, NULL, &err) == COVEY_OK, "%s", err.text);
+    cr_assert(covey_safetensors_load(path, &both, read, &ignored, &err) == COVEY_OK, "%s", err.text);
+    cr_assert(memcmp(read, with, sizeof read) == 0 && ignored == 0);
+    cr_assert(covey_safetensors_load(path, &plain, read, &ignored, &err) == COVEY_OK, "%s", err.text);
+    cr_assert(read[0] == 3 && read[1] == 4 && ignored == 1);
+    covey_layout_deinit(&plain);
+    covey_layout_deinit(&both);
+}
+
 /* A file of this header and these values, in memory. */
 static enum covey_status open_text(const char *header, const void *values, size_t count, uint8_t *bytes,
                                    struct covey_safetensors **out, struct covey_error *err)

@@ -61,7 +61,8 @@ void covey_safetensors_values(const struct covey_safetensors_entry *entry, float
 
 /* Fills the tensors of layout, each by its name and with its shape: params: (layout->count), untouched on
  * failure. NOT_FOUND or MISMATCH names the tensor, NOT_FINITE too. Tensors that the layout does not have are
- * passed over; *ignored counts them (may be NULL). */
+ * passed over; *ignored counts them (may be NULL). Control variates that the file does not have stay as they
+ * are. */
 COVEY_MUST_CHECK enum covey_status covey_safetensors_load(const char *path, const struct covey_layout *layout,
                                                           float *params, uint32_t *ignored,
                                                           struct covey_error *err);
