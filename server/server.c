@@ -477,7 +477,6 @@ enum covey_status covey_server_create(const struct covey_server_options *options
     fill_defaults(&server->options);
     server->fold_threads = server->options.fold_threads;
     init_loop(server);
-    atomic_store(&server->accepting, true);
     server->started_ms = covey_server_now_ms(server);
     enum covey_status status = lock_folder(server, err);
     if (status == COVEY_OK)
@@ -498,6 +497,7 @@ void covey_server_attach(struct covey_server *server, const struct covey_host_ha
 {
     server->host = *host;
     server->port = port;
+    atomic_store(&server->accepting, true); /* not before: who asks is told the port */
 }
 
 void covey_server_destroy(struct covey_server *server)

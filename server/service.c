@@ -199,7 +199,7 @@ static void serve(void *user, const struct covey_incoming *incoming, struct cove
     uint8_t code;
     const struct resource *resource = route(server, incoming, &request.federation, &request.rest, &code);
     if (!atomic_load(&server->accepting)) {
-        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is stopping");
+        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is not ready, or stopping");
     } else if (resource == NULL) {
         covey_answer(exchange, code, 0, code == COVEY_CODE_NOT_FOUND ? "there is no %s here" : "not with %s",
                      incoming->path);
