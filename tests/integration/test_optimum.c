@@ -27,7 +27,7 @@ static const char scenario[] = "name: line\n"
                                "model: line.yaml\n"
                                "selection: {minimum_devices: 2, fraction: 1}\n"
                                "round: {minimum_updates: 2, deadline_s: 600}\n"
-                               "codec: raw32\n"
+                               "codec: raw32\ndownlink: raw32\n"
                                "evaluate_every: 10000\n"
                                "devices: [{class: pi-4}]\n";
 
