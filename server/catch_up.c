@@ -6,8 +6,6 @@
 #include "federation.h"
 #include "step_store.h"
 
-#define BUSY_AGE_S 2
-
 struct catching_up {
     struct covey_work work;
     struct covey_federation *federation;
@@ -169,5 +167,5 @@ void covey_catch_up_get(struct covey_federation *federation, const char *range,
             return;
         free(job);
     }
-    covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is busy: ask again");
+    covey_answer(exchange, COVEY_CODE_UNAVAILABLE, COVEY_BUSY_AGE_S, "the server is busy: ask again");
 }

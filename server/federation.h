@@ -409,6 +409,7 @@ void covey_server_traffic(const struct covey_server *server, struct covey_traffi
 
 /* ------------------------------------------------------------------ service.c */
 
+#define COVEY_BUSY_AGE_S 2 /* when to ask a busy server again */
 /* One line of text as the answer. */
 void covey_answer(struct covey_exchange *exchange, uint8_t code, uint32_t max_age_s, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -418,12 +419,14 @@ void covey_answer(struct covey_exchange *exchange, uint8_t code, uint32_t max_ag
 void covey_intake_put(struct covey_federation *federation, uint32_t place,
                       const struct covey_assignment_id *id, const struct covey_incoming *incoming,
                       struct covey_exchange *exchange);
-void covey_intake_get(struct covey_federation *federation, uint32_t place,
-                      const struct covey_assignment_id *id, struct covey_exchange *exchange);
 uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t place,
                                 const struct covey_assignment_id *id, uint64_t body_bytes);
-void covey_intake_metrics(struct covey_federation *federation, uint32_t place,
-                          const struct covey_incoming *incoming, struct covey_exchange *exchange);
+
+/* ------------------------------------------------------------------ device_reports.c */
+
+/* POST of metrics. */
+void covey_reports_take(struct covey_federation *federation, uint32_t place,
+                        const struct covey_incoming *incoming, struct covey_exchange *exchange);
 
 /* ------------------------------------------------------------------ fold.c */
 

@@ -18,14 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "covey/device_metrics.h"
-#include "device_scores.h"
 #include "covey/hash.h"
 #include "covey/log.h"
 
 #include "examine_partial.h"
-
-#define BUSY_AGE_S 2
+#include "inquiry.h"
 
 /* One upload on its way. The body lies behind it. */
 struct upload {
@@ -41,148 +38,6 @@ struct upload {
     size_t body_bytes;
     uint8_t body[];
 };
-
-/* ------------------------------------------------------------------ whose is it */
-
-enum standing {
-    STANDING_OPEN,     /* wanted */
-    STANDING_EARLY,    /* wanted, once the next round is open */
-    STANDING_TAKEN,    /* the same device is sending it already */
-    STANDING_RECORDED, /* there already */
-    STANDING_OVER,     /* the round is over, or the device was withdrawn */
-    STANDING_UNKNOWN   /* not among the last two rounds' assignments of this device */
-};
-
-static bool same_id(const struct covey_assignment_id *a, const struct covey_assignment_id *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
-/* What this assignment is for this device; *hash when RECORDED. With the mutex held. */
-static enum standing standing_of(const struct covey_federation *federation, uint32_t place,
-                                 const struct covey_assignment_id *id, struct covey_hash *hash)
-{
-    if (place >= federation->member_capacity)
-        return STANDING_UNKNOWN;
-    const struct covey_member *member = &federation->members[place];
-    const struct covey_slot *slot = NULL;
-    bool open = false, early = false;
-    const uint64_t now_ms = covey_server_now_ms(federation->server);
-    if (member->slot != COVEY_NO_SLOT && same_id(&federation->cohort.slots[member->slot].id, id)) {
-        slot = &federation->cohort.slots[member->slot];
-        const bool lasts = covey_slot_lasts(federation, slot, federation->cohort.round, now_ms);
-        open = federation->open && (lasts || now_ms < federation->deadline_ms);
-        early = !federation->open && !federation->ended &&
-                covey_slot_lasts(federation, slot, federation->cohort.round + 1, now_ms);
-    } else if (member->past_slot != COVEY_NO_SLOT &&
-               same_id(&federation->past.slots[member->past_slot].id, id)) {
-        slot = &federation->past.slots[member->past_slot];
-    }
-    if (slot == NULL)
-        return STANDING_UNKNOWN;
-    if (slot->state == COVEY_SLOT_RECORDED) {
-        *hash = slot->body_hash;
-        return STANDING_RECORDED;
-    }
-    if (slot->state == COVEY_SLOT_PARKED)
-        return STANDING_TAKEN;
-    if (early)
-        return STANDING_EARLY;
-    if (slot->state == COVEY_SLOT_TAKEN) /* also past the deadline: it is waited for */
-        return STANDING_TAKEN;
-    return !open || slot->state == COVEY_SLOT_WITHDRAWN ? STANDING_OVER : STANDING_OPEN;
-}
-
-static void answer_recorded(struct covey_exchange *exchange, const struct covey_hash *there,
-                            const struct covey_hash *body)
-{
-    if (body != NULL && covey_hash_equal(there, body))
-        covey_exchange_respond(exchange,
-                               &(struct covey_response){.code = COVEY_CODE_CHANGED, .content_format = -1});
-    else
-        covey_answer(exchange, COVEY_CODE_CONFLICT, 0,
-                     "another update is recorded under this assignment; it stays");
-}
-
-/* What a device hears that asks for its upload. */
-static void answer_state(struct covey_exchange *exchange, bool complete)
-{
-    const struct covey_upload_state state = {.complete = complete, .block_bytes = COVEY_BLOCK_BYTES};
-    uint8_t bytes[512];
-    size_t size = 0;
-    if (covey_upload_state_encode(&state, bytes, sizeof bytes, &size) != COVEY_OK) {
-        covey_answer(exchange, COVEY_CODE_INTERNAL, 0, "no answer");
-        return;
-    }
-    covey_exchange_respond(exchange, &(struct covey_response){.code = COVEY_CODE_CONTENT,
-                                                              .content_format = COVEY_FORMAT_CBOR,
-                                                              .body = {bytes, size}});
-}
-
-/* ------------------------------------------------------------------ an assignment of long ago: the ledger
- * knows */
-
-struct inquiry {
-    struct covey_work work;
-    struct covey_federation *federation;
-    struct covey_exchange *exchange;
-    uint32_t place;
-    struct covey_assignment_id id;
-    bool asks; /* GET: what became of it? Else a body came */
-    struct covey_hash body_hash;
-};
-
-static void run_inquiry(struct covey_work *work)
-{
-    struct inquiry *inquiry = (struct inquiry *)work;
-    struct covey_server *server = inquiry->federation->server;
-    char name[COVEY_NAME_BYTES], owner[COVEY_NAME_BYTES], federation[COVEY_NAME_BYTES];
-    struct covey_hash there;
-    uint32_t round = 0;
-    covey_registry_name(server->registry, inquiry->place, name);
-    enum covey_status status = covey_ledger_find_update(server->ledger, name, &inquiry->id, &there, NULL);
-    if (status == COVEY_OK) {
-        if (inquiry->asks)
-            answer_state(inquiry->exchange, true);
-        else
-            answer_recorded(inquiry->exchange, &there, &inquiry->body_hash);
-        free(inquiry);
-        return;
-    }
-    if (status == COVEY_NOT_FOUND)
-        status = covey_ledger_find_assignment(server->ledger, &inquiry->id, federation, owner, &round, NULL);
-    if (status == COVEY_OK && strcmp(owner, name) != 0)
-        covey_answer(inquiry->exchange, COVEY_CODE_FORBIDDEN, 0, "this assignment belongs to another device");
-    else if (status == COVEY_OK)
-        covey_answer(inquiry->exchange, COVEY_CODE_FORBIDDEN, 0, "round %u is over: ask for the plan", round);
-    else if (status == COVEY_NOT_FOUND)
-        covey_answer(inquiry->exchange, COVEY_CODE_NOT_FOUND, 0,
-                     "there is no such assignment: ask for the plan");
-    else
-        covey_answer(inquiry->exchange, COVEY_CODE_INTERNAL, BUSY_AGE_S, "the ledger could not be read");
-    free(inquiry);
-}
-
-/* body_hash: NULL when there is no body, only the question. */
-static void inquire(struct covey_federation *federation, uint32_t place, const struct covey_assignment_id *id,
-                    const struct covey_hash *body_hash, struct covey_exchange *exchange)
-{
-    struct inquiry *inquiry = calloc(1, sizeof *inquiry);
-    if (inquiry != NULL) {
-        inquiry->work.run = run_inquiry;
-        inquiry->federation = federation;
-        inquiry->exchange = exchange;
-        inquiry->place = place;
-        inquiry->id = *id;
-        inquiry->asks = body_hash == NULL;
-        if (body_hash != NULL)
-            inquiry->body_hash = *body_hash;
-        if (covey_workers_post(federation->server->intake, &inquiry->work) == COVEY_OK)
-            return;
-    }
-    free(inquiry);
-    covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is busy");
-}
 
 /* ------------------------------------------------------------------ the end of an upload */
 
@@ -215,7 +70,7 @@ static void refuse(struct upload *upload, uint8_t code, bool for_good, const cha
     if (federation->in_flight == 0)
         pthread_cond_broadcast(&federation->drained);
     pthread_mutex_unlock(&federation->mutex);
-    covey_answer(upload->exchange, code, for_good ? 0 : BUSY_AGE_S, "%s", text);
+    covey_answer(upload->exchange, code, for_good ? 0 : COVEY_BUSY_AGE_S, "%s", text);
     let_go(upload);
     covey_server_wake(server);
 }
@@ -404,12 +259,13 @@ static struct upload *take_memory(struct covey_server *server, const struct cove
 }
 
 /* Gives the slot to this upload, if it is still to be had. */
-static enum standing take_slot(struct covey_federation *federation, uint32_t place,
-                               const struct covey_assignment_id *id, uint32_t *slot, struct covey_hash *hash)
+static enum covey_standing take_slot(struct covey_federation *federation, uint32_t place,
+                                     const struct covey_assignment_id *id, uint32_t *slot,
+                                     struct covey_hash *hash)
 {
     pthread_mutex_lock(&federation->mutex);
-    const enum standing standing = standing_of(federation, place, id, hash);
-    if (standing == STANDING_OPEN) {
+    const enum covey_standing standing = covey_standing_of(federation, place, id, hash);
+    if (standing == COVEY_STANDING_OPEN) {
         *slot = federation->members[place].slot;
         federation->cohort.slots[*slot].state = COVEY_SLOT_TAKEN;
         federation->in_flight++;
@@ -453,7 +309,8 @@ static void start(struct covey_federation *federation, uint32_t place, uint32_t 
         let_go(upload);
     }
     give_slot_back(federation, slot);
-    covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server has too many updates in hand");
+    covey_answer(exchange, COVEY_CODE_UNAVAILABLE, COVEY_BUSY_AGE_S,
+                 "the server has too many updates in hand");
 }
 
 /* A round is open now, or there will be none: the upload goes on, or hears why not. */
@@ -464,7 +321,8 @@ static void go_on(struct covey_parked *parked)
     bool wanted = false, posted = false;
     pthread_mutex_lock(&federation->mutex);
     const uint32_t place = federation->members[upload->place].slot;
-    if (place != COVEY_NO_SLOT && same_id(&federation->cohort.slots[place].id, &upload->parked_id) &&
+    if (place != COVEY_NO_SLOT &&
+        covey_same_assignment(&federation->cohort.slots[place].id, &upload->parked_id) &&
         federation->cohort.slots[place].state == COVEY_SLOT_PARKED) {
         wanted = federation->open;
         federation->cohort.slots[place].state = wanted ? COVEY_SLOT_TAKEN : COVEY_SLOT_WAITING;
@@ -479,7 +337,7 @@ static void go_on(struct covey_parked *parked)
     if (wanted)
         give_slot_back(federation, upload->slot);
     if (wanted || !atomic_load(&federation->server->accepting))
-        covey_answer(upload->exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is busy");
+        covey_answer(upload->exchange, COVEY_CODE_UNAVAILABLE, COVEY_BUSY_AGE_S, "the server is busy");
     else
         covey_answer(upload->exchange, COVEY_CODE_FORBIDDEN, 0, "it is too late: ask for the plan");
     let_go(upload);
@@ -491,13 +349,14 @@ static void park(struct covey_federation *federation, uint32_t place, const stru
     struct covey_hash there;
     struct upload *upload = make_upload(federation, place, incoming, exchange);
     if (upload == NULL) {
-        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server has too many updates in hand");
+        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, COVEY_BUSY_AGE_S,
+                     "the server has too many updates in hand");
         return;
     }
     upload->parked.go_on = go_on;
     upload->parked_id = *id;
     pthread_mutex_lock(&federation->mutex);
-    const bool parked = standing_of(federation, place, id, &there) == STANDING_EARLY &&
+    const bool parked = covey_standing_of(federation, place, id, &there) == COVEY_STANDING_EARLY &&
                         atomic_load(&federation->server->accepting);
     if (parked) {
         federation->cohort.slots[federation->members[place].slot].state = COVEY_SLOT_PARKED;
@@ -545,23 +404,23 @@ void covey_intake_put(struct covey_federation *federation, uint32_t place,
         return;
     }
     switch (take_slot(federation, place, id, &slot, &there)) {
-    case STANDING_OPEN:
+    case COVEY_STANDING_OPEN:
         start(federation, place, slot, incoming, exchange);
         break;
-    case STANDING_EARLY:
+    case COVEY_STANDING_EARLY:
         park(federation, place, id, incoming, exchange);
         break;
-    case STANDING_TAKEN:
+    case COVEY_STANDING_TAKEN:
         covey_answer(exchange, COVEY_CODE_UNAVAILABLE, 1, "this update is being recorded already");
         break;
-    case STANDING_RECORDED:
-        answer_recorded(exchange, &there, incoming->body_hash);
+    case COVEY_STANDING_RECORDED:
+        covey_answer_recorded(exchange, &there, incoming->body_hash);
         break;
-    case STANDING_OVER:
+    case COVEY_STANDING_OVER:
         covey_answer(exchange, COVEY_CODE_FORBIDDEN, 0, "the round is over: ask for the plan");
         break;
-    case STANDING_UNKNOWN:
-        inquire(federation, place, id, incoming->body_hash, exchange);
+    case COVEY_STANDING_UNKNOWN:
+        covey_inquire(federation, place, id, incoming->body_hash, exchange);
         break;
     }
 }
@@ -571,7 +430,7 @@ uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t pl
 {
     struct covey_hash there;
     pthread_mutex_lock(&federation->mutex);
-    const enum standing standing = standing_of(federation, place, id, &there);
+    const enum covey_standing standing = covey_standing_of(federation, place, id, &there);
     const size_t limit = body_limit(federation, place);
     pthread_mutex_unlock(&federation->mutex);
     if (body_bytes == 0)
@@ -579,130 +438,14 @@ uint8_t covey_intake_admit_body(struct covey_federation *federation, uint32_t pl
     if (body_bytes > limit)
         return COVEY_CODE_TOO_LARGE;
     switch (standing) {
-    case STANDING_OPEN:
-    case STANDING_EARLY:
-    case STANDING_TAKEN:
-    case STANDING_RECORDED:
+    case COVEY_STANDING_OPEN:
+    case COVEY_STANDING_EARLY:
+    case COVEY_STANDING_TAKEN:
+    case COVEY_STANDING_RECORDED:
         return 0;
-    case STANDING_OVER:
+    case COVEY_STANDING_OVER:
         return COVEY_CODE_FORBIDDEN;
     default:
         return COVEY_CODE_NOT_FOUND;
-    }
-}
-
-void covey_intake_get(struct covey_federation *federation, uint32_t place,
-                      const struct covey_assignment_id *id, struct covey_exchange *exchange)
-{
-    struct covey_hash there;
-    pthread_mutex_lock(&federation->mutex);
-    const enum standing standing = standing_of(federation, place, id, &there);
-    pthread_mutex_unlock(&federation->mutex);
-    if (standing == STANDING_UNKNOWN)
-        inquire(federation, place, id, NULL, exchange);
-    else if (standing == STANDING_OVER)
-        covey_answer(exchange, COVEY_CODE_FORBIDDEN, 0, "the round is over: ask for the plan");
-    else
-        answer_state(exchange, standing == STANDING_RECORDED);
-}
-
-/* ------------------------------------------------------------------ metrics */
-
-struct metrics_note {
-    struct covey_work work;
-    struct covey_federation *federation;
-    struct covey_exchange *exchange;
-    char device[COVEY_NAME_BYTES];
-    struct covey_metrics metrics;
-};
-
-static void run_metrics(struct covey_work *work)
-{
-    struct metrics_note *note = (struct metrics_note *)work;
-    struct covey_server *server = note->federation->server;
-    const enum covey_status status =
-        covey_ledger_note_metrics(server->ledger, note->federation->options.name, note->device,
-                                  covey_server_wall_ms(server) / 1000, &note->metrics, NULL);
-    if (status == COVEY_OK)
-        covey_exchange_respond(note->exchange,
-                               &(struct covey_response){.code = COVEY_CODE_CHANGED, .content_format = -1});
-    else
-        covey_answer(note->exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "%s", covey_status_text(status));
-    free(note);
-}
-
-/* A device that says that it will not deliver the open round is not waited for; it may deliver after all. */
-static void heed_failure(struct covey_federation *federation, uint32_t place, const char *device,
-                         const struct covey_metrics *metrics)
-{
-    double round, failed;
-    bool waited = false;
-    if (!covey_metrics_find(metrics, COVEY_METRIC_FAILED, &failed) || !(failed >= 1 && failed < 1e6) ||
-        !covey_metrics_find(metrics, COVEY_METRIC_ROUND, &round))
-        return;
-    pthread_mutex_lock(&federation->mutex);
-    const bool awaits = federation->open || covey_federation_lasts(federation);
-    if (awaits && place < federation->member_capacity && federation->members[place].slot != COVEY_NO_SLOT) {
-        struct covey_slot *slot = &federation->cohort.slots[federation->members[place].slot];
-        const uint32_t own_round =
-            federation->options.parent != NULL ? federation->errand.plan.round : slot->round;
-        waited = slot->state == COVEY_SLOT_WAITING && !slot->refused && round == (double)own_round;
-        slot->refused |= waited;
-    }
-    pthread_mutex_unlock(&federation->mutex);
-    if (!waited)
-        return;
-    covey_log_event(federation->server->options.env.log, COVEY_LOG_WARNING, "device-failed",
-                    "federation=%s device=%s round=%.0f reason=\"%s\"", federation->options.name, device,
-                    round, covey_round_failure_text((uint32_t)failed));
-    covey_server_wake(federation->server);
-}
-
-/* What it says of the model counts when it was asked, and has delivered. */
-static void heed_judgement(struct covey_federation *federation, uint32_t place,
-                           const struct covey_metrics *metrics)
-{
-    double round = 0;
-    const uint64_t id = covey_registry_id(federation->server->registry, place);
-    if (!covey_metrics_find(metrics, COVEY_METRIC_ROUND, &round) || !(round >= 1 && round <= COVEY_ROUNDS) ||
-        !covey_device_is_asked(&federation->options, id, (uint32_t)round))
-        return;
-    pthread_mutex_lock(&federation->mutex);
-    const bool delivered = place < federation->member_capacity &&
-                           federation->members[place].record.last_round >= (uint32_t)round &&
-                           (uint32_t)round <= federation->cohort.round;
-    pthread_mutex_unlock(&federation->mutex);
-    if (delivered)
-        (void)covey_device_scores_take(federation->scores, place, metrics,
-                                       federation->options.metric_is_error);
-}
-
-void covey_intake_metrics(struct covey_federation *federation, uint32_t place,
-                          const struct covey_incoming *incoming, struct covey_exchange *exchange)
-{
-    struct covey_error err = {0};
-    if (incoming->body.size > COVEY_METRICS_BYTES) {
-        covey_answer(exchange, COVEY_CODE_TOO_LARGE, 0, "at most %u bytes", COVEY_METRICS_BYTES);
-        return;
-    }
-    struct metrics_note *note = calloc(1, sizeof *note);
-    if (note == NULL) {
-        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "no memory");
-        return;
-    }
-    note->work.run = run_metrics;
-    note->federation = federation;
-    note->exchange = exchange;
-    memcpy(note->device, incoming->peer->name, sizeof note->device);
-    if (covey_metrics_decode(incoming->body, &note->metrics, &err) != COVEY_OK) {
-        covey_answer(exchange, COVEY_CODE_BAD_REQUEST, 0, "%s", err.text);
-        free(note);
-        return;
-    }
-    heed_failure(federation, place, note->device, &note->metrics);
-    heed_judgement(federation, place, &note->metrics);
-    if (covey_workers_post(federation->server->intake, &note->work) != COVEY_OK) {
-        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is busy");
-        free(note);
     }
 }

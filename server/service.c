@@ -1,6 +1,7 @@
 /* What the transport asks: a table of resources. Everything here runs on a shard's thread: short locks, no
  * disk. */
 #include "federation.h"
+#include "inquiry.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +10,6 @@
 #include "covey/log.h"
 
 #define WHERE_VALID_S 86400
-#define BUSY_AGE_S 2
 
 void covey_answer(struct covey_exchange *exchange, uint8_t code, uint32_t max_age_s, const char *format, ...)
 {
@@ -81,7 +81,7 @@ static void serve_plan(const struct request *request)
     if (status == COVEY_OK)
         answer_bytes(request->exchange, bytes, size, COVEY_FORMAT_CBOR, plan.retry_after_ms / 1000 + 1);
     else
-        covey_answer(request->exchange, COVEY_CODE_INTERNAL, BUSY_AGE_S, "no plan: %s",
+        covey_answer(request->exchange, COVEY_CODE_INTERNAL, COVEY_BUSY_AGE_S, "no plan: %s",
                      covey_status_text(status));
 }
 
@@ -126,7 +126,7 @@ static void serve_upload_state(const struct request *request)
 {
     struct covey_assignment_id id;
     if (read_assignment(request, &id))
-        covey_intake_get(request->federation, request->place, &id, request->exchange);
+        covey_inquiry_get(request->federation, request->place, &id, request->exchange);
     else
         covey_answer(request->exchange, COVEY_CODE_NOT_FOUND, 0, "an assignment has %d hexadecimal digits",
                      2 * COVEY_ASSIGNMENT_BYTES);
@@ -134,7 +134,7 @@ static void serve_upload_state(const struct request *request)
 
 static void serve_metrics(const struct request *request)
 {
-    covey_intake_metrics(request->federation, request->place, request->incoming, request->exchange);
+    covey_reports_take(request->federation, request->place, request->incoming, request->exchange);
 }
 
 /* ------------------------------------------------------------------ the table */
@@ -199,7 +199,8 @@ static void serve(void *user, const struct covey_incoming *incoming, struct cove
     uint8_t code;
     const struct resource *resource = route(server, incoming, &request.federation, &request.rest, &code);
     if (!atomic_load(&server->accepting)) {
-        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, BUSY_AGE_S, "the server is not ready, or stopping");
+        covey_answer(exchange, COVEY_CODE_UNAVAILABLE, COVEY_BUSY_AGE_S,
+                     "the server is not ready, or stopping");
     } else if (resource == NULL) {
         covey_answer(exchange, code, 0, code == COVEY_CODE_NOT_FOUND ? "there is no %s here" : "not with %s",
                      incoming->path);
