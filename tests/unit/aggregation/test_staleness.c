@@ -75,8 +75,7 @@ static void step(const struct update *updates, size_t count, const size_t *order
     }
     cr_assert_eq(covey_aggregation_finish(aggregation, &mean, &report, NULL, &err), COVEY_OK);
     const struct covey_server_rule rule = {.rate = rate};
-    const struct covey_server_mean scaled = {
-        .values = mean, .scale = covey_staleness_scale(&tally, report.weight_sum), .share = 1};
+    const struct covey_server_mean scaled = {mean, covey_staleness_scale(&tally, report.weight_sum), 1, 0};
     cr_assert_eq(covey_server_optimiser_init(&optimiser, &rule, COUNT, &err), COVEY_OK);
     cr_assert_eq(covey_server_optimiser_step(&optimiser, &scaled, weights, &err), COVEY_OK);
     covey_server_optimiser_deinit(&optimiser);
