@@ -243,7 +243,7 @@ def table(args, rows):
                                                                    else f", {some['radius']} rates")
         each = ["not run" if a not in own or own[a]["accuracy"] is None else "diverged" if own[a]["accuracy"] == 0
                 else f"{100 * own[a]['accuracy']:.2f}" for a in ATTACKS]
-        goal = f">= {100 * about['at_least']:.1f}" if about["at_least"] and args.model != "logreg" else ""
+        goal = f">= {100 * about['at_least']:.1f}" if about["at_least"] and args.model == "mcmahan-cnn" else ""
         lines.append(f"| {about['title']} | {setting} | {' | '.join(each)} | {goal} |")
     if args.model == "mcmahan-cnn":
         lines.append("| published: centred clipping, bucketing 2, their CNN | | " +
