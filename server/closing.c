@@ -83,17 +83,10 @@ static enum covey_status step_weights(struct covey_federation *federation, float
         status = covey_aggregation_keep(federation->aggregation, next, err);
     if (status == COVEY_OK)
         status = covey_publish_weights(federation, &w, err);
-    const double scale = status == COVEY_OK
-                             ? covey_staleness_scale(&federation->tally.staleness, report.weight_sum) *
-                                   covey_weighting_scale(&federation->terms.weighting,
-                                                         &federation->tally.weighting, report.weight_sum)
-                             : 1;
     if (status == COVEY_OK) {
-        const struct covey_server_mean step = {
-            .values = mean,
-            .scale = scale,
-            .share = covey_combination_share(&federation->options, report.updates),
-            .controls = federation->options.layout->control_count};
+        const struct covey_server_mean step =
+            covey_combination_mean(&federation->options, &federation->terms.weighting,
+                                   &federation->tally.weighting, &federation->tally.staleness, mean, &report);
         status = covey_server_optimiser_advance(&federation->options.server_rule, &federation->state, &step,
                                                 federation->update_count, w, next, err);
     }

@@ -179,3 +179,17 @@ double covey_combination_share(const struct covey_federation_options *options, u
         return 1;
     return (double)updates / options->population;
 }
+
+struct covey_server_mean covey_combination_mean(const struct covey_federation_options *options,
+                                                const struct covey_weighting *weighting,
+                                                const struct covey_weighting_tally *weights,
+                                                const struct covey_staleness_tally *staleness,
+                                                const double *values,
+                                                const struct covey_aggregation_report *report)
+{
+    return (struct covey_server_mean){.values = values,
+                                      .scale = covey_staleness_scale(staleness, report->weight_sum) *
+                                               covey_weighting_scale(weighting, weights, report->weight_sum),
+                                      .share = covey_combination_share(options, report->updates),
+                                      .controls = options->layout->control_count};
+}

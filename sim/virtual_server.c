@@ -236,19 +236,13 @@ enum covey_status covey_virtual_server_close(struct covey_virtual_server *server
     COVEY_TRY(status);
     server->has_exponents = true;
     status = covey_aggregation_keep(server->aggregation, &next, err);
-    const double scale = status == COVEY_OK ? covey_staleness_scale(&server->staleness, report.weight_sum) *
-                                                  covey_weighting_scale(&server->terms.weighting,
-                                                                        &server->weighting, report.weight_sum)
-                                            : 1;
     if (status == COVEY_OK) {
-        const struct covey_layout *layout = &server->fleet->layout;
-        const struct covey_server_mean step = {
-            .values = mean,
-            .scale = scale,
-            .share = covey_combination_share(&server->combination, report.updates),
-            .controls = layout->control_count};
-        status = covey_server_optimiser_advance(&server->combination.server_rule, &server->state, &step,
-                                                layout->update_count, server->weights, &next, err);
+        const struct covey_server_mean step =
+            covey_combination_mean(&server->combination, &server->terms.weighting, &server->weighting,
+                                   &server->staleness, mean, &report);
+        status =
+            covey_server_optimiser_advance(&server->combination.server_rule, &server->state, &step,
+                                           server->fleet->layout.update_count, server->weights, &next, err);
     }
     covey_virtual_server_abandon(server);
     if (status == COVEY_OK)
