@@ -259,8 +259,8 @@ void covey_federation_plan(struct covey_federation *federation, uint32_t place, 
     out->deadline_ms = left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
 }
 
-enum covey_status covey_federation_ask(struct covey_federation *federation, uint32_t place, bool observe,
-                                       struct covey_plan *out)
+enum covey_status covey_federation_ask(struct covey_federation *federation, uint32_t place,
+                                       const struct covey_asking *asking, struct covey_plan *out)
 {
     const uint64_t now_ms = covey_server_now_ms(federation->server);
     enum covey_status status = COVEY_NO_MEMORY;
@@ -268,11 +268,12 @@ enum covey_status covey_federation_ask(struct covey_federation *federation, uint
     pthread_mutex_lock(&federation->mutex);
     struct covey_member *member = covey_federation_member(federation, place);
     if (member != NULL) {
-        joined = !member->joined || (observe && !member->observing);
+        joined = !member->joined || (asking->observe && !member->observing);
         federation->member_count += !member->joined;
         member->joined = true;
-        if (observe)
+        if (asking->observe)
             member->observing = true;
+        covey_member_note_hours(member, asking, now_ms);
         covey_federation_plan(federation, place, now_ms, out);
         member->last_push_ms = now_ms;
         /* one that polls counts for as long as it was told to sleep, and half as long again */

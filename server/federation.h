@@ -228,9 +228,16 @@ struct covey_member *covey_federation_member(struct covey_federation *federation
 /* This device's plan now. With the mutex held. */
 void covey_federation_plan(struct covey_federation *federation, uint32_t place, uint64_t now_ms,
                            struct covey_plan *out);
+/* GET plan: what a device says with it. */
+struct covey_asking {
+    bool observe;
+    struct covey_hours hours; /* its own, and what minute its day has now */
+    uint32_t minute_of_day;
+};
 /* A device asked for its plan: it joins, and counts as available. */
 COVEY_MUST_CHECK enum covey_status covey_federation_ask(struct covey_federation *federation, uint32_t place,
-                                                        bool observe, struct covey_plan *out);
+                                                        const struct covey_asking *asking,
+                                                        struct covey_plan *out);
 /* Pushes its plan to one device, without the mutex. */
 void covey_federation_push(struct covey_federation *federation, uint32_t place);
 /* The device has no session any more. */
@@ -238,9 +245,8 @@ void covey_federation_gone(struct covey_federation *federation, uint32_t place);
 
 /* ------------------------------------------------------------------ presence.c */
 
-/* A device told its hours, and what minute its day has now. */
-void covey_federation_note_hours(struct covey_federation *federation, uint32_t place,
-                                 const struct covey_hours *hours, uint32_t minute_of_day);
+/* What it told of its hours. With the mutex held. */
+void covey_member_note_hours(struct covey_member *member, const struct covey_asking *asking, uint64_t now_ms);
 /* There, without work, and with time for it. With the mutex held. */
 bool covey_federation_is_available(const struct covey_federation *federation, uint32_t place,
                                    uint64_t now_ms);

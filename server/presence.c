@@ -6,17 +6,10 @@
 #define MINUTE_MS 60000ull
 #define DAY_MS (COVEY_DAY_MINUTES * MINUTE_MS)
 
-void covey_federation_note_hours(struct covey_federation *federation, uint32_t place,
-                                 const struct covey_hours *hours, uint32_t minute_of_day)
+void covey_member_note_hours(struct covey_member *member, const struct covey_asking *asking, uint64_t now_ms)
 {
-    pthread_mutex_lock(&federation->mutex);
-    struct covey_member *member = covey_federation_member(federation, place);
-    if (member != NULL) {
-        const uint64_t now_ms = covey_server_now_ms(federation->server);
-        member->hours = *hours;
-        member->day_offset_ms = minute_of_day * MINUTE_MS + DAY_MS - now_ms % DAY_MS;
-    }
-    pthread_mutex_unlock(&federation->mutex);
+    member->hours = asking->hours;
+    member->day_offset_ms = asking->minute_of_day * MINUTE_MS + DAY_MS - now_ms % DAY_MS;
 }
 
 /* Its hours go on for as long as its last update took. */

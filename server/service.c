@@ -65,17 +65,15 @@ static void serve_plan(const struct request *request)
     uint8_t bytes[COVEY_PLAN_BYTES];
     size_t size = 0;
     struct covey_error err = {0};
-    struct covey_hours hours;
-    uint32_t minute;
-    if (covey_hours_read_query(request->incoming->query, &hours, &minute, &err) != COVEY_OK) {
+    struct covey_asking asking = {.observe = request->incoming->observe};
+    if (covey_hours_read_query(request->incoming->query, &asking.hours, &asking.minute_of_day, &err) !=
+        COVEY_OK) {
         covey_answer(request->exchange, COVEY_CODE_BAD_REQUEST, 0, "%s", err.text);
         return;
     }
-    covey_federation_note_hours(request->federation, request->place, &hours, minute);
     if (request->incoming->stop_observing)
         covey_federation_gone(request->federation, request->place);
-    enum covey_status status =
-        covey_federation_ask(request->federation, request->place, request->incoming->observe, &plan);
+    enum covey_status status = covey_federation_ask(request->federation, request->place, &asking, &plan);
     if (status == COVEY_OK)
         status = covey_plan_encode(&plan, bytes, sizeof bytes, &size, &err);
     if (status == COVEY_OK)
