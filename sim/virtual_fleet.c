@@ -89,28 +89,11 @@ void covey_virtual_fleet_deinit(struct covey_virtual_fleet *fleet)
     *fleet = (struct covey_virtual_fleet){0};
 }
 
-/* Held out of so many; spread evenly, as covey_dataset_hold_out does it. */
-static uint32_t held_count(double share, uint32_t count)
-{
-    if (!(share > 0) || count < 2)
-        return 0;
-    const uint32_t wanted = (uint32_t)(share * count + .5);
-    return wanted < 1 ? 1 : wanted >= count ? count - 1 : wanted;
-}
-
-/* Every so many-th: is it the next one's turn? */
-static bool is_turn(uint32_t place, uint32_t held, uint32_t count, uint32_t *taken)
-{
-    const bool is_next = held > 0 && (uint64_t)(place + 1) * held / count > *taken;
-    *taken += is_next;
-    return is_next;
-}
-
 uint32_t covey_virtual_fleet_count(const struct covey_virtual_fleet *fleet, uint32_t device)
 {
     const uint32_t count = covey_partition_count(fleet->partition, device);
-    const uint32_t rest = count - held_count(fleet->scenario->devices_hold_out, count);
-    return rest - held_count(fleet->scenario->devices_validation, rest);
+    const uint32_t rest = count - covey_held_out_count(fleet->scenario->devices_hold_out, count);
+    return rest - covey_held_out_count(fleet->scenario->devices_validation, rest);
 }
 
 /* What is judged by, or what is trained on, as rows of the table. */
@@ -119,8 +102,8 @@ static void pick(const struct covey_virtual_fleet *fleet, const struct covey_dat
 {
     uint32_t count = 0, kept = 0, taken = 0, place = 0, taken_of_rest = 0;
     const uint32_t *share = covey_partition_share(fleet->partition, device, scratch, &count);
-    const uint32_t held = held_count(fleet->scenario->devices_hold_out, count), rest = count - held;
-    const uint32_t validation = held_count(fleet->scenario->devices_validation, rest);
+    const uint32_t held = covey_held_out_count(fleet->scenario->devices_hold_out, count), rest = count - held;
+    const uint32_t validation = covey_held_out_count(fleet->scenario->devices_validation, rest);
     *out = *table;
     out->storage = NULL;
     out->index = share;
@@ -129,8 +112,8 @@ static void pick(const struct covey_virtual_fleet *fleet, const struct covey_dat
         return;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t row = table->index != NULL ? table->index[share[i]] : share[i];
-        const bool is_held = is_turn(i, held, count, &taken);
-        const bool is_validation = !is_held && is_turn(place, validation, rest, &taken_of_rest);
+        const bool is_held = covey_held_out_next(i, held, count, &taken);
+        const bool is_validation = !is_held && covey_held_out_next(place, validation, rest, &taken_of_rest);
         place += !is_held;
         if (held + validation == 0 ||
             (judged ? (validation > 0 ? is_validation : is_held) : !is_held && !is_validation))

@@ -227,6 +227,21 @@ void covey_dataset_deinit(struct covey_dataset *dataset)
     *dataset = (struct covey_dataset){0};
 }
 
+uint32_t covey_held_out_count(double share, uint32_t count)
+{
+    if (!(share > 0) || count < 2)
+        return 0;
+    const uint32_t wanted = (uint32_t)(share * count + .5);
+    return wanted < 1 ? 1 : wanted >= count ? count - 1 : wanted;
+}
+
+bool covey_held_out_next(uint32_t place, uint32_t held, uint32_t count, uint32_t *taken)
+{
+    const bool is_next = held > 0 && (uint64_t)(place + 1) * held / count > *taken;
+    *taken += is_next;
+    return is_next;
+}
+
 enum covey_status covey_dataset_hold_out(const struct covey_dataset *all, double share,
                                          struct covey_dataset *rest, struct covey_dataset *held,
                                          uint32_t **rows, struct covey_error *err)
@@ -236,14 +251,11 @@ enum covey_status covey_dataset_hold_out(const struct covey_dataset *all, double
     uint32_t *split = malloc(all->count * sizeof *split), kept = 0;
     if (split == NULL)
         return covey_fail(err, COVEY_NO_MEMORY, "no memory to hold out of %u examples", all->count);
-    uint32_t wanted = (uint32_t)(share * all->count + .5);
-    wanted = wanted < 1 ? 1 : wanted >= all->count ? all->count - 1 : wanted;
+    const uint32_t wanted = covey_held_out_count(share, all->count);
     uint32_t out = all->count - wanted; /* the held out stand behind the rest */
     for (uint32_t i = 0, taken = 0; i < all->count; i++) {
         const uint32_t row = all->index != NULL ? all->index[i] : i;
-        const bool is_held = (uint64_t)(i + 1) * wanted / all->count > taken;
-        taken += is_held;
-        split[is_held ? out++ : kept++] = row;
+        split[covey_held_out_next(i, wanted, all->count, &taken) ? out++ : kept++] = row;
     }
     *rest = *held = *all;
     rest->storage = held->storage = NULL;

@@ -60,6 +60,13 @@ COVEY_MUST_CHECK enum covey_status covey_dataset_read(const struct covey_dataset
                                                       const uint32_t *rows, uint32_t first, size_t n,
                                                       float *x, int32_t *labels, float *targets);
 
+/* Of `count` examples so many are held out for `share`: at least one, never all; 0: share is 0, or there are
+ * fewer than two. */
+uint32_t covey_held_out_count(double share, uint32_t count);
+/* Is the example at `place` one of `held` of `count`, spread evenly? Asked from place 0 on; *taken: those
+ * that were, 0 at first. */
+bool covey_held_out_next(uint32_t place, uint32_t held, uint32_t count, uint32_t *taken);
+
 /* Two views of the same tables: of every 1 / share examples one is held out, spread evenly. Both keep at
  * least one: INVALID when there are fewer than two. *rows: malloc'ed, what both stand on; all must outlive
  * them. */
