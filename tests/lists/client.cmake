@@ -5,7 +5,7 @@ function(covey_add_client_test name)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/client) # private headers stand beside their source
 endfunction()
 
-foreach(name IN ITEMS test_client_config test_client_round test_client_state test_local_step test_policy test_upload)
+foreach(name IN ITEMS test_client_config test_client_round test_client_round_schedules test_client_state test_local_step test_policy test_upload)
     covey_add_client_test(${name})
 endforeach()
 foreach(name IN ITEMS test_client test_download)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "covey/hash.h"
+#include "covey/random.h"
 
 void run_names(char out[DEVICES][32])
 {
@@ -105,4 +106,16 @@ int64_t test_clock_wall_s(void *user)
 {
     struct test_clock *clock = user;
     return clock->system.wall_s(clock->system.user) + (int64_t)(atomic_load(&clock->ahead_ms) / 1000);
+}
+
+enum covey_status run_root_update(void *user, const float *shared, const struct covey_recipe *recipe,
+                                  uint32_t round, float *delta, struct covey_error *err)
+{
+    const struct fake_model *model = user;
+    struct covey_random random;
+    (void)err;
+    covey_random_init(&random, recipe->seed, 77, round, COVEY_PURPOSE_TEST);
+    for (size_t i = 0; i < model->layout.update_count; i++)
+        delta[i] = .1f * (covey_random_float(&random) - .5f) - .01f * shared[i];
+    return COVEY_OK;
 }

@@ -52,5 +52,8 @@ void reports_on_end(void *user, const struct covey_federation_report *report);
 void reports_await(struct reports *reports, const uint32_t *count, uint32_t wanted);
 uint64_t test_clock_now_ms(void *user);
 int64_t test_clock_wall_s(void *user);
+/* Stands for training on root data: a function of model, recipe and round. user: the fake_model. */
+enum covey_status run_root_update(void *user, const float *shared, const struct covey_recipe *recipe,
+                                  uint32_t round, float *delta, struct covey_error *err);
 
 #endif
