@@ -21,6 +21,7 @@
 #include "covey/server.h"
 
 #include "clouds.h"
+#include "play_device.h"
 
 #define DEVICES 4
 #define ROUNDS 3
@@ -56,12 +57,6 @@ static enum covey_status open_link(void *user, const struct covey_link_events *e
     return covey_coap_link_create(&config, out, err);
 }
 
-static void sleep_ms(uint32_t ms)
-{
-    const struct timespec pause = {ms / 1000, (long)(ms % 1000) * 1000000};
-    (void)nanosleep(&pause, NULL);
-}
-
 static void *run_device(void *user)
 {
     struct device *device = user;
@@ -72,16 +67,7 @@ static void *run_device(void *user)
                                                  .dataset = &device->clouds.dataset,
                                                  .open_link = open_link,
                                                  .link_user = device};
-    struct covey_client *client = NULL;
-    struct covey_error err = {0};
-    const time_t until = time(NULL) + WAIT_S;
-    cr_assert_eq(covey_client_create(&options, &client, &err), COVEY_OK, "%s", err.text);
-    while (!covey_client_finished(client)) {
-        covey_client_step(client, 50);
-        sleep_ms(device->lag_ms);
-        cr_assert_lt(time(NULL), until, "%s did not finish", device->name);
-    }
-    covey_client_destroy(client);
+    play_device(&options, WAIT_S, device->lag_ms);
     return NULL;
 }
 

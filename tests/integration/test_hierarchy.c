@@ -21,17 +21,12 @@
 #include "covey/server.h"
 
 #include "clouds.h"
+#include "play_device.h"
 
 #define DEVICES 6
 #define SERVERS 3 /* the top, and two gateways */
 #define ROUNDS 4
 #define WAIT_S 240 /* and a round's deadline: nobody is left out because the machine is slow */
-
-static void sleep_ms(uint32_t ms)
-{
-    const struct timespec pause = {ms / 1000, (long)(ms % 1000) * 1000000};
-    (void)nanosleep(&pause, NULL);
-}
 
 /* ------------------------------------------------------------------ devices */
 
@@ -65,15 +60,7 @@ static void *run_device(void *user)
                                                  .dataset = &device->clouds.dataset,
                                                  .open_link = open_device_link,
                                                  .link_user = device};
-    struct covey_client *client = NULL;
-    struct covey_error err = {0};
-    const time_t until = time(NULL) + WAIT_S;
-    cr_assert_eq(covey_client_create(&options, &client, &err), COVEY_OK, "%s", err.text);
-    while (!covey_client_finished(client)) {
-        covey_client_step(client, 50);
-        cr_assert_lt(time(NULL), until, "%s did not finish", device->name);
-    }
-    covey_client_destroy(client);
+    play_device(&options, WAIT_S, 0);
     return NULL;
 }
 

@@ -18,6 +18,7 @@
 #include "covey/root_update.h"
 #include "covey/server.h"
 #include "virtual_fleet.h"
+#include "play_device.h"
 
 #define WAIT_S 60
 #define JUDGED_ROUND 3 /* of four, so that all reports are there at the end */
@@ -43,8 +44,6 @@ static enum covey_status open_link(void *user, const struct covey_link_events *e
 static void *run_device(void *user)
 {
     struct real_device *device = user;
-    struct covey_client *client = NULL;
-    struct covey_error err = {0};
     const struct covey_client_options options = {.config = &device->config,
                                                  .env = covey_env_system(NULL),
                                                  .device_name = device->name,
@@ -53,13 +52,7 @@ static void *run_device(void *user)
                                                  .held_out = &device->judged_on,
                                                  .open_link = open_link,
                                                  .link_user = device};
-    const time_t until = time(NULL) + WAIT_S;
-    cr_assert_eq(covey_client_create(&options, &client, &err), COVEY_OK, "%s", err.text);
-    while (!covey_client_finished(client)) {
-        covey_client_step(client, 50);
-        cr_assert_lt(time(NULL), until, "%s did not finish", device->name);
-    }
-    covey_client_destroy(client);
+    play_device(&options, WAIT_S, 0);
     return NULL;
 }
 
