@@ -10,8 +10,9 @@ import statistics
 import subprocess
 import sys
 
-REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SCENARIO = os.path.join(REPO, "examples", "scenarios", "fashion-quickstart.yaml")
+from sweeps import REPO, Sweep, read_rounds, read_summary
+
+SCENARIO = "fashion-quickstart"
 # of scripts/demo, where this scenario has others
 SETTINGS = {"partition.devices": 10, "selection.fraction": 1, "train.learning_rate": .1, "data.validation": 5000,
             "links": "[{class: perfect}]", "devices_judged": 0}
@@ -39,36 +40,23 @@ def parse():
     return options
 
 
-def output_of(command):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
-    if done.returncode != 0:
-        sys.exit(f"bench/run demo: {' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return done.stdout
-
-
 def demo(options, up, down, seed):
     """One federation to its end: what its last line says."""
     command = [f"{REPO}/scripts/demo", "--json", "--data", options.data, "--codec", up, "--seed", str(seed),
                "--rounds", str(options.rounds), "--dir", "build/demo-codecs-run"] + (["--downlink", down] if down else [])
-    return json.loads(output_of(command).splitlines()[-1])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
+    if done.returncode != 0:
+        sys.exit(f"bench/run demo: {' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def simulate(options, up, down, seed):
     """The same in virtual time, with the demo's keys. From the disk if it was played before."""
-    name = f"{up}-{down}-{options.rounds}-{seed}".replace(":", "_")
-    path = os.path.join(options.out, name + ".json")
-    if not os.path.exists(path):
-        settings = {**SETTINGS, "codec": up, "seed": seed, "stop.rounds": options.rounds, **({"downlink": down} if down else {})}
-        command = [os.path.join(options.bin, "covey-sim"), "run", SCENARIO, "--json"]
-        for key, value in settings.items():
-            command += ["--set", f"{key}={value}"]
-        text = output_of(command + (["--threads", str(options.threads)] if options.threads else []))
-        os.makedirs(options.out, exist_ok=True)
-        with open(path + ".part", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(path + ".part", path)
-    with open(path, encoding="utf-8") as file:
-        *rounds, last = [json.loads(line) for line in file]
+    settings = {**SETTINGS, "codec": up, "stop.rounds": options.rounds, **({"downlink": down} if down else {})}
+    sweep = Sweep(options, SCENARIO, os.path.abspath(options.out), {"seed": [seed]}, settings)
+    sweep.run()
+    ((_, folder),) = sweep.cells()
+    last, rounds = read_summary(folder), read_rounds(folder)
     judged = [r["metric"] for r in rounds if r["metric"] is not None]
     return {**last, "accuracy": statistics.mean(judged[-TAIL:]), "upload_bytes_up": last["bytes_up"],
             "bytes_down_fp32": len(rounds) * last["devices"] * MODEL_BYTES}
