@@ -202,6 +202,7 @@ struct covey_server {
     struct covey_host_handle host;
     uint16_t port;
     uint64_t started_ms;
+    bool came_back; /* its folder had a model before it started */
 
     pthread_mutex_t loop_mutex;
     pthread_cond_t loop_wake;

@@ -383,6 +383,7 @@ enum covey_status covey_federation_recover(struct covey_federation *federation, 
             "the ledger away to begin anew");
     if (status != COVEY_OK)
         goto cleanup;
+    server->came_back |= !fresh;
     const bool open = settle(history, true);
     status =
         covey_ledger_each_standing(server->ledger, federation->options.name, see_standing, federation, err);

@@ -275,7 +275,10 @@ static bool all_ended(struct covey_server *server)
     return ended;
 }
 
-/* With end_when_done: every device has gone, or has had time to fetch the last model. */
+/* With end_when_done: every device has gone, or has had time to fetch the last model. That nobody is there
+ * says nothing of a server that has just come back: its devices have yet to notice, and wait before they try
+ * again.
+ */
 static bool farewell_is_over(struct covey_server *server, uint64_t now_ms)
 {
     uint32_t known, present;
@@ -285,7 +288,8 @@ static bool farewell_is_over(struct covey_server *server, uint64_t now_ms)
         server->done_since_ms = now_ms + 1;
     covey_registry_counts(server->registry, &known, &present);
     const uint64_t since_ms = now_ms + 1 - server->done_since_ms;
-    return (present == 0 && since_ms >= FAREWELL_LEAST_MS) || since_ms >= FAREWELL_MS;
+    const bool may_be_gone = !server->came_back || now_ms - server->started_ms >= FAREWELL_MS;
+    return (present == 0 && may_be_gone && since_ms >= FAREWELL_LEAST_MS) || since_ms >= FAREWELL_MS;
 }
 
 static uint64_t wait_ms(struct covey_server *server, uint64_t now_ms)

@@ -151,9 +151,13 @@ def play(federation, kills, rng):
                 federation.start(victim)
                 done += 1
         for name, process in federation.running.items():
-            if process.wait(timeout=PATIENCE_S) != 0:
+            try:
+                status = process.wait(timeout=PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                status = "nothing: it goes on after the federation's end"
+            if status != 0:
                 federation.show()
-                sys.exit(f"{name} ended with {process.returncode}")
+                sys.exit(f"{name} ended with {status}")
     finally:
         federation.close()
     return federation.models(), federation.final(), done

@@ -22,6 +22,7 @@ covey_add_server_test(test_gateways SOURCES fake_host.c LABELS threads TIMEOUT 1
 covey_add_server_test(test_server_kept SOURCES fake_host.c server_run.c LABELS threads TIMEOUT 1800)
 covey_add_server_test(test_server SOURCES fake_host.c server_run.c LABELS threads TIMEOUT 1800)
 covey_add_server_test(test_availability SOURCES fake_host.c server_run.c)
+covey_add_server_test(test_server_farewell SOURCES fake_host.c server_run.c LABELS threads)
 covey_add_server_test(test_server_async SOURCES fake_host.c server_run.c LABELS threads TIMEOUT 1800)
 covey_add_test(test_federation_inprocess LINKS covey_server covey_client LABELS threads TIMEOUT 1800
     SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_federation_inprocess.c)
