@@ -1,4 +1,4 @@
-/* What hostile devices do. Who is hostile the world says (covey_world_device); here is what comes of it: on
+/* What hostile devices do. Who is hostile says covey_deal; here is what comes of it: on
  * their labels before training, or on their model after it.
  *
  *   label-flip         label y becomes classes - 1 - y (Fung et al. 2020, "The limitations of federated

@@ -4,6 +4,7 @@
 #include "sim_commands.h"
 
 #include "covey/dataset_load.h"
+#include "dealing.h"
 #include "partition_picture.h"
 #include "scenario.h"
 #include "sim_data.h"
@@ -288,6 +289,7 @@ static enum covey_status show(const struct partition_options *options, bool *loa
     struct covey_scenario scenario = {0};
     struct covey_sim_data data = {0};
     struct covey_partition *partition = NULL;
+    bool *hostile = NULL;
     struct covey_partition_view view;
     enum covey_status status =
         covey_scenario_load(options->scenario, options->settings, options->setting_count, &scenario, err);
@@ -295,8 +297,7 @@ static enum covey_status show(const struct partition_options *options, bool *loa
     if (status == COVEY_OK)
         status = covey_sim_data_load(&scenario, &data, err);
     if (status == COVEY_OK)
-        status = covey_partition_create(&data.train, data.owners, data.owner_count, &scenario.partition,
-                                        (uint64_t)scenario.seed, &partition, err);
+        status = covey_deal(&scenario, &data, &partition, &hostile, err);
     if (status == COVEY_OK)
         status = covey_partition_view(scenario.name, &data.train, partition, &view, err);
     if (status == COVEY_OK)
@@ -305,6 +306,7 @@ static enum covey_status show(const struct partition_options *options, bool *loa
     if (status == COVEY_OK && options->picture != NULL)
         status = draw(options->picture, &view, err);
     covey_partition_destroy(partition);
+    free(hostile);
     covey_sim_data_free(&data);
     covey_scenario_free(&scenario);
     return status;

@@ -93,6 +93,14 @@ static enum covey_status deal_by_split(struct covey_partition *partition, const 
     return covey_data_split(train, &split, partition->order, partition->ends, err);
 }
 
+static void find_most(struct covey_partition *partition)
+{
+    for (uint32_t device = 0; device < partition->devices; device++) {
+        const uint32_t count = covey_partition_count(partition, device);
+        partition->most = count > partition->most ? count : partition->most;
+    }
+}
+
 static enum covey_status deal(struct covey_partition *partition, const struct covey_dataset *train,
                               const uint32_t *owners, uint32_t owner_count,
                               const struct covey_partition_config *config, struct covey_error *err)
@@ -116,10 +124,7 @@ static enum covey_status deal(struct covey_partition *partition, const struct co
         COVEY_TRY(deal_by_split(partition, train, config, err));
         break;
     }
-    for (uint32_t device = 0; device < partition->devices; device++) {
-        const uint32_t count = covey_partition_count(partition, device);
-        partition->most = count > partition->most ? count : partition->most;
-    }
+    find_most(partition);
     return COVEY_OK;
 }
 
@@ -140,6 +145,65 @@ enum covey_status covey_partition_create(const struct covey_dataset *train, cons
         return status;
     }
     *out = partition;
+    return COVEY_OK;
+}
+
+/* ------------------------------------------------------------------ samples */
+
+struct regrouping {
+    uint32_t *order, *ends; /* of the partition to be */
+    uint32_t *all;          /* (examples) shuffled again for each sample */
+    uint32_t end;
+};
+
+static void append(struct regrouping *to, uint32_t device, const uint32_t *indices, uint32_t count)
+{
+    memcpy(to->order + to->end, indices, (size_t)count * sizeof *indices);
+    to->end += count;
+    to->ends[device] = to->end;
+}
+
+static void append_sample(struct regrouping *to, uint32_t device, const struct covey_partition *partition,
+                          uint32_t size)
+{
+    struct covey_random random;
+    covey_random_init(&random, partition->seed, device, 1, COVEY_PURPOSE_SPLIT);
+    for (uint32_t i = 0; i < partition->examples; i++)
+        to->all[i] = i;
+    covey_random_shuffle(&random, to->all, partition->examples);
+    append(to, device, to->all, size);
+}
+
+enum covey_status covey_partition_add_samples(struct covey_partition *partition, const bool *is_new,
+                                              uint32_t devices, struct covey_error *err)
+{
+    const uint32_t added = devices - partition->devices, size = partition->examples / partition->devices;
+    const size_t total = partition->examples + (size_t)added * size;
+    struct regrouping to = {.order = malloc((total + 1) * sizeof *to.order),
+                            .ends = malloc((size_t)devices * sizeof *to.ends),
+                            .all = malloc(((size_t)partition->examples + 1) * sizeof *to.all)};
+    if (total > UINT32_MAX || to.order == NULL || to.ends == NULL || to.all == NULL) {
+        free(to.order);
+        free(to.ends);
+        free(to.all);
+        return covey_fail(err, COVEY_NO_MEMORY, "no memory for samples of %u devices", added);
+    }
+    for (uint32_t device = 0, old = 0; device < devices; device++) {
+        if (is_new[device]) {
+            append_sample(&to, device, partition, size);
+            continue;
+        }
+        const uint32_t from = old == 0 ? 0 : partition->ends[old - 1];
+        append(&to, device, partition->order + from, partition->ends[old] - from);
+        old++;
+    }
+    free(to.all);
+    free(partition->order);
+    free(partition->ends);
+    partition->order = to.order;
+    partition->ends = to.ends;
+    partition->devices = devices;
+    find_most(partition);
     return COVEY_OK;
 }
 
@@ -192,6 +256,7 @@ uint64_t covey_partition_bytes(const struct covey_partition *partition)
 {
     uint64_t bytes = sizeof *partition;
     if (partition->drawn == 0)
-        bytes += ((uint64_t)partition->examples + partition->devices + 1) * sizeof(uint32_t);
+        bytes +=
+            ((uint64_t)partition->ends[partition->devices - 1] + partition->devices + 1) * sizeof(uint32_t);
     return bytes;
 }

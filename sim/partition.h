@@ -6,6 +6,7 @@
 #ifndef COVEY_PARTITION_H
 #define COVEY_PARTITION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,13 @@ COVEY_MUST_CHECK enum covey_status covey_partition_create(const struct covey_dat
                                                           uint64_t seed, struct covey_partition **out,
                                                           struct covey_error *err);
 void covey_partition_destroy(struct covey_partition *partition); /* NULL is legal */
+
+/* Sets devices in among those there are: is_new[i] of (devices) says which of the new numbering. Each has a
+ * random sample of all examples, without repeats, as large as the mean share. Of what was dealt out by iid,
+ * shards or Dirichlet; is_new leaves as many as there are. */
+COVEY_MUST_CHECK enum covey_status covey_partition_add_samples(struct covey_partition *partition,
+                                                               const bool *is_new, uint32_t devices,
+                                                               struct covey_error *err);
 
 uint32_t covey_partition_devices(const struct covey_partition *partition);
 /* Examples of one device (at least 1), and of the richest. */

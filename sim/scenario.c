@@ -193,6 +193,12 @@ static enum covey_status check_partition(const struct checking *checking)
                         covey_fail(err, COVEY_INVALID,
                                    "this data does not say whose its examples are; use dirichlet or shards%s",
                                    set == NULL ? ", or name a file in data.owners" : ""));
+    if (scenario->attack.data == COVEY_ATTACK_DATA_SAMPLE &&
+        (owned || partition->kind == COVEY_PARTITION_DRAWN))
+        return wrong_at(checking, "attack.data",
+                        covey_fail(err, COVEY_INVALID,
+                                   "'sample' wants examples that are dealt out to a number of devices: "
+                                   "partition.kind iid, shards or dirichlet"));
     if (partition->kind == COVEY_PARTITION_FILES && scenario->data.files.count == 0)
         return wrong_at(checking, "partition.kind",
                         covey_fail(err, COVEY_INVALID, "'files' wants a list in data.files"));

@@ -103,6 +103,11 @@ enum covey_attack_kind {
     COVEY_ATTACK_IPM
 };
 
+enum covey_attack_data {
+    COVEY_ATTACK_DATA_OWN,   /* a share as everybody's */
+    COVEY_ATTACK_DATA_SAMPLE /* none is lost to the honest: a random sample of all */
+};
+
 struct covey_scenario {
     char *name;
     int64_t seed; /* of everything: shares, weights, order, cohorts, codecs, world */
@@ -158,6 +163,7 @@ struct covey_scenario {
     struct {
         int64_t kind; /* enum covey_attack_kind */
         double share, strength;
+        int64_t data; /* enum covey_attack_data: which examples the hostile have */
     } attack;
 
     /* not from the file */

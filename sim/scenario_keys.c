@@ -28,6 +28,7 @@ static const char *const networks[] = {"table", "exact", NULL};
 static const char *const attacks[] = {
     "none",  "label-flip", "sign-flip", "noise", "bit-flip", "model-replacement", "nan", "stale",
     "sybil", "mimic",      "alie",      "ipm",   NULL};
+static const char *const attack_datas[] = {"own", "sample", NULL};
 static const char *const feedbacks[] = {"on", "off", "auto", NULL};
 static const char *const ranges[] = {"scale", "refuse", NULL};
 
@@ -94,6 +95,7 @@ static const struct covey_field attack_fields[] = {
     {.key = "kind", CHOICE, IN(attack, kind), .choices = attacks},
     {.key = "share", REAL, IN(attack, share), .maximum = 1},
     {.key = "strength", REAL, IN(attack, strength), .maximum = 1e9},
+    {.key = "data", CHOICE, IN(attack, data), .choices = attack_datas, .sparse = true},
     {.key = NULL}};
 
 /* Nothing is `required` here: overrides are read as documents of their own. covey_scenario_load asks. */

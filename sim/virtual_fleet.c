@@ -7,6 +7,7 @@
 #include "covey/messages.h"
 #include "covey/random.h"
 #include "covey/safetensors.h"
+#include "dealing.h"
 
 void covey_virtual_fleet_name(uint32_t device, char out[COVEY_FLEET_NAME_BYTES])
 {
@@ -65,9 +66,7 @@ enum covey_status covey_virtual_fleet_init(struct covey_virtual_fleet *fleet,
     if (status == COVEY_OK)
         status = covey_sim_data_load(scenario, &fleet->data, err);
     if (status == COVEY_OK)
-        status =
-            covey_partition_create(&fleet->data.train, fleet->data.owners, fleet->data.owner_count,
-                                   &scenario->partition, (uint64_t)scenario->seed, &fleet->partition, err);
+        status = covey_deal(scenario, &fleet->data, &fleet->partition, &fleet->hostile, err);
     if (status == COVEY_OK)
         status = covey_attack_data(scenario, &fleet->data.train, &fleet->poisoned, err);
     if (status == COVEY_OK)
@@ -84,6 +83,7 @@ void covey_virtual_fleet_deinit(struct covey_virtual_fleet *fleet)
     covey_sim_data_free(&fleet->data);
     covey_layout_deinit(&fleet->layout);
     free(fleet->ids);
+    free(fleet->hostile);
     free(fleet->initial);
     free(fleet->model);
     *fleet = (struct covey_virtual_fleet){0};

@@ -26,6 +26,7 @@ struct covey_virtual_fleet {
     struct covey_sim_data data;
     struct covey_dataset poisoned; /* train, as hostile devices see it; count 0: as everybody else */
     struct covey_partition *partition;
+    bool *hostile; /* (devices); NULL: nobody is */
     uint32_t devices;
     uint64_t *ids; /* (devices) covey_random_id of the names */
     bool metric_is_error;

@@ -136,16 +136,16 @@ enum covey_status covey_virtual_member_seat(const struct covey_member_context *c
     const uint64_t fetched_ms = end_of(context, member, member->plan_ms, fetch.ms);
     const uint64_t trained_ms = fetched_ms == UINT64_MAX ? UINT64_MAX : fetched_ms + member->training_ms;
     member->vanish_ms = moment_of_vanishing(context, member, trained_ms);
-    *job = (struct covey_crew_job){.base = context->base,
-                                   .device = device,
-                                   .slot = slot,
-                                   .plan = &member->plan,
-                                   .trained_ms = trained_ms,
-                                   .training_ms = member->training_ms,
-                                   .vanish_ms = member->vanish_ms,
-                                   .hostile = member->kind.hostile,
-                                   .queued = !fetch.failed && trained_ms < context->deadline_ms &&
-                                             trained_ms < member->vanish_ms};
+    *job = (struct covey_crew_job){
+        .base = context->base,
+        .device = device,
+        .slot = slot,
+        .plan = &member->plan,
+        .trained_ms = trained_ms,
+        .training_ms = member->training_ms,
+        .vanish_ms = member->vanish_ms,
+        .hostile = context->fleet->hostile != NULL && context->fleet->hostile[device],
+        .queued = !fetch.failed && trained_ms < context->deadline_ms && trained_ms < member->vanish_ms};
     return COVEY_OK;
 }
 

@@ -244,19 +244,11 @@ static uint32_t link_of(const struct covey_world *world, uint32_t device, uint32
     return i;
 }
 
-static bool is_hostile(const struct covey_world *world, uint32_t device)
-{
-    const struct covey_scenario *scenario = world->scenario;
-    return scenario->attack.kind != COVEY_ATTACK_NONE && scenario->attack.share > 0 &&
-           world_draw(world->seed, WORLD_CLASS, device, 1).a < scenario->attack.share;
-}
-
 void covey_world_device(const struct covey_world *world, uint32_t device, struct covey_virtual_device *out)
 {
     const uint32_t class = class_of(world, device);
     *out = (struct covey_virtual_device){.device_class = (uint8_t) class,
-                                         .link_class = (uint8_t)link_of(world, device, class),
-                                         .hostile = is_hostile(world, device)};
+                                         .link_class = (uint8_t)link_of(world, device, class)};
 }
 
 bool covey_world_available(const struct covey_world *world, uint32_t device, uint64_t now_ms,

@@ -31,7 +31,6 @@ void covey_world_destroy(struct covey_world *world); /* NULL is legal */
 /* What a device is: decided once, by its number and the seed. */
 struct covey_virtual_device {
     uint8_t device_class, link_class;
-    bool hostile;
 };
 void covey_world_device(const struct covey_world *world, uint32_t device, struct covey_virtual_device *out);
 

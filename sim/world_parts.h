@@ -9,7 +9,7 @@
 /* Streams of the world's generator, beside each other under COVEY_PURPOSE_NETWORK: one word of the key each.
  */
 enum world_stream {
-    WORLD_CLASS = 1, /* what a device is; round 0 */
+    WORLD_CLASS = 1, /* what a device is: its class in round 0; whether it is hostile in round 1 */
     WORLD_SLOW,
     WORLD_VANISH,
     WORLD_LEAVE,

@@ -19,28 +19,23 @@ Test(world, classes_come_by_their_shares)
                                                   {.class_name = WORD("pi-5"), .link = WORD("ethernet")}};
     struct covey_link_class_config links[] = {{.class_name = WORD("wifi"), .share = 1},
                                               {.class_name = WORD("lte-m"), .share = 3}};
-    uint32_t counts[3] = {0}, link_counts[3] = {0}, hostile = 0;
+    uint32_t counts[3] = {0}, link_counts[3] = {0};
     scenario.devices = devices;
     scenario.device_class_count = 3;
     scenario.links = links;
     scenario.link_class_count = 2;
-    scenario.attack.kind = COVEY_ATTACK_NOISE;
-    scenario.attack.share = .2;
     struct covey_world *world = make(&scenario, 1e6);
     for (uint32_t device = 0; device < 10000; device++) {
         struct covey_virtual_device what, again;
         covey_world_device(world, device, &what);
         covey_world_device(world, device, &again);
-        cr_assert(what.device_class == again.device_class && what.link_class == again.link_class &&
-                  what.hostile == again.hostile);
+        cr_assert(what.device_class == again.device_class && what.link_class == again.link_class);
         cr_assert((what.device_class == 2) == (what.link_class == 2)); /* its own link, nobody else's */
         counts[what.device_class]++;
         link_counts[what.link_class]++;
-        hostile += what.hostile;
     }
     cr_assert(!(fabs(counts[0] - 6000.0) > 200) && !(fabs(counts[1] - 3000.0) > 200));
     cr_assert(!(fabs(link_counts[0] - 2250.0) > 200) && !(fabs(link_counts[1] - 6750.0) > 200));
-    cr_assert(!(fabs(hostile - 2000.0) > 200));
     cr_assert(strcmp(covey_world_device_class(world, 1), "pi-4") == 0);
     cr_assert(strcmp(covey_world_link_class(world, 2), "ethernet") == 0);
     covey_world_destroy(world);
